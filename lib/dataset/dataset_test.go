@@ -1,0 +1,197 @@
+package dataset_test
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/dataset/sample"
+	"example.org/convbook/lib/device"
+)
+
+func ExampleMNIST() {
+	train, test, err := dataset.MNIST().Open()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(train.Len(), test.Len(), train.Label(0))
+}
+
+func open(t *testing.T, d dataset.Images) (train, test *dataset.Split) {
+	t.Helper()
+	train, test, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return train, test
+}
+
+func TestSample(t *testing.T) {
+	train, test := open(t, sample.MNIST())
+	if train.Len() != 512 || test.Len() != 256 {
+		t.Errorf("%d training and %d test images, want 512 and 256", train.Len(), test.Len())
+	}
+	// The first labels of MNIST's two files, as every course on it shows them.
+	for i, want := range "5041921314" {
+		if got := train.Label(i); got != string(want) {
+			t.Errorf("label of training image %d: %s, want %c", i, got, want)
+		}
+	}
+	for i, want := range "7210414959" {
+		if got := test.Label(i); got != string(want) {
+			t.Errorf("label of test image %d: %s, want %c", i, got, want)
+		}
+	}
+}
+
+func TestFirst(t *testing.T) {
+	train, test := open(t, sample.MNIST().First(100))
+	if train.Len() != 100 || len(train.Pixels) != 100*28*28 || test.Len() != 256 {
+		t.Errorf("First(100) has %d training images in %d bytes and %d test images", train.Len(), len(train.Pixels), test.Len())
+	}
+	if _, _, err := sample.MNIST().First(513).Open(); err == nil || !strings.Contains(err.Error(), "has 512 training images: cannot use the first 513") {
+		t.Errorf("First(513): %v", err)
+	}
+	if _, _, err := sample.MNIST().First(-1).Open(); err == nil {
+		t.Error("First(-1) opened")
+	}
+}
+
+func TestPermutedImageHasTheSamePixelsElsewhere(t *testing.T) {
+	permutation := dataset.Permutation(28*28, 1)
+	train, _ := open(t, sample.MNIST())
+	permuted, _ := open(t, sample.MNIST().Permute(permutation))
+	before, after := train.Image(3).(*image.Gray), permuted.Image(3).(*image.Gray)
+	for i, p := range permutation {
+		if after.Pix[i] != before.Pix[p] {
+			t.Fatalf("pixel %d of the permuted image is %d, want pixel %d's %d", i, after.Pix[i], p, before.Pix[p])
+		}
+	}
+	if slices.Equal(before.Pix, after.Pix) {
+		t.Error("the permutation changed nothing")
+	}
+}
+
+func TestPermutation(t *testing.T) {
+	a, b, c := dataset.Permutation(784, 1), dataset.Permutation(784, 1), dataset.Permutation(784, 2)
+	if !slices.Equal(a, b) || slices.Equal(a, c) {
+		t.Error("a permutation depends on its seed and on nothing else")
+	}
+	slices.Sort(a)
+	for i, p := range a {
+		if p != i {
+			t.Fatalf("%d is missing", i)
+		}
+	}
+}
+
+// What the graph does to a batch is what arithmetic on the pictures gives.
+func TestPreprocess(t *testing.T) {
+	const mean, std = 0.1307, 0.3081
+	permutation := dataset.Permutation(28*28, 7)
+	data := sample.MNIST().Normalize([]float64{mean}, []float64{std}).Permute(permutation)
+	train, _ := open(t, data)
+	const batch, size = 3, 28 * 28
+	pixels := make([][][][]uint8, batch)
+	for i := range pixels {
+		pixels[i] = make([][][]uint8, 28)
+		for y := range pixels[i] {
+			pixels[i][y] = make([][]uint8, 28)
+			for x := range pixels[i][y] {
+				pixels[i][y][x] = train.Pixels[i*size+y*28+x:][:1]
+			}
+		}
+	}
+	got := run(t, data.Preprocess, pixels).([][][][]float32)
+	for i := range batch {
+		for p := range size {
+			want := (float64(train.Pixels[i*size+permutation[p]])/255 - mean) / std
+			if value := got[i][p/28][p%28][0]; math.Abs(float64(value)-want) > 1e-5 {
+				t.Fatalf("image %d, pixel %d: %v, want %v", i, p, value, want)
+			}
+		}
+	}
+}
+
+// Channels are normalised each by its own mean and std and stay with their pixel.
+func TestPreprocessColour(t *testing.T) {
+	rgb := func() (train, test *dataset.Split, err error) {
+		s := &dataset.Split{Pixels: []byte{0, 51, 102, 153, 204, 255}, Labels: []byte{1}}
+		return s, s, nil
+	}
+	data := dataset.New("two pixels", []string{"a", "b"}, 1, 2, 3, rgb).
+		Normalize([]float64{0, 0.5, 1}, []float64{1, 2, 4}).Permute([]int{1, 0})
+	train, _ := open(t, data)
+	if got, want := train.Image(0).At(0, 0), (color.RGBA{153, 204, 255, 255}); got != want {
+		t.Errorf("the picture's first pixel is %v, want %v", got, want)
+	}
+	got := run(t, data.Preprocess, [][][][]uint8{{{{0, 51, 102}, {153, 204, 255}}}}).([][][][]float32)
+	want := [][]float64{{0.6, (0.8 - 0.5) / 2, 0}, {0, (0.2 - 0.5) / 2, (0.4 - 1) / 4}}
+	for x, pixel := range want {
+		for c, value := range pixel {
+			if math.Abs(float64(got[0][0][x][c])-value) > 1e-6 {
+				t.Errorf("pixel %d, channel %d: %v, want %v", x, c, got[0][0][x][c], value)
+			}
+		}
+	}
+}
+
+func run(t *testing.T, f func(*graph.Node) *graph.Node, x any) any {
+	t.Helper()
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := graph.ExecOnce(backend, f, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return y.Value()
+}
+
+func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
+	for want, data := range map[string]dataset.Images{
+		"standard deviation of 0":                       sample.MNIST().Normalize([]float64{0}, []float64{0}),
+		"not with 2 and 2":                              sample.MNIST().Normalize([]float64{0, 0}, []float64{1, 1}),
+		"not with 1 and 0":                              sample.MNIST().Normalize([]float64{0}, nil),
+		"not one of the 784 pixels 0 to 783":            sample.MNIST().Permute([]int{0, 1, 2}),
+		"MNIST sample: the permutation is not one of":   sample.MNIST().Permute(make([]int, 784)),
+		"cannot use the first -3 training images":       sample.MNIST().First(-3),
+		"cannot use the first 1000000":                  sample.MNIST().First(1000000),
+		"cannot normalise with a standard deviation of": sample.MNIST().Normalize([]float64{0}, []float64{-1}),
+	} {
+		_, _, err := data.Open()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want one line with %q", err, want)
+		}
+	}
+}
+
+func TestStringTellsDataSetsApart(t *testing.T) {
+	seen := map[string]bool{}
+	d := sample.MNIST()
+	for _, data := range []dataset.Images{d, d.First(10), d.Normalize([]float64{0.5}, []float64{0.5}),
+		d.Permute(dataset.Permutation(784, 1)), d.Permute(dataset.Permutation(784, 2)), dataset.MNIST()} {
+		seen[data.String()] = true
+	}
+	if len(seen) != 6 {
+		t.Errorf("six data sets have %d descriptions: %v", len(seen), seen)
+	}
+}
+
+// Opening a cached MNIST is meant to take under 100 ms: go test -bench OpenMNIST ./lib/dataset
+func BenchmarkOpenMNIST(b *testing.B) {
+	for b.Loop() {
+		if _, _, err := dataset.MNIST().Open(); err != nil {
+			b.Skip(err)
+		}
+	}
+}

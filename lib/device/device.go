@@ -1,0 +1,121 @@
+// Package device opens the backend on which everything in this book computes: XLA, on the CPU by default, on another
+// device by one setting, and never silently on something else.
+//
+//	GOMLX_BACKEND=xla:cpu     this machine's processor (the default)
+//	GOMLX_BACKEND=xla:cuda    an NVIDIA GPU, after `make cuda`
+//
+// go-xla's options may follow, as in xla:cuda,tf32=false.
+package device
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
+
+	_ "example.org/convbook/lib/device/internal/pluginpath"
+)
+
+// Default is the backend when the variable GOMLX_BACKEND is not set.
+const Default = "xla:cpu"
+
+// install says, for each plugin that the book knows, which command installs it.
+var install = map[string]string{"cpu": "make setup", "cuda": "make cuda"}
+
+// Open returns the backend that GOMLX_BACKEND names, or Default. The process opens it once and shares it.
+//
+// Its errors are one line and name the remedy: a backend that is not XLA, an unknown or a missing plugin, a plugin
+// that does not load.
+var Open = sync.OnceValues(func() (compute.Backend, error) {
+	return open(Config())
+})
+
+// Config is the backend's name: the value of GOMLX_BACKEND, or Default.
+func Config() string {
+	if config := os.Getenv(compute.ConfigEnvVar); config != "" {
+		return config
+	}
+	return Default
+}
+
+func open(config string) (compute.Backend, error) {
+	kind, options, _ := strings.Cut(config, ":")
+	plugin, _, _ := strings.Cut(options, ",")
+	if kind != "xla" || plugin == "" {
+		return nil, fmt.Errorf("unknown backend %q: set %s to xla:cpu or xla:cuda "+
+			"(GoMLX's pure-Go backend cannot train these networks)", config, compute.ConfigEnvVar)
+	}
+	xla.EnableAutoInstall(false) // nothing is downloaded behind the reader's back
+	if available := xla.GetAvailablePlugins(); !slices.Contains(available, plugin) {
+		command, known := install[plugin]
+		if !known {
+			return nil, fmt.Errorf("unknown XLA device %q in %s=%s: use xla:cpu or xla:cuda",
+				plugin, compute.ConfigEnvVar, config)
+		}
+		return nil, fmt.Errorf("XLA's plugin for %q is not installed: run `%s` in the book's folder", plugin, command)
+	}
+	backend, err := xla.New(options)
+	if err != nil {
+		return nil, fmt.Errorf("XLA's plugin for %q does not load: %s", plugin, firstLine(err))
+	}
+	return backend, nil
+}
+
+// Line describes the opened backend in one line for the top of a notebook, for instance
+//
+//	xla:cpu · Intel(R) Xeon(R) Processor, 2 cores · PJRT 0.115
+func Line() (string, error) {
+	backend, err := Open()
+	if err != nil {
+		return "", err
+	}
+	parts := []string{Config(), Hardware(backend)}
+	plugin, _, _ := strings.Cut(strings.TrimPrefix(Config(), "xla:"), ",")
+	if p, err := pjrt.GetPlugin(plugin); err == nil {
+		major, minor := p.Version()
+		parts = append(parts, fmt.Sprintf("PJRT %d.%d", major, minor))
+	}
+	return strings.Join(parts, " · "), nil
+}
+
+// Hardware names what the backend runs on: the processor and the cores that Go may use, or the accelerator.
+func Hardware(backend compute.Backend) string {
+	if IsCPU(backend) {
+		return fmt.Sprintf("%s, %d cores", processor(), runtime.GOMAXPROCS(0))
+	}
+	return backend.DeviceDescription(0)
+}
+
+// IsCPU reports whether the backend computes on the processor.
+func IsCPU(backend compute.Backend) bool {
+	b, ok := backend.(*xla.Backend)
+	return !ok || b.IsCPU()
+}
+
+// processor is the processor's name as Linux gives it, else the architecture.
+func processor() string {
+	file, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if key, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return runtime.GOARCH
+}
+
+// firstLine is an error's message without the stack that GoMLX's errors print behind it.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,45 @@
+// Package pluginpath points go-xla at the XLA plugin that `make setup` installs in the clone's virtual environment,
+// unless the user already set PJRT_PLUGIN_LIBRARY_PATH.
+//
+// go-xla reads that variable once, when its package pjrt is initialised, so it has to be set before. Go initialises
+// packages in the order of their import paths as soon as what they import is initialised (The Go Programming Language
+// Specification, "Program initialization"): this package imports a few of the standard library's and sorts before
+// github.com, so it comes first. A test of package device holds this.
+package pluginpath
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Env is the variable in which go-xla takes its plugin folders, separated by colons.
+const Env = "PJRT_PLUGIN_LIBRARY_PATH"
+
+func init() {
+	if os.Getenv(Env) != "" {
+		return
+	}
+	if dirs := find(); len(dirs) > 0 {
+		os.Setenv(Env, strings.Join(dirs, ":"))
+	}
+}
+
+// find lists the folders of plugins: those in the nearest .venv at or above the working folder, which is the clone's
+// in a notebook and in `go test`, then the folders that go-xla's own installer uses.
+func find() []string {
+	var dirs []string
+	for dir, err := os.Getwd(); err == nil; dir = filepath.Dir(dir) {
+		plugins, _ := filepath.Glob(filepath.Join(dir, ".venv/lib/python3*/site-packages/*/pjrt_c_api_*_plugin.so"))
+		for _, plugin := range plugins {
+			dirs = append(dirs, filepath.Dir(plugin))
+		}
+		if len(plugins) > 0 || dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, ".local/lib/go-xla"), filepath.Join(home, ".local/lib/go-xla/nvidia"))
+	}
+	return append(dirs, "/usr/local/lib/go-xla")
+}

@@ -1,0 +1,116 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/device"
+)
+
+// ConvLayer slides filters over an image. Each filter has one weight for every value under its window, the same at
+// every position, plus one bias; its results at all positions make one channel of the output, a feature map.
+// [batch, height, width, channels] → [batch, (height + 2 × padding − kernel)/stride + 1, same for the width, filters]
+type ConvLayer struct {
+	filters, kernel, stride, padding int
+}
+
+// Conv has the given number of filters of kernel × kernel, stride 1 and no padding.
+//
+// Weights and biases start uniform in ±1/√(kernel × kernel × channels), as PyTorch's nn.Conv2d does.
+func Conv(filters, kernel int) ConvLayer { return ConvLayer{filters, kernel, 1, 0} }
+
+// Stride returns the layer with another distance between windows.
+func (c ConvLayer) Stride(stride int) ConvLayer { c.stride = stride; return c }
+
+// Padding returns the layer with that many zeros put around the image on every side.
+func (c ConvLayer) Padding(padding int) ConvLayer { c.padding = padding; return c }
+
+func (c ConvLayer) String() string {
+	s := fmt.Sprintf("conv %d×%[1]d, %d filters", c.kernel, c.filters)
+	if c.stride != 1 {
+		s += fmt.Sprintf(", stride %d", c.stride)
+	}
+	if c.padding != 0 {
+		s += fmt.Sprintf(", padding %d", c.padding)
+	}
+	return s
+}
+
+// Apply is Layer's.
+func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	checkWindow(x, c.kernel, c.stride, c.padding)
+	if c.filters < 1 {
+		panicf("has %d filters: it needs at least 1", c.filters)
+	}
+	channels := x.Shape().Dim(3)
+	bound := uniform(1 / math.Sqrt(float64(c.kernel*c.kernel*channels)))
+	weights := parameter(scope, x, "weights", bound, c.kernel, c.kernel, channels, c.filters)
+	bias := parameter(scope, x, "bias", bound, 1, 1, 1, c.filters)
+	y := lower(x, weights)(x, weights, c.stride, c.padding)
+	note(x, cost{macs: y.Shape().Dim(1) * y.Shape().Dim(2) * weights.Shape().Size(), kernel: c.kernel, stride: c.stride})
+	return graph.Add(y, bias)
+}
+
+// lowering is one way to write a convolution of images with weights [kernel, kernel, channels, filters] in a graph. All
+// give the same numbers, up to rounding.
+type lowering func(x, weights *graph.Node, stride, padding int) *graph.Node
+
+// fewWeights is how many weights a filter may have for its convolution to be faster as patches on the CPU. Measured
+// with kernels of 5×5 over 1 and 6 channels (25 and 150 weights), in a step of the MNIST CNN: `make bench`.
+const fewWeights = 256
+
+// lower picks the fastest lowering. XLA's own convolution is right on a GPU; on the CPU it is slow for filters with
+// few weights, and slower inside of a loop, where package train puts it. A trace shows the convolution itself.
+func lower(x, weights *graph.Node) lowering {
+	perFilter := weights.Shape().Size() / weights.Shape().Dim(-1)
+	if tracerOf(x.Graph()) == nil && device.IsCPU(x.Graph().Backend()) && perFilter <= fewWeights {
+		return asPatches
+	}
+	return asConvolution
+}
+
+// asConvolution leaves the work to XLA.
+func asConvolution(x, weights *graph.Node, stride, padding int) *graph.Node {
+	return graph.Convolve(x, weights).Strides(stride).PaddingPerDim([][2]int{{padding, padding}, {padding, padding}}).Done()
+}
+
+// asPatches copies what lies under the window at each position into a row of a matrix, in the order of the weights, and
+// multiplies: the convolution becomes one matrix product.
+func asPatches(x, weights *graph.Node, stride, padding int) *graph.Node {
+	x = pad(x, padding)
+	kernel, channels, filters := weights.Shape().Dim(0), weights.Shape().Dim(2), weights.Shape().Dim(3)
+	batch := x.Shape().Dim(0)
+	height := (x.Shape().Dim(1)-kernel)/stride + 1
+	width := (x.Shape().Dim(2)-kernel)/stride + 1
+	along := func(start, count int) graph.SliceAxisSpec { // every stride-th value, count of them
+		return graph.AxisRange(start, start+(count-1)*stride+1).Stride(stride)
+	}
+	var patches []*graph.Node
+	for i := range kernel {
+		for j := range kernel {
+			patches = append(patches, graph.Slice(x, graph.AxisRange(), along(i, height), along(j, width)))
+		}
+	}
+	rows := graph.Reshape(graph.Concatenate(patches, -1), batch*height*width, kernel*kernel*channels)
+	y := graph.MatMul(rows, graph.Reshape(weights, kernel*kernel*channels, filters))
+	return graph.Reshape(y, batch, height, width, filters)
+}
+
+// pad puts zeros around the images. It concatenates, because GoMLX's Pad has no gradient.
+func pad(x *graph.Node, padding int) *graph.Node {
+	if padding == 0 {
+		return x
+	}
+	for axis := 1; axis <= 2; axis++ {
+		shape := shapes.Make(dtypes.Float32, x.Shape().Dimensions...)
+		shape.Dimensions[axis] = padding
+		zeros := graph.Zeros(x.Graph(), shape)
+		x = graph.Concatenate([]*graph.Node{zeros, x, zeros}, axis)
+	}
+	return x
+}

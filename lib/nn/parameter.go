@@ -1,0 +1,103 @@
+package nn
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/model/initializer"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// Variable is an array of numbers that a network keeps.
+type Variable struct {
+	Name      string // such as conv1/weights
+	Dims      []int
+	Trainable bool // a parameter, which training changes by its gradient
+
+	drawn   bool // whether initial holds
+	initial uniform
+}
+
+// Size is the number of values.
+func (v Variable) Size() int { return size(v.Dims) }
+
+func size(dims []int) int {
+	n := 1
+	for _, dim := range dims {
+		n *= dim
+	}
+	return n
+}
+
+// root is the scope in which a network keeps its variables.
+const root = "net"
+
+// Path is the path in a store of the variable with this name.
+func Path(name string) string { return "/" + root + "/" + name }
+
+// Owns reports whether a store's variable is one of the network's.
+func Owns(v *model.Variable) bool { return strings.HasPrefix(v.Path(), Path("")) }
+
+// uniform is an initial distribution: every value in ±bound is equally likely.
+type uniform float64
+
+func (bound uniform) String() string { return fmt.Sprintf("uniform ±%.6g", float64(bound)) }
+
+// parameter is the trainable variable called name of the layer at scope, as it stands in x's graph.
+//
+// While a network is traced the variable gets no values; Trace.Initialize draws them on the host, which compiles
+// nothing and gives the same weights on every device. A graph built without a trace lets GoMLX draw them.
+func parameter(scope *model.Scope, x *graph.Node, name string, initial uniform, dims ...int) *graph.Node {
+	scope = scope.WithInitializer(initializer.RandomUniformFn(scope, -float64(initial), float64(initial)))
+	v := scope.VariableWithShape(name, shapes.Make(dtypes.Float32, dims...))
+	if t := tracerOf(x.Graph()); t != nil {
+		t.initial[v.Path()] = initial
+	}
+	return v.NodeValue(x)
+}
+
+// Initialize creates the variables of the traced network in the store, with initial values drawn from the seed. Each
+// parameter has a generator of its own, so that a layer added to a network leaves the others' values as they were.
+//
+// Variables of layers made with ModelFunc get the values that their own GoMLX initialisers give them.
+func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed uint64) error {
+	if err := store.SetRNGStateFromSeed(int64(seed)); err != nil {
+		return err
+	}
+	complete := true
+	for _, v := range t.Variables {
+		if !v.drawn {
+			complete = false
+			continue
+		}
+		hash := fnv.New64a()
+		hash.Write([]byte(v.Name))
+		random := rand.New(rand.NewPCG(seed, hash.Sum64()))
+		values := make([]float32, v.Size())
+		for i := range values {
+			values[i] = float32((2*random.Float64() - 1) * float64(v.initial))
+		}
+		store.VariableWithValue(Path(v.Name), tensors.FromFlatDataAndDimensions(values, v.Dims...)).SetTrainable(v.Trainable)
+	}
+	if complete {
+		return nil
+	}
+	return exceptions.TryCatch[error](func() {
+		g := graph.NewGraph(backend, t.Network)
+		defer g.Finalize()
+		model.SetStore(g, store)
+		images := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{1}, t.Input...)...))
+		Apply(store.RootScope(), t.net, images) // creates the variables that are not there yet
+		if err := store.InitializeVariables(backend, nil); err != nil {
+			panic(err)
+		}
+	})
+}

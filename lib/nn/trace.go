@@ -1,0 +1,240 @@
+package nn
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Trace is what a network does to images of one size, found by applying it to a batch of shapes without computing
+// anything: the layers in order, what comes out of each and what it costs, and all parameters.
+type Trace struct {
+	Network   string      // the network's name
+	Input     []int       // dimensions of one image: height, width, channels
+	Layers    []LayerInfo // in the order in which they are applied
+	Output    []int       // dimensions of what comes out for one image
+	Variables []Variable  // in the order in which the layers create them
+
+	net   Layer
+	graph string // every operation of the network, as text
+}
+
+// LayerInfo is a line of the summary.
+type LayerInfo struct {
+	Path       string // where it stands in the network, such as conv1 or block2/conv1
+	Layer      string // its description
+	Output     []int  // dimensions of what comes out for one image
+	Parameters int    // trainable values
+	MACs       int    // multiplications with an addition for one image; biases and everything but weights left out
+	Field      int    // the receptive field's side: how many of the input's pixels, across, one output value can see
+}
+
+// Apply applies a network to a batch of images, with its variables in the scope's sub-scope net. It is how a network
+// is used as a plain GoMLX model function.
+func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
+	scope = scope.In(root)
+	if _, ok := net.(sequence); ok {
+		return net.Apply(scope, x)
+	}
+	return sequence{Name(net), []Layer{net}}.Apply(scope, x) // a single layer gets its name and its line, too
+}
+
+// Summary traces the network on images of the given dimensions: height, width, channels. Printed, it is a table of the
+// network layer by layer.
+//
+// A layer that does not fit what comes into it gives an error of one line that names the layer.
+func Summary(net Layer, image ...int) (trace *Trace, err error) {
+	t := &tracer{fields: map[*graph.Node]field{}, initial: map[string]uniform{}}
+	defer func() {
+		if cause := recover(); cause != nil {
+			trace, err = nil, t.explain(net, image, cause)
+		}
+	}()
+	if len(image) == 0 || size(image) < 1 {
+		return nil, fmt.Errorf("%s cannot be traced on an image of dimensions %v: want height, width, channels", Name(net), image)
+	}
+	// The pure-Go backend serves for shapes alone here: it needs no plugin and is never asked to compute.
+	g := graph.NewGraph(gobackend.GetBackend(), Name(net))
+	defer g.Finalize()
+	g.AttachState(tracer{}.key(), t)
+	store := model.NewStore()
+	model.SetStore(g, store)
+	store.SetTraining(g, true) // so that dropout and its like show in the graph
+
+	const batch = 2
+	x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, image...)...))
+	t.fields[x] = field{1, 1}
+	t.input = max(image[0], image[min(1, len(image)-1)])
+	y := Apply(store.RootScope(), net, x)
+	trace = &Trace{Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:], net: net}
+	_, trace.graph, _ = strings.Cut(g.String(), "\n") // its first line has the network's name
+	for v := range store.IterVariables() {
+		if Owns(v) {
+			initial, drawn := t.initial[v.Path()]
+			name := strings.TrimPrefix(v.Path(), Path(""))
+			trace.Variables = append(trace.Variables, Variable{name, v.Shape().Dimensions, v.Trainable, drawn, initial})
+		}
+	}
+	return trace, nil
+}
+
+// Parameters is the number of trainable values in the network.
+func (t *Trace) Parameters() int {
+	total := 0
+	for _, v := range t.Variables {
+		if v.Trainable {
+			total += v.Size()
+		}
+	}
+	return total
+}
+
+// MACs is the number of multiplications with an addition that one image takes.
+func (t *Trace) MACs() int {
+	total := 0
+	for _, layer := range t.Layers {
+		total += layer.MACs
+	}
+	return total
+}
+
+// Fingerprint identifies what the network computes and how it starts: two networks that differ in any operation, size
+// or initial distribution have different fingerprints, whatever their names.
+func (t *Trace) Fingerprint() string {
+	hash := sha256.New()
+	fmt.Fprintln(hash, t.Input, t.graph)
+	for _, v := range t.Variables {
+		fmt.Fprintln(hash, v)
+	}
+	return fmt.Sprintf("%x", hash.Sum(nil))
+}
+
+// String is the summary table.
+func (t *Trace) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s\t\toutput\tparameters\tMACs\tsees\n", t.Network)
+	fmt.Fprintf(w, "input\t\t%s\t\t\t\n", times(t.Input))
+	for _, l := range t.Layers {
+		_, details, _ := strings.Cut(l.Layer, " ")
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d×%[6]d\n", l.Path, details, times(l.Output), thousands(l.Parameters), thousands(l.MACs), l.Field)
+	}
+	fmt.Fprintf(w, "total\t\t\t%s\t%s\t\n", thousands(t.Parameters()), thousands(t.MACs()))
+	w.Flush()
+	return b.String()
+}
+
+func times(dims []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(dims), "[]"), " ", "×")
+}
+
+// thousands writes 1234567 as 1,234,567 and 0 as nothing.
+func thousands(n int) string {
+	if n == 0 {
+		return ""
+	}
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// tracer collects a Trace while a network is applied. It travels with the graph, as graph state.
+type tracer struct {
+	layers  []LayerInfo
+	path    []string
+	fields  map[*graph.Node]field
+	initial map[string]uniform
+	input   int // the image's longer side
+	cost    cost
+}
+
+// field is how far a value sees: its receptive field's side, and by how many of the input's pixels the fields of
+// neighbours lie apart.
+type field struct{ side, step int }
+
+// cost is what a layer notes of itself while it is traced.
+type cost struct {
+	macs           int  // for one image
+	kernel, stride int  // of a sliding window
+	global         bool // every output sees the whole input
+}
+
+type tracerKey struct{}
+
+func (tracer) key() any { return tracerKey{} }
+
+func tracerOf(g *graph.Graph) *tracer {
+	t, _ := g.State(tracerKey{}).(*tracer)
+	return t
+}
+
+// note tells a trace, if x's graph has one, what the layer that is being applied costs.
+func note(x *graph.Node, c cost) {
+	if t := tracerOf(x.Graph()); t != nil {
+		t.cost = c
+	}
+}
+
+// apply applies a layer under its own scope and records it if the graph is being traced.
+func apply(scope *model.Scope, layer Layer, x *graph.Node) *graph.Node {
+	t := tracerOf(x.Graph())
+	if t == nil {
+		return layer.Apply(scope, x)
+	}
+	_, path, _ := strings.Cut(scope.Scope(), "/"+root+"/")
+	t.path = append(t.path, path)
+	before, nested := parameters(scope), len(t.layers)
+	t.cost = cost{}
+	y := layer.Apply(scope, x)
+	t.path = t.path[:len(t.path)-1] // a layer that panics stays the last, for explain to name
+	if len(t.layers) > nested {
+		return y // a block: its layers stand for it
+	}
+	f, ok := t.fields[x]
+	if !ok {
+		f = field{1, 1}
+	}
+	switch {
+	case t.cost.global:
+		f = field{t.input, 0}
+	case t.cost.kernel > 0:
+		f = field{min(f.side+(t.cost.kernel-1)*f.step, t.input), f.step * t.cost.stride}
+	}
+	t.fields[y] = f
+	t.layers = append(t.layers, LayerInfo{path, layer.String(), y.Shape().Dimensions[1:], parameters(scope) - before, t.cost.macs, f.side})
+	return y
+}
+
+// parameters counts the trainable values under the scope.
+func parameters(scope *model.Scope) int {
+	n := 0
+	for v := range scope.IterVariables() {
+		if v.Trainable {
+			n += v.Shape().Size()
+		}
+	}
+	return n
+}
+
+// explain makes one line of what a layer threw while the network was traced.
+func (t *tracer) explain(net Layer, image []int, cause any) error {
+	message, _, _ := strings.Cut(fmt.Sprint(cause), "\n")
+	where := Name(net)
+	if len(t.path) > 0 {
+		where += ", layer " + t.path[len(t.path)-1]
+	}
+	return errors.New(where + ", on images of " + times(image) + ": " + message)
+}
+
+// panicf throws a layer's error, the way GoMLX does.
+func panicf(format string, args ...any) { panic(fmt.Errorf(format, args...)) }

@@ -1,0 +1,148 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/safetensors"
+)
+
+// position is where a training stands, beside its variables. The order of the images follows from the seed and the
+// epoch, so this is all that an exact resumption needs.
+type position struct {
+	Step           int     `json:"step"` // steps done since the start
+	TrainSeconds   float64 `json:"train_seconds"`
+	CompileSeconds float64 `json:"compile_seconds"`
+	Started        int64   `json:"started"` // Unix time
+	History        History `json:"history"`
+}
+
+// Checkpoints that a run keeps: the newest, and the one before in case the newest is damaged.
+const keptCheckpoints = 2
+
+// dtypeNames are safetensors' names for GoMLX's types.
+var dtypeNames = map[dtypes.DType]string{
+	dtypes.Float32: "F32", dtypes.Float64: "F64", dtypes.Float16: "F16", dtypes.BFloat16: "BF16",
+	dtypes.Int8: "I8", dtypes.Int16: "I16", dtypes.Int32: "I32", dtypes.Int64: "I64",
+	dtypes.Uint8: "U8", dtypes.Uint16: "U16", dtypes.Uint32: "U32", dtypes.Uint64: "U64", dtypes.Bool: "BOOL",
+}
+
+// variables copies the store's variables for which keep is true.
+func variables(store *model.Store, keep func(v *model.Variable) bool) (map[string]safetensors.Tensor, error) {
+	saved := map[string]safetensors.Tensor{}
+	for v := range store.IterVariables() {
+		if !keep(v) {
+			continue
+		}
+		value, err := v.Value()
+		if err != nil {
+			return nil, oneLine(err)
+		}
+		t := safetensors.Tensor{DType: dtypeNames[v.DType()], Dims: v.Shape().Dimensions}
+		if err := value.ConstBytes(func(data []byte) { t.Bytes = slices.Clone(data) }); err != nil {
+			return nil, oneLine(err)
+		}
+		saved[v.Path()] = t
+	}
+	return saved, nil
+}
+
+// setVariables gives the store's variables the saved values. They must be the same variables: of the same names, types
+// and dimensions.
+func setVariables(store *model.Store, saved map[string]safetensors.Tensor) error {
+	n := 0
+	for v := range store.IterVariables() {
+		t, ok := saved[v.Path()]
+		if !ok || t.DType != dtypeNames[v.DType()] || !slices.Equal(t.Dims, v.Shape().Dimensions) {
+			return fmt.Errorf("it is of another network: there is no %s of type %s and dimensions %v in it",
+				v.Path(), dtypeNames[v.DType()], v.Shape().Dimensions)
+		}
+		n++
+	}
+	if n != len(saved) {
+		return fmt.Errorf("it is of another network: it has %d variables, not %d", len(saved), n)
+	}
+	for v := range store.IterVariables() {
+		value, err := tensors.FromRaw(nil, 0, shapes.Make(v.DType(), v.Shape().Dimensions...), saved[v.Path()].Bytes)
+		if err == nil {
+			err = v.SetValue(value)
+		}
+		if err != nil {
+			return oneLine(err)
+		}
+	}
+	return nil
+}
+
+// checkpoints lists the run's checkpoints, the newest first.
+func (r *Run) checkpoints() []string {
+	paths, _ := filepath.Glob(r.path("checkpoint-*.safetensors"))
+	slices.Sort(paths)
+	slices.Reverse(paths)
+	return paths
+}
+
+// save writes a checkpoint and removes the ones that are too old.
+func (r *Run) save(store *model.Store, at position) error {
+	saved, err := variables(store, func(*model.Variable) bool { return true })
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	path := r.path(fmt.Sprintf("checkpoint-%09d.safetensors", at.Step))
+	if err := safetensors.Write(path, saved, map[string]string{"position": string(text)}); err != nil {
+		return r.cannotWrite(err)
+	}
+	for i, old := range r.checkpoints() {
+		if i >= keptCheckpoints {
+			os.Remove(old)
+		}
+	}
+	return nil
+}
+
+// resume sets the store's variables to the newest checkpoint that is whole, and returns where it stood. Without any it
+// returns the start. What is damaged is set aside, and said.
+func (r *Run) resume(store *model.Store) (at position, err error) {
+	for _, path := range r.checkpoints() {
+		at, err := readCheckpoint(path, store)
+		if err == nil {
+			return at, nil
+		}
+		if errors.Is(err, os.ErrPermission) {
+			return position{}, err
+		}
+		if err := os.Rename(path, path+".damaged"); err != nil {
+			return position{}, r.cannotWrite(err)
+		}
+		fmt.Fprintf(r.config.Out, "%v; set aside, going on from the checkpoint before it\n", err)
+	}
+	return position{}, nil
+}
+
+func readCheckpoint(path string, store *model.Store) (at position, err error) {
+	saved, metadata, err := safetensors.Read(path)
+	if err != nil {
+		return at, fmt.Errorf("checkpoint %w", err)
+	}
+	if err := json.Unmarshal([]byte(metadata["position"]), &at); err != nil || at.Step != len(at.History.Losses) {
+		return at, fmt.Errorf("checkpoint %s: its position is %s", path, strconv.Quote(metadata["position"]))
+	}
+	if err := setVariables(store, saved); err != nil {
+		return at, fmt.Errorf("checkpoint %s: %w", path, err)
+	}
+	return at, nil
+}

@@ -1,0 +1,386 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/ml/model"
+	"golang.org/x/sync/errgroup"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
+)
+
+// ErrInterrupted is the error of a training that was interrupted. What it learned is kept.
+var ErrInterrupted = errors.New("interrupted")
+
+// Fit trains the network on the data set's training images and tests it on its test images after every epoch. A run
+// with the same network, data and settings that is on disk is returned at once, its progress printed again; one that
+// was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
+//
+// An interrupt (the stop button, Ctrl-C) keeps what was learned and returns ErrInterrupted. A loss that is not a number
+// ends the training with an error. Nothing that was stored before is lost either way.
+func Fit(net nn.Layer, data dataset.Images, config Config) (*Run, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return fit(ctx, net, data, config)
+}
+
+func fit(ctx context.Context, net nn.Layer, data dataset.Images, config Config) (*Run, error) {
+	r, err := newRun(net, data, config)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if r.config.Fresh {
+		if err := r.setAside(); err != nil {
+			return nil, err
+		}
+	}
+	switch err := r.load(); {
+	case err == nil:
+		return r, r.replay()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	t, err := newTraining(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.run(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// lock makes sure that one process at a time trains the run. Others wait for it and then find it done.
+func (r *Run) lock(ctx context.Context) (unlock func() error, err error) {
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return nil, r.cannotWrite(err)
+	}
+	lock := flock.New(r.dir + ".lock")
+	got, err := lock.TryLock()
+	if err == nil && !got {
+		fmt.Fprintln(r.config.Out, "another process is training this run: waiting for it")
+		got, err = lock.TryLockContext(ctx, 200*time.Millisecond)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w while another process trains this run", ErrInterrupted)
+	case err != nil:
+		return nil, r.cannotWrite(err)
+	}
+	return lock.Unlock, nil
+}
+
+// setAside keeps what is there of the run under another name, in the place of what was set aside before.
+func (r *Run) setAside() error {
+	previous := r.dir + ".previous"
+	if err := os.RemoveAll(previous); err != nil {
+		return r.cannotWrite(err)
+	}
+	if err := os.Rename(r.dir, previous); err != nil {
+		return r.cannotWrite(err)
+	}
+	return r.cannotWrite(os.MkdirAll(r.dir, 0o755))
+}
+
+// training is a run while it is being trained.
+type training struct {
+	*Run
+	store   *model.Store
+	trainer *trainer
+	tester  *tester
+	images  int // training images
+	labels  []byte
+	at      position
+	saved   time.Time // when the last checkpoint was written
+}
+
+// newTraining opens the data and the backend, creates the variables, finds the checkpoint to go on from and compiles.
+func newTraining(r *Run) (*training, error) {
+	backend, err := device.Open()
+	if err != nil {
+		return nil, err
+	}
+	train, test, err := r.data.Open()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.config.checkData(r.data, train, r.trace.Network, r.trace.Output); err != nil {
+		return nil, err
+	}
+	line, err := device.Line()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(r.config.Out, "%s, %d parameters, on %s\n", r.trace.Network, r.trace.Parameters(), line)
+
+	t := &training{Run: r, images: train.Len(), labels: test.Labels, saved: time.Now()}
+	if t.store, err = newStore(r, backend); err != nil {
+		return nil, err
+	}
+	if err := r.writeJSON("config.json", r.describe()); err != nil {
+		return nil, err
+	}
+	if t.at, err = r.resume(t.store); err != nil {
+		return nil, err
+	}
+	if t.at.Step == 0 {
+		t.at.Started = time.Now().Unix()
+	} else {
+		fmt.Fprintf(r.config.Out, "going on after step %d of %d\n", t.at.Step, r.config.Epochs*t.batches())
+	}
+	return t, t.compile(backend, train, test)
+}
+
+// newStore creates all variables of the network and the optimizer.
+func newStore(r *Run, backend compute.Backend) (*model.Store, error) {
+	store := model.NewStore()
+	if err := r.trace.Initialize(store, backend, r.config.Seed); err != nil {
+		return nil, oneLine(err)
+	}
+	addSlots(store, r.config.Optimizer)
+	return store, nil
+}
+
+// stepsPerCall is how many steps a call does at most. More would not be faster.
+const stepsPerCall = 100
+
+// compile prepares both programs, at the same time.
+func (t *training) compile(backend compute.Backend, train, test *dataset.Split) error {
+	start := time.Now()
+	var group errgroup.Group
+	group.Go(func() error {
+		split, err := upload(backend, t.data, train)
+		if err == nil {
+			t.trainer, err = newTrainer(backend, t.store, t.net, t.data, t.config, split, min(stepsPerCall, t.batches()))
+		}
+		return err
+	})
+	group.Go(func() error {
+		split, err := upload(backend, t.data, test)
+		if err == nil {
+			t.tester, err = newTester(backend, t.store, t.net, t.data, t.config, split)
+		}
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	t.at.CompileSeconds += seconds(start)
+	return nil
+}
+
+// batches is the number of batches in an epoch, the last one perhaps short.
+func (t *training) batches() int { return (t.images + t.config.Batch - 1) / t.config.Batch }
+
+// run trains from where the training stands to its end.
+func (t *training) run(ctx context.Context) error {
+	for epoch := t.at.Step / t.batches(); epoch < t.config.Epochs; epoch++ {
+		if err := t.epoch(ctx, epoch); err != nil {
+			return err
+		}
+		last := epoch == t.config.Epochs-1
+		if err := t.test(epoch, last); err != nil {
+			return err
+		}
+		if !last {
+			if err := t.checkpoint(); err != nil {
+				return err
+			}
+		}
+	}
+	return t.finish()
+}
+
+// call is how long one call should take, so that an interrupt is heard and progress is seen soon; checkpointEvery is
+// how much work is at stake at most.
+const (
+	call            = time.Second
+	checkpointEvery = time.Minute
+)
+
+// epoch does the epoch's remaining steps.
+func (t *training) epoch(ctx context.Context, epoch int) error {
+	order := epochOrder(t.images, t.config.Seed, epoch)
+	rate := func(int) float64 { return t.config.Optimizer.rate }
+	steps := 1 // at first: the line of the first loss comes soon, and shows how long a step takes
+	for {
+		batch := t.at.Step - epoch*t.batches()
+		if batch == t.batches() {
+			return nil
+		}
+		toLine := t.config.LogEvery - batch%t.config.LogEvery
+		if batch%t.config.LogEvery == 0 {
+			toLine = 1
+		}
+		steps = min(steps, toLine, t.batches()-batch, t.trainer.capacity)
+		start := time.Now()
+		losses, err := t.trainer.steps(order[batch*t.config.Batch:min((batch+steps)*t.config.Batch, t.images)], rate)
+		if err != nil {
+			return err
+		}
+		took := time.Since(start)
+		if err := t.record(epoch, batch, losses); err != nil {
+			return err
+		}
+		t.at.Step += steps
+		t.at.TrainSeconds += took.Seconds()
+		steps = int(call.Seconds()*float64(steps)/took.Seconds()) + 1
+
+		interrupted := ctx.Err() != nil
+		if interrupted || time.Since(t.saved) > checkpointEvery {
+			if err := t.checkpoint(); err != nil {
+				return err
+			}
+		}
+		if interrupted {
+			return fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
+				ErrInterrupted, batch+steps, t.batches(), epoch+1)
+		}
+	}
+}
+
+// epochOrder is the order in which an epoch takes the images, a function of the seed and the epoch's number.
+func epochOrder(images int, seed uint64, epoch int) []int32 {
+	order := make([]int32, images)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	random := rand.New(rand.NewPCG(seed, uint64(epoch)))
+	random.Shuffle(images, func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
+
+// record keeps the losses of the steps from batch on, and prints the progress line if one is due.
+func (t *training) record(epoch, batch int, losses []float32) error {
+	for i, loss := range losses {
+		if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
+			return fmt.Errorf("the loss became %v in epoch %d at batch %d: the learning rate %v is too high for this network, try a tenth of it",
+				loss, epoch+1, batch+i, t.config.Optimizer.rate)
+		}
+		t.at.History.Losses = append(t.at.History.Losses, loss)
+		t.line(epoch, batch+i, loss)
+	}
+	return nil
+}
+
+// line prints a line of progress if one is due.
+func (t *training) line(epoch, batch int, loss float32) {
+	printLine(t.config, epoch, batch, t.batches(), t.images, loss)
+}
+
+func printLine(c Config, epoch, batch, batches, images int, loss float32) {
+	if batch%c.LogEvery == 0 {
+		fmt.Fprintln(c.Out, c.Line(Step{Epoch: epoch + 1, Epochs: c.Epochs, Batch: batch, Batches: batches,
+			Seen: batch * c.Batch, Images: images, Loss: float64(loss)}))
+	}
+}
+
+// test tests the network after an epoch. The last time it keeps what the network gives for each image.
+func (t *training) test(epoch int, keep bool) error {
+	outputs, losses, err := t.tester.test()
+	if err != nil {
+		return err
+	}
+	p := &Predictions{outputs, losses, t.labels, t.data.Classes}
+	if math.IsNaN(p.Loss()) {
+		return fmt.Errorf("the test loss after epoch %d is not a number: the learning rate %v is too high for this network, try a tenth of it",
+			epoch+1, t.config.Optimizer.rate)
+	}
+	var sum float64
+	epochLosses := t.at.History.Losses[epoch*t.batches():]
+	for _, loss := range epochLosses {
+		sum += float64(loss)
+	}
+	t.at.History.Epochs = append(t.at.History.Epochs,
+		EpochHistory{sum / float64(len(epochLosses)), p.Loss(), p.Accuracy(), t.at.TrainSeconds})
+	printTest(t.config, p.Loss(), p.Accuracy(), len(t.labels))
+	if !keep {
+		return nil
+	}
+	return t.cannotWrite(safetensors.Write(t.path(testFile), map[string]safetensors.Tensor{
+		"outputs": safetensors.Float32(outputs, len(t.labels), len(t.data.Classes)),
+		"losses":  safetensors.Float32(losses, len(t.labels)),
+	}, nil))
+}
+
+// printTest prints the closing line in the notes' form.
+func printTest(c Config, loss, accuracy float64, images int) {
+	fmt.Fprintf(c.Out, "\nTest set: Average loss: %.4f, Accuracy: %.0f/%d (%.0f%%)\n\n", loss, accuracy*float64(images)/100, images, accuracy)
+}
+
+func (t *training) checkpoint() error {
+	t.saved = time.Now()
+	return t.save(t.store, t.at)
+}
+
+// finish writes the result. result.json comes last: a run that has it is whole. Then the checkpoints can go.
+func (t *training) finish() error {
+	model, err := variables(t.store, func(v *model.Variable) bool { return nn.Owns(v) })
+	if err != nil {
+		return err
+	}
+	if err := safetensors.Write(t.path(modelFile), model, map[string]string{"network": t.trace.Network}); err != nil {
+		return t.cannotWrite(err)
+	}
+	t.History = t.at.History
+	if err := t.writeJSON("history.json", t.History); err != nil {
+		return err
+	}
+	line, err := device.Line()
+	if err != nil {
+		return err
+	}
+	last := t.History.Epochs[len(t.History.Epochs)-1]
+	t.Result = Result{
+		Network: t.trace.Network, Parameters: t.trace.Parameters(), Dataset: t.data.String(), Config: t.config.key(),
+		Seed: t.config.Seed, Epochs: t.config.Epochs, TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
+		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds, Device: line, Versions: versions(),
+		StartedAt: time.Unix(t.at.Started, 0).UTC(),
+	}
+	if err := t.writeJSON("result.json", t.Result); err != nil {
+		return err
+	}
+	leftovers, _ := filepath.Glob(t.path("checkpoint-*"))
+	for _, path := range leftovers {
+		os.Remove(path)
+	}
+	return nil
+}
+
+// replay prints a stored run's progress as it was printed when it was trained.
+func (r *Run) replay() error {
+	fmt.Fprintf(r.config.Out, "%s, %d parameters, trained on %s in %.1f s on %s (stored; Fresh: true trains again)\n",
+		r.Result.Network, r.Result.Parameters, r.Result.StartedAt.Local().Format("2006-01-02 15:04"), r.Result.TrainSeconds, r.Result.Device)
+	train, test, err := r.data.Open()
+	if err != nil {
+		return err
+	}
+	batches := len(r.History.Losses) / r.config.Epochs
+	for epoch, e := range r.History.Epochs {
+		for batch, loss := range r.History.Losses[epoch*batches:][:batches] {
+			printLine(r.config, epoch, batch, batches, train.Len(), loss)
+		}
+		printTest(r.config, e.TestLoss, e.TestAccuracy, test.Len())
+	}
+	return nil
+}

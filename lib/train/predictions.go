@@ -1,0 +1,94 @@
+package train
+
+import (
+	"math"
+	"slices"
+)
+
+// Predictions is what a network gives for the images of a split.
+type Predictions struct {
+	Outputs []float32 // [image × class]: scores or logarithms of probabilities, as the network ends
+	Losses  []float32 // of each image
+	Labels  []byte    // the right class of each image
+	Classes []string
+}
+
+// Class is the class that the network gives to image i: the one with the largest output, the first of equals.
+func (p *Predictions) Class(i int) int {
+	row := p.row(i)
+	best := 0
+	for class, output := range row {
+		if output > row[best] {
+			best = class
+		}
+	}
+	return best
+}
+
+func (p *Predictions) row(i int) []float32 {
+	return p.Outputs[i*len(p.Classes) : (i+1)*len(p.Classes)]
+}
+
+// Probability is the probability that the network gives to a class of image i: the softmax of its outputs.
+func (p *Predictions) Probability(i, class int) float64 {
+	row := p.row(i)
+	top := float64(slices.Max(row))
+	var sum float64
+	for _, output := range row {
+		sum += math.Exp(float64(output) - top)
+	}
+	return math.Exp(float64(row[class])-top) / sum
+}
+
+// Correct is how many images get their right class.
+func (p *Predictions) Correct() int {
+	n := 0
+	for i, label := range p.Labels {
+		if p.Class(i) == int(label) {
+			n++
+		}
+	}
+	return n
+}
+
+// Accuracy is the percentage of images that get their right class.
+func (p *Predictions) Accuracy() float64 { return 100 * float64(p.Correct()) / float64(len(p.Labels)) }
+
+// Loss is the mean loss.
+func (p *Predictions) Loss() float64 {
+	var sum float64
+	for _, loss := range p.Losses {
+		sum += float64(loss)
+	}
+	return sum / float64(len(p.Losses))
+}
+
+// Confusion counts the images of each right class, by row, and given class, by column.
+func (p *Predictions) Confusion() [][]int {
+	counts := make([][]int, len(p.Classes))
+	for class := range counts {
+		counts[class] = make([]int, len(p.Classes))
+	}
+	for i, label := range p.Labels {
+		counts[label][p.Class(i)]++
+	}
+	return counts
+}
+
+// Worst lists the n images with the largest losses, the worst first: those that the network is most sure and wrong of.
+func (p *Predictions) Worst(n int) []int {
+	order := make([]int, len(p.Losses))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case p.Losses[a] > p.Losses[b]:
+			return -1
+		case p.Losses[a] < p.Losses[b]:
+			return 1
+		}
+		return 0
+	})
+	return order[:min(n, len(order))]
+}
