@@ -7,10 +7,23 @@ require (
 	github.com/gomlx/go-xla v0.4.1
 	github.com/google/renameio/v2 v2.0.2
 	github.com/janpfeifer/gonb v0.11.4
+	golang.org/x/image v0.26.0
 	golang.org/x/sync v0.20.0
+	gonum.org/v1/plot v0.15.2
 )
 
-require github.com/gofrs/uuid v4.4.0+incompatible // indirect
+require (
+	codeberg.org/go-fonts/liberation v0.5.0 // indirect
+	codeberg.org/go-latex/latex v0.1.0 // indirect
+	codeberg.org/go-pdf/fpdf v0.10.0 // indirect
+	git.sr.ht/~sbinet/gg v0.6.0 // indirect
+	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
+	github.com/campoy/embedmd v1.0.0 // indirect
+	github.com/gofrs/uuid v4.4.0+incompatible // indirect
+	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
+	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2 // indirect
+	golang.org/x/text v0.35.0 // indirect
+)
 
 require (
 	github.com/go-logr/logr v1.4.3 // indirect

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
@@ -75,8 +73,20 @@ func lower(x, weights *graph.Node) lowering {
 }
 
 // asConvolution leaves the work to XLA.
+//
+// GoMLX's gradient of a convolution is wrong for windows of even size (it takes the window's middle for its centre),
+// and fails for windows that hold nothing but padding. So an even window gets a row and a column of zeros more, and wide
+// padding is put around the image first. Neither changes the result.
 func asConvolution(x, weights *graph.Node, stride, padding int) *graph.Node {
-	return graph.Convolve(x, weights).Strides(stride).PaddingPerDim([][2]int{{padding, padding}, {padding, padding}}).Done()
+	more := 0
+	if weights.Shape().Dim(0)%2 == 0 {
+		weights, more = grow(grow(weights, 0, 0, 1), 1, 0, 1), 1
+	}
+	if padding+more >= weights.Shape().Dim(0) {
+		x, padding = pad(x, padding), 0
+	}
+	around := [2]int{padding, padding + more}
+	return graph.Convolve(x, weights).Strides(stride).PaddingPerDim([][2]int{around, around}).Done()
 }
 
 // asPatches copies what lies under the window at each position into a row of a matrix, in the order of the weights, and
@@ -101,16 +111,24 @@ func asPatches(x, weights *graph.Node, stride, padding int) *graph.Node {
 	return graph.Reshape(y, batch, height, width, filters)
 }
 
-// pad puts zeros around the images. It concatenates, because GoMLX's Pad has no gradient.
+// pad puts zeros around the images.
 func pad(x *graph.Node, padding int) *graph.Node {
-	if padding == 0 {
+	return grow(grow(x, 1, padding, padding), 2, padding, padding)
+}
+
+// grow puts zeros before and after what is there along an axis. It concatenates, because GoMLX's Pad has no gradient.
+func grow(x *graph.Node, axis, before, after int) *graph.Node {
+	zeros := func(n int) []*graph.Node {
+		if n == 0 {
+			return nil
+		}
+		shape := x.Shape().Clone()
+		shape.Dimensions[axis] = n
+		return []*graph.Node{graph.Zeros(x.Graph(), shape)}
+	}
+	parts := append(append(zeros(before), x), zeros(after)...)
+	if len(parts) == 1 {
 		return x
 	}
-	for axis := 1; axis <= 2; axis++ {
-		shape := shapes.Make(dtypes.Float32, x.Shape().Dimensions...)
-		shape.Dimensions[axis] = padding
-		zeros := graph.Zeros(x.Graph(), shape)
-		x = graph.Concatenate([]*graph.Node{zeros, x, zeros}, axis)
-	}
-	return x
+	return graph.Concatenate(parts, axis)
 }

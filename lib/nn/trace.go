@@ -52,27 +52,25 @@ func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
 //
 // A layer that does not fit what comes into it gives an error of one line that names the layer.
 func Summary(net Layer, image ...int) (trace *Trace, err error) {
-	t := &tracer{fields: map[*graph.Node]field{}, initial: map[string]uniform{}}
+	if len(image) == 0 || size(image) < 1 {
+		return nil, fmt.Errorf("%s cannot be traced on an image of dimensions %v: want height, width, channels", Name(net), image)
+	}
+	var t *tracer
 	defer func() {
 		if cause := recover(); cause != nil {
 			trace, err = nil, t.explain(net, image, cause)
 		}
 	}()
-	if len(image) == 0 || size(image) < 1 {
-		return nil, fmt.Errorf("%s cannot be traced on an image of dimensions %v: want height, width, channels", Name(net), image)
-	}
 	// The pure-Go backend serves for shapes alone here: it needs no plugin and is never asked to compute.
 	g := graph.NewGraph(gobackend.GetBackend(), Name(net))
 	defer g.Finalize()
-	g.AttachState(tracer{}.key(), t)
 	store := model.NewStore()
 	model.SetStore(g, store)
 	store.SetTraining(g, true) // so that dropout and its like show in the graph
 
 	const batch = 2
 	x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, image...)...))
-	t.fields[x] = field{1, 1}
-	t.input = max(image[0], image[min(1, len(image)-1)])
+	t = newTracer(x)
 	y := Apply(store.RootScope(), net, x)
 	trace = &Trace{Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:], net: net}
 	_, trace.graph, _ = strings.Cut(g.String(), "\n") // its first line has the network's name
@@ -84,6 +82,13 @@ func Summary(net Layer, image ...int) (trace *Trace, err error) {
 		}
 	}
 	return trace, nil
+}
+
+// Activations applies a network as Apply does and returns what each of its layers gives, in the order of the summary.
+func Activations(scope *model.Scope, net Layer, x *graph.Node) (layers []LayerInfo, outputs []*graph.Node) {
+	t := newTracer(x)
+	Apply(scope, net, x)
+	return t.layers, t.outputs
 }
 
 // Parameters is the number of trainable values in the network.
@@ -156,6 +161,7 @@ type tracer struct {
 	initial map[string]uniform
 	input   int // the image's longer side
 	cost    cost
+	outputs []*graph.Node // what each of the layers gives
 }
 
 // field is how far a value sees: its receptive field's side, and by how many of the input's pixels the fields of
@@ -171,7 +177,17 @@ type cost struct {
 
 type tracerKey struct{}
 
-func (tracer) key() any { return tracerKey{} }
+// newTracer attaches a tracer to the graph of the batch of images x.
+func newTracer(x *graph.Node) *tracer {
+	image := x.Shape().Dimensions[1:]
+	t := &tracer{
+		fields:  map[*graph.Node]field{x: {1, 1}},
+		initial: map[string]uniform{},
+		input:   max(image[0], image[min(1, len(image)-1)]),
+	}
+	x.Graph().AttachState(tracerKey{}, t)
+	return t
+}
 
 func tracerOf(g *graph.Graph) *tracer {
 	t, _ := g.State(tracerKey{}).(*tracer)
@@ -211,6 +227,7 @@ func apply(scope *model.Scope, layer Layer, x *graph.Node) *graph.Node {
 		f = field{min(f.side+(t.cost.kernel-1)*f.step, t.input), f.step * t.cost.stride}
 	}
 	t.fields[y] = f
+	t.outputs = append(t.outputs, y)
 	t.layers = append(t.layers, LayerInfo{path, layer.String(), y.Shape().Dimensions[1:], parameters(scope) - before, t.cost.macs, f.side})
 	return y
 }

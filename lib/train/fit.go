@@ -254,7 +254,7 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		}
 		if interrupted {
 			return fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
-				ErrInterrupted, batch+steps, t.batches(), epoch+1)
+				ErrInterrupted, t.at.Step-epoch*t.batches(), t.batches(), epoch+1)
 		}
 	}
 }

@@ -1,0 +1,234 @@
+package figure
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func ExampleLines() {
+	f := Lines(Chart{Title: "Loss while training", X: "step", Y: "loss"},
+		Series{Name: "CNN", X: []float64{0, 1, 2}, Y: []float64{2.3, 0.9, 0.4}})
+	Show(f)
+	// Output: [figure: Line chart: Loss while training, loss over step; CNN from 2.3 to 0.4]
+}
+
+// samples is one figure of each kind.
+func samples() map[string]func() Figure {
+	dot := image.NewGray(image.Rect(0, 0, 2, 2))
+	dot.Pix[3] = 255
+	return map[string]func() Figure{
+		"grid": func() Figure {
+			return Grid(Pictures{Title: "Dots", Images: []image.Image{dot, dot, dot}, Captions: []string{"one", "two", "three"}, Columns: 2, Width: 100})
+		},
+		"lines": func() Figure {
+			return Lines(Chart{Title: "T", X: "x", Y: "y"}, Of("a", []float32{1, 3, 2}), Of("b", []float32{2, 2, 5}).Smooth(2))
+		},
+		"bars":      func() Figure { return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}) },
+		"confusion": func() Figure { return Confusion("T", [][]int{{3, 1}, {0, 4}}, []string{"cat", "dog"}) },
+		"row": func() Figure {
+			return Row(Grid(Pictures{Images: []image.Image{dot}, Width: 50}), Grid(Pictures{Images: []image.Image{dot}, Width: 90}))
+		},
+	}
+}
+
+func content(t *testing.T, f Figure) ([]byte, image.Image) {
+	t.Helper()
+	b, err := f.PNG()
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, picture
+}
+
+func count(picture image.Image, c color.RGBA) int {
+	n := 0
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			if color.RGBAModel.Convert(picture.At(x, y)) == c {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func TestSameInputSameBytes(t *testing.T) {
+	for name, draw := range samples() {
+		first, _ := content(t, draw())
+		second, _ := content(t, draw())
+		if !bytes.Equal(first, second) {
+			t.Errorf("%s: other bytes the second time", name)
+		}
+	}
+}
+
+func TestAlt(t *testing.T) {
+	for name, want := range map[string]string{
+		"grid":      "3 pictures: Dots (one, two, three)",
+		"lines":     "Line chart: T, y over x; a from 1 to 2; b from 2 to 3.5",
+		"bars":      "Bar chart: T, y; a 2.00; b 4.00",
+		"confusion": "Confusion matrix: T; 7 of 8 right, on the diagonal",
+		"row":       "1 pictures; beside it: 1 pictures",
+	} {
+		if got := samples()[name]().Alt; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Every figure has text or pixels where it should, and its series' colours.
+func TestInk(t *testing.T) {
+	for name, want := range map[string][]color.RGBA{
+		"grid":      {ink, {0, 0, 0, 255}, {255, 255, 255, 255}},
+		"lines":     {ink, palette[0], palette[1]},
+		"bars":      {ink, palette[0]},
+		"confusion": {ink, palette[0]},
+	} {
+		_, picture := content(t, samples()[name]())
+		for _, c := range want {
+			if count(picture, c) < 20 {
+				t.Errorf("%s has %d pixels of %v", name, count(picture, c), c)
+			}
+		}
+	}
+}
+
+// A picture's pixel becomes a square of one colour, at its place.
+func TestGridPixels(t *testing.T) {
+	dots := image.NewGray(image.Rect(0, 0, 2, 1))
+	dots.Pix[0], dots.Pix[1] = 10, 200
+	_, picture := content(t, Grid(Pictures{Images: []image.Image{dots}, Width: 58}))
+	side := (58*density - 2*margin) / 2 // of the square that a pixel becomes
+	if size := picture.Bounds().Size(); size.X != 58*density || size.Y != side+2*margin {
+		t.Fatalf("size %v", size)
+	}
+	for y := range side {
+		for x := range side {
+			left := color.GrayModel.Convert(picture.At(margin+x, margin+y)).(color.Gray).Y
+			right := color.GrayModel.Convert(picture.At(margin+side+x, margin+y)).(color.Gray).Y
+			if left != 10 || right != 200 {
+				t.Fatalf("pixel %d, %d: %d and %d, want 10 and 200", x, y, left, right)
+			}
+		}
+	}
+}
+
+// Of two bars, one of twice the value is twice as high.
+func TestBarHeights(t *testing.T) {
+	_, picture := content(t, Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}))
+	height := func(from, to int) (most int) {
+		for x := from; x < to; x++ {
+			n := 0
+			for y := range picture.Bounds().Dy() {
+				if color.RGBAModel.Convert(picture.At(x, y)) == palette[0] {
+					n++
+				}
+			}
+			most = max(most, n)
+		}
+		return most
+	}
+	half := picture.Bounds().Dx() / 2
+	a, b := height(0, half), height(half, 2*half)
+	if a < 50 || math.Abs(float64(b)/float64(a)-2) > 0.05 {
+		t.Errorf("bars of 2 and 4 are %d and %d pixels high", a, b)
+	}
+}
+
+func TestTicksAreRound(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		want      string
+	}{
+		{0, 100, "0 20 40 60 80 100"},
+		{0, 2.4, "0.0 0.5 1.0 1.5 2.0"},
+		{0, 937, "0 200 400 600 800"},
+		{-1, 1, "-1.0 -0.5 0.0 0.5 1.0"},
+		{0.012, 0.019, "0.012 0.013 0.014 0.015 0.016 0.017 0.018 0.019"},
+		{3, 3, ""},
+		{math.NaN(), 1, ""},
+	} {
+		var labels []string
+		for _, tick := range ticks(c.low, c.high) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.ReplaceAll(strings.Join(labels, " "), "-0.0", "0.0"); got != c.want {
+			t.Errorf("from %v to %v: %s, want %s", c.low, c.high, got, c.want)
+		}
+	}
+}
+
+func TestSmooth(t *testing.T) {
+	s := Of("a", []float32{1, 3, 5, 1}).Smooth(2)
+	for i, want := range []float64{1, 2, 4, 3} {
+		if s.Y[i] != want || s.X[i] != float64(i) {
+			t.Errorf("value %d: %v at %v, want %v", i, s.Y[i], s.X[i], want)
+		}
+	}
+}
+
+func TestPicturesOfNumbers(t *testing.T) {
+	gray := Gray([]float32{-1, 0, 1, 3}, 2).(*image.Gray)
+	if got := gray.Pix; got[0] != 0 || got[1] != 64 || got[2] != 128 || got[3] != 255 {
+		t.Errorf("gray: %v", got)
+	}
+	if flat := Gray([]float32{2, 2}, 1).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
+		t.Errorf("equal numbers: %v", flat.Pix)
+	}
+	signed := Signed([]float32{-2, 0, 1}, 3)
+	for x, want := range []color.RGBA{{0, 0, 255, 255}, {255, 255, 255, 255}, {255, 128, 128, 255}} {
+		if got := signed.At(x, 0); got != want {
+			t.Errorf("signed %d: %v, want %v", x, got, want)
+		}
+	}
+	if got := Channel([]float32{1, 10, 2, 20, 3, 30}, 2, 1); got[0] != 10 || got[2] != 30 || len(got) != 3 {
+		t.Errorf("channel: %v", got)
+	}
+}
+
+func TestWhatCannotBeDrawn(t *testing.T) {
+	dot := image.NewGray(image.Rect(0, 0, 1, 1))
+	for want, f := range map[string]Figure{
+		"at least one picture":                     Grid(Pictures{}),
+		"2 pictures has 1 captions":                Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
+		"have no pixels":                           Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
+		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, Of("a", nil)),
+		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, Of("a", []float32{float32(math.NaN())})),
+		`chart "T" has no axis names`:              Lines(Chart{Title: "T"}, Of("a", []float32{1})),
+		"2 labels and 1 values":                    Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{1}),
+		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
+		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
+		"a row of figures needs at least one":      Row(),
+		"2 pictures has 3 captions":                Row(Grid(Pictures{Images: []image.Image{dot}}), Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a", "b", "c"}})),
+	} {
+		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		if err := Save(f, filepath.Join(t.TempDir(), "x.png")); err == nil {
+			t.Errorf("saved what cannot be drawn: %q", want)
+		}
+	}
+}
+
+func TestSave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.png")
+	f := samples()["bars"]()
+	if err := Save(f, path); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := f.PNG()
+	if got, _ := os.ReadFile(path); !bytes.Equal(got, want) {
+		t.Error("the file has other bytes")
+	}
+}
