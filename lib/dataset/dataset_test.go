@@ -97,7 +97,7 @@ func TestPermutation(t *testing.T) {
 func TestPreprocess(t *testing.T) {
 	const mean, std = 0.1307, 0.3081
 	permutation := dataset.Permutation(28*28, 7)
-	data := sample.MNIST().Normalize([]float64{mean}, []float64{std}).Permute(permutation)
+	data := sample.MNIST().Normalize(mean, std).Permute(permutation)
 	train, _ := open(t, data)
 	const batch, size = 3, 28 * 28
 	pixels := make([][][][]uint8, batch)
@@ -128,7 +128,7 @@ func TestPreprocessColour(t *testing.T) {
 		return s, s, nil
 	}
 	data := dataset.New("two pixels", []string{"a", "b"}, 1, 2, 3, rgb).
-		Normalize([]float64{0, 0.5, 1}, []float64{1, 2, 4}).Permute([]int{1, 0})
+		NormalizeChannels([]float64{0, 0.5, 1}, []float64{1, 2, 4}).Permute([]int{1, 0})
 	train, _ := open(t, data)
 	if got, want := train.Image(0).At(0, 0), (color.RGBA{153, 204, 255, 255}); got != want {
 		t.Errorf("the picture's first pixel is %v, want %v", got, want)
@@ -159,14 +159,14 @@ func run(t *testing.T, f func(*graph.Node) *graph.Node, x any) any {
 
 func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
 	for want, data := range map[string]dataset.Images{
-		"standard deviation of 0":                       sample.MNIST().Normalize([]float64{0}, []float64{0}),
-		"not with 2 and 2":                              sample.MNIST().Normalize([]float64{0, 0}, []float64{1, 1}),
-		"not with 1 and 0":                              sample.MNIST().Normalize([]float64{0}, nil),
+		"standard deviation of 0":                       sample.MNIST().Normalize(0, 0),
+		"not with 2 and 2":                              sample.MNIST().NormalizeChannels([]float64{0, 0}, []float64{1, 1}),
+		"not with 1 and 0":                              sample.MNIST().NormalizeChannels([]float64{0}, nil),
 		"not one of the 784 pixels 0 to 783":            sample.MNIST().Permute([]int{0, 1, 2}),
 		"MNIST sample: the permutation is not one of":   sample.MNIST().Permute(make([]int, 784)),
 		"cannot use the first -3 training images":       sample.MNIST().First(-3),
 		"cannot use the first 1000000":                  sample.MNIST().First(1000000),
-		"cannot normalise with a standard deviation of": sample.MNIST().Normalize([]float64{0}, []float64{-1}),
+		"cannot normalise with a standard deviation of": sample.MNIST().Normalize(0, -1),
 	} {
 		_, _, err := data.Open()
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -178,7 +178,7 @@ func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
 func TestStringTellsDataSetsApart(t *testing.T) {
 	seen := map[string]bool{}
 	d := sample.MNIST()
-	for _, data := range []dataset.Images{d, d.First(10), d.Normalize([]float64{0.5}, []float64{0.5}),
+	for _, data := range []dataset.Images{d, d.First(10), d.Normalize(0.5, 0.5),
 		d.Permute(dataset.Permutation(784, 1)), d.Permute(dataset.Permutation(784, 2)), dataset.MNIST()} {
 		seen[data.String()] = true
 	}

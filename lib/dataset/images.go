@@ -27,7 +27,7 @@ type Images struct {
 	Height, Width, Channels int
 
 	open        func() (train, test *Split, err error)
-	mean, std   []float64 // of pixels in 0 to 1, per channel; empty: not normalised
+	mean, std   []float64 // of pixels in 0 to 1, one for all channels or one for each; empty: not normalised
 	permutation []int     // pixel i of what the network sees is pixel permutation[i] of the picture; empty: as it is
 	first       int       // how many training images to use; 0: all
 }
@@ -37,9 +37,13 @@ func New(name string, classes []string, height, width, channels int, open func()
 	return Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels, open: open}
 }
 
-// Normalize returns the data set with each channel's pixels shifted and scaled to (pixel/255 − mean)/std. One mean and
-// one std serve all channels; otherwise give as many as there are channels.
-func (d Images) Normalize(mean, std []float64) Images {
+// Normalize returns the data set with every pixel shifted and scaled to (pixel/255 − mean)/std.
+func (d Images) Normalize(mean, std float64) Images {
+	return d.NormalizeChannels([]float64{mean}, []float64{std})
+}
+
+// NormalizeChannels is Normalize with a mean and a std for each channel.
+func (d Images) NormalizeChannels(mean, std []float64) Images {
 	d.mean, d.std = mean, std
 	return d
 }
@@ -58,8 +62,8 @@ func (d Images) First(n int) Images {
 }
 
 // Permutation is a random order of n things, always the same for a seed.
-func Permutation(n int, seed uint64) []int {
-	return rand.New(rand.NewPCG(seed, uint64(n))).Perm(n)
+func Permutation(n, seed int) []int {
+	return rand.New(rand.NewPCG(uint64(seed), uint64(n))).Perm(n)
 }
 
 // Open finds the data set and reads it: from the folder CONVBOOK_DATA, from the user's cache, or, the first time, from

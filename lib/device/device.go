@@ -59,6 +59,9 @@ func open(config string) (compute.Backend, error) {
 			return nil, fmt.Errorf("unknown XLA device %q in %s=%s: use xla:cpu or xla:cuda",
 				plugin, compute.ConfigEnvVar, config)
 		}
+		if plugin == "cuda" { // go-xla leaves the plugin out where it sees no GPU
+			return nil, fmt.Errorf("XLA cannot use CUDA: run `%s` in the book's folder, and make sure that nvidia-smi shows a GPU", command)
+		}
 		return nil, fmt.Errorf("XLA's plugin for %q is not installed: run `%s` in the book's folder", plugin, command)
 	}
 	backend, err := xla.New(options)

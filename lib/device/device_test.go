@@ -28,7 +28,7 @@ func TestOpenNamesTheCommandThatInstallsAPlugin(t *testing.T) {
 	if err == nil {
 		t.Skip("this machine has a CUDA plugin")
 	}
-	if want := "run `make cuda` in the book's folder"; !strings.Contains(err.Error(), want) {
+	if want := "XLA cannot use CUDA: run `make cuda` in the book's folder, and make sure that nvidia-smi shows a GPU"; !strings.Contains(err.Error(), want) {
 		t.Errorf("open(xla:cuda): error %q, want %q in it", err, want)
 	}
 }

@@ -16,7 +16,7 @@ func Dense(units int) Layer { return dense{units} }
 
 type dense struct{ units int }
 
-func (d dense) String() string { return fmt.Sprintf("dense %d", d.units) }
+func (d dense) String() string { return fmt.Sprintf("dense %d units", d.units) }
 
 func (d dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if x.Rank() != 2 {

@@ -312,7 +312,7 @@ func TestSummary(t *testing.T) {
 		{"block2/conv1", "conv 3×3, 16 filters, padding 1", []int{10, 10, 16}, 3*3*16*16 + 16, 10 * 10 * 16 * 3 * 3 * 16, 18},
 		{"max-pool2", "max-pool 2×2", []int{5, 5, 16}, 0, 0, 20},
 		{"flatten1", "flatten", []int{400}, 0, 0, 20},
-		{"dense1", "dense 10", []int{10}, 4010, 4000, 32},
+		{"dense1", "dense 10 units", []int{10}, 4010, 4000, 32},
 	}
 	if !reflect.DeepEqual(summary.Layers, want) {
 		t.Errorf("layers:\n%+v\nwant\n%+v", summary.Layers, want)
@@ -392,7 +392,7 @@ func TestFingerprintTellsNetworksApart(t *testing.T) {
 
 // Initial values fill ±1/√fan-in evenly, as PyTorch's do, and depend on the seed and the name alone.
 func TestInitialize(t *testing.T) {
-	values := func(net Layer, seed uint64, name string) []float32 {
+	values := func(net Layer, seed int, name string) []float32 {
 		summary, err := Summary(net, 12, 12, 4)
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func parameter(scope *model.Scope, x *graph.Node, name string, initial uniform, 
 // parameter has a generator of its own, so that a layer added to a network leaves the others' values as they were.
 //
 // Variables of layers made with ModelFunc get the values that their own GoMLX initialisers give them.
-func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed uint64) error {
+func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed int) error {
 	if err := store.SetRNGStateFromSeed(int64(seed)); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed uin
 		}
 		hash := fnv.New64a()
 		hash.Write([]byte(v.Name))
-		random := rand.New(rand.NewPCG(seed, hash.Sum64()))
+		random := rand.New(rand.NewPCG(uint64(seed), hash.Sum64()))
 		values := make([]float32, v.Size())
 		for i := range values {
 			values[i] = float32((2*random.Float64() - 1) * float64(v.initial))

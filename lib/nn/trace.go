@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/gobackend"
@@ -124,16 +124,33 @@ func (t *Trace) Fingerprint() string {
 
 // String is the summary table.
 func (t *Trace) String() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s\t\toutput\tparameters\tMACs\tsees\n", t.Network)
-	fmt.Fprintf(w, "input\t\t%s\t\t\t\n", times(t.Input))
+	rows := [][6]string{
+		{t.Network, "", "output", "parameters", "MACs", "sees"},
+		{"input", "", times(t.Input), "", "", ""},
+	}
 	for _, l := range t.Layers {
 		_, details, _ := strings.Cut(l.Layer, " ")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d×%[6]d\n", l.Path, details, times(l.Output), thousands(l.Parameters), thousands(l.MACs), l.Field)
+		rows = append(rows, [6]string{l.Path, details, times(l.Output), thousands(l.Parameters), thousands(l.MACs), fmt.Sprintf("%d×%[1]d", l.Field)})
 	}
-	fmt.Fprintf(w, "total\t\t\t%s\t%s\t\n", thousands(t.Parameters()), thousands(t.MACs()))
-	w.Flush()
+	rows = append(rows, [6]string{"total", "", "", thousands(t.Parameters()), thousands(t.MACs()), ""})
+	var widths [6]int
+	for _, row := range rows {
+		for i, text := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, text := range row {
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
+			if i == 3 || i == 4 { // numbers end where numbers end
+				text, space = space+text, ""
+			}
+			line += text + space + "  "
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
 	return b.String()
 }
 

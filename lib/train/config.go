@@ -19,7 +19,7 @@ type Config struct {
 	Batch     int       // images per step
 	Loss      Loss      // what to make small; CrossEntropy if not set
 	Optimizer Optimizer // how to follow the gradient
-	Seed      uint64    // decides the initial weights, the order of the images and everything else that is random
+	Seed      int       // decides the initial weights, the order of the images and everything else that is random
 
 	// What follows does not change the result.
 

@@ -260,12 +260,12 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 }
 
 // epochOrder is the order in which an epoch takes the images, a function of the seed and the epoch's number.
-func epochOrder(images int, seed uint64, epoch int) []int32 {
+func epochOrder(images, seed, epoch int) []int32 {
 	order := make([]int32, images)
 	for i := range order {
 		order[i] = int32(i)
 	}
-	random := rand.New(rand.NewPCG(seed, uint64(epoch)))
+	random := rand.New(rand.NewPCG(uint64(seed), uint64(epoch)))
 	random.Shuffle(images, func(i, j int) { order[i], order[j] = order[j], order[i] })
 	return order
 }

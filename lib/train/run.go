@@ -58,7 +58,7 @@ type Result struct {
 	Parameters     int       `json:"parameters"`
 	Dataset        string    `json:"dataset"`
 	Config         string    `json:"config"`
-	Seed           uint64    `json:"seed"`
+	Seed           int       `json:"seed"`
 	Epochs         int       `json:"epochs"`
 	TestLoss       float64   `json:"test_loss"`
 	TestAccuracy   float64   `json:"test_accuracy"` // percent

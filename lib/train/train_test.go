@@ -27,7 +27,7 @@ import (
 )
 
 func ExampleFit() {
-	data := dataset.MNIST().Normalize([]float64{0.1307}, []float64{0.3081})
+	data := dataset.MNIST().Normalize(0.1307, 0.3081)
 	run, err := Fit(zoo.CNN(6), data, Config{Epochs: 1, Batch: 64, Loss: NLL, Optimizer: SGD(0.01, 0.5), Seed: 1})
 	if err != nil {
 		fmt.Println(err)
@@ -38,7 +38,7 @@ func ExampleFit() {
 
 // digits is the small sample of MNIST, normalised.
 func digits() dataset.Images {
-	return sample.MNIST().Normalize([]float64{0.1307}, []float64{0.3081})
+	return sample.MNIST().Normalize(0.1307, 0.3081)
 }
 
 func linear() nn.Layer {

@@ -36,17 +36,17 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains twenty networks for a minute and a half: not with -short")
 	}
-	plain := dataset.MNIST().Normalize([]float64{0.1307}, []float64{0.3081})
+	plain := dataset.MNIST().Normalize(0.1307, 0.3081)
 	if _, _, err := plain.Open(); err != nil && strings.Contains(err.Error(), "could not be fetched") {
 		t.Skip(err)
 	}
 	t.Setenv(train.RunsEnv, t.TempDir())
-	permuted := func(seed uint64) dataset.Images { return plain.Permute(dataset.Permutation(28*28, seed)) }
-	mean := func(net nn.Layer, data func(seed uint64) dataset.Images) float64 {
+	permuted := func(seed int) dataset.Images { return plain.Permute(dataset.Permutation(28*28, seed)) }
+	mean := func(net nn.Layer, data func(seed int) dataset.Images) float64 {
 		sum := 0.0
 		var all []string
 		const seeds = 5
-		for seed := range uint64(seeds) {
+		for seed := range seeds {
 			run, err := train.Fit(net, data(seed), train.Config{
 				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Out: io.Discard})
 			if err != nil {
@@ -58,8 +58,8 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 		t.Logf("%s on %s: %.2f %% (%s)", net, data(0), sum/seeds, strings.Join(all, ", "))
 		return sum / seeds
 	}
-	fc := mean(zoo.FC2Layer(8), func(uint64) dataset.Images { return plain })
-	cnn := mean(zoo.CNN(6), func(uint64) dataset.Images { return plain })
+	fc := mean(zoo.FC2Layer(8), func(int) dataset.Images { return plain })
+	cnn := mean(zoo.CNN(6), func(int) dataset.Images { return plain })
 	fcPermuted := mean(zoo.FC2Layer(8), permuted)
 	cnnPermuted := mean(zoo.CNN(6), permuted)
 	for what, in := range map[string]struct{ got, low, high float64 }{

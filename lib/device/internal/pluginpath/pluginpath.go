@@ -30,11 +30,13 @@ func init() {
 func find() []string {
 	var dirs []string
 	for dir, err := os.Getwd(); err == nil; dir = filepath.Dir(dir) {
-		plugins, _ := filepath.Glob(filepath.Join(dir, ".venv/lib/python3*/site-packages/*/pjrt_c_api_*_plugin.so"))
-		for _, plugin := range plugins {
-			dirs = append(dirs, filepath.Dir(plugin))
+		for _, place := range []string{"*", "jax_plugins/*"} { // of the CPU's plugin and of CUDA's
+			plugins, _ := filepath.Glob(filepath.Join(dir, ".venv/lib/python3*/site-packages", place, "pjrt_c_api_*_plugin.so"))
+			for _, plugin := range plugins {
+				dirs = append(dirs, filepath.Dir(plugin))
+			}
 		}
-		if len(plugins) > 0 || dir == filepath.Dir(dir) {
+		if len(dirs) > 0 || dir == filepath.Dir(dir) {
 			break
 		}
 	}

@@ -1,0 +1,116 @@
+# convbook. `make help` lists what there is to do.
+#
+# Everything is installed into .venv, in this folder, or into the user's caches of Go, pip and npm. Nothing is written
+# to system folders, and Jupyter's settings and kernels are kept apart from the user's own.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := $(CURDIR)/.venv
+PYTHON := $(VENV)/bin/python
+export PATH := $(VENV)/bin:$(PATH)
+export JUPYTER_CONFIG_DIR := $(VENV)/etc/jupyter
+export JUPYTER_DATA_DIR := $(VENV)/share/jupyter
+export JUPYTER_RUNTIME_DIR := $(VENV)/run
+export JUPYTERLAB_SETTINGS_DIR := $(VENV)/etc/jupyter/lab/user-settings
+export JUPYTERLAB_WORKSPACES_DIR := $(VENV)/etc/jupyter/lab/workspaces
+export IPYTHONDIR := $(VENV)/etc/ipython
+export PYTHONDONTWRITEBYTECODE := 1
+ifdef BACKEND
+export GOMLX_BACKEND := $(BACKEND)
+endif
+
+# What the user gives on the command line: make run NB=10 P="epochs=2 lr=0.02" PROFILE=smoke
+NB :=
+P :=
+PROFILE := full
+PORT := 8888
+
+.PHONY: help lab run test test-go test-python test-notebooks test-browser book lint data setup cuda lock clean
+
+help: ## this list
+	@echo "usage: make TARGET"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
+
+lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
+	@exec jupyter lab --ServerApp.ip=localhost --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
+
+run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
+	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set '$(subst ','\'',$(P))' $(NB)
+
+test: lint test-go test-python test-notebooks ## the unit tests, and every notebook in its smoke profile
+
+test-go: setup data
+	go test ./...
+
+test-python: setup
+	$(PYTHON) -m unittest discover -s lib/headless
+
+test-notebooks: setup data
+	$(PYTHON) lib/headless/run.py --check
+	$(PYTHON) lib/headless/run.py --profile smoke
+
+test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
+	$(PYTHON) lib/headless/browser.py $(NB)
+
+lint: setup $(VENV)/.test
+	@test -z "$$(gofmt -l lib)" || { echo "error: not formatted: $$(gofmt -l lib | tr '\n' ' '): run gofmt -w lib" >&2; exit 1; }
+	go vet ./...
+	hadolint docker/Dockerfile
+
+book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
+	@$(PYTHON) lib/headless/run.py --book $(NB)
+
+data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
+	@fetch mnist
+
+setup: $(VENV)/.tools $(VENV)/.kernel ## install what is missing, into .venv
+	@:
+
+# Each step leaves a mark when it is done, and is done again when what it is made from changes.
+
+$(VENV)/.python: requirements.txt
+	@for tool in go gcc python3; do command -v $$tool >/dev/null || { echo "error: $$tool is missing: install it with your system's packages (Go 1.26 or later from go.dev/dl)" >&2; exit 1; }; done
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "error: python3 has no venv module: install it, on Debian and Ubuntu with: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "installing JupyterLab and XLA into .venv"
+	@python3 -m venv $(VENV)
+	@# --no-deps: requirements.txt lists all that is needed; the XLA plugin would ask for JAX, which the book does not use.
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements.txt
+	@touch $@
+
+cuda: $(VENV)/.cuda ## install what BACKEND=xla:cuda needs, some gigabytes, into .venv
+
+$(VENV)/.cuda: requirements-cuda.txt | $(VENV)/.python
+	@$(PYTHON) -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-cuda.txt
+	@# go-xla looks for this name; the NVIDIA libraries are found from the plugin's own folder.
+	@cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13 && ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so
+	@touch $@
+
+$(VENV)/.tools: .tools/go.mod .tools/go.sum | $(VENV)/.python
+	@echo "building GoNB, goimports and gopls into .venv"
+	@cd .tools && go build -o $(VENV)/bin/ tool
+	@touch $@
+
+$(VENV)/.kernel: lib/headless/kernel.py | $(VENV)/.python
+	@$(PYTHON) lib/headless/kernel.py
+	@touch $@
+
+$(VENV)/bin/fetch: $(wildcard lib/dataset/*.go lib/dataset/fetch/*.go) go.mod go.sum | $(VENV)/.python
+	@go build -o $@ ./lib/dataset/fetch
+
+$(VENV)/.test: requirements-test.txt | $(VENV)/.python
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-test.txt
+	@touch $@
+
+lock: ## pin requirements*.in anew, with hashes
+	@python3 -m venv build/lock
+	@build/lock/bin/pip install --quiet uv==0.13.9
+	@echo "jax; python_version < '3'" > build/lock/without-jax.txt
+	@for name in requirements requirements-test requirements-cuda; do \
+		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade $$name.in -o $$name.txt; done
+
+clean: ## remove what was installed and built here; data and runs stay in the cache
+	rm -rf .venv build

@@ -1,0 +1,51 @@
+"""Installs the book's Go kernel and JupyterLab's defaults into the virtual environment that runs this file, and nowhere
+else."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+NAME = "convbook"
+
+
+def spec(clone: Path) -> dict:
+    """The kernel's description: GoNB, with this clone's packages and tools."""
+    tools = clone / ".venv" / "bin"
+    return {
+        "argv": [
+            str(tools / "gonb"), "--kernel", "{connection_file}", f"--go_work={clone}",
+            # What GoNB notes of its work goes to a file: Jupyter's terminal stays readable.
+            "--logtostderr=false", f"--extra_log={clone}/.venv/gonb.log", f"--log_dir={clone}/.venv", "--stderrthreshold=FATAL",
+        ],
+        "display_name": "Go (convbook)",
+        "language": "go",
+        "interrupt_mode": "message",
+        "env": {
+            # GoNB looks for goimports and gopls here; Jupyter puts in the user's own PATH.
+            "PATH": f"{tools}{os.pathsep}${{PATH}}",
+            # Every cell is a program that is built and linked: without debug information it takes half the time.
+            "GOFLAGS": "-ldflags=-s -buildvcs=false",
+        },
+    }
+
+
+# JupyterLab asks nothing on its first start.
+DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+def write(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def install(clone: Path) -> None:
+    share = Path(sys.prefix) / "share" / "jupyter"
+    write(share / "kernels" / NAME / "kernel.json", spec(clone))
+    write(share / "lab" / "settings" / "overrides.json", DEFAULTS)
+
+
+if __name__ == "__main__":
+    install(Path(__file__).resolve().parents[2])
