@@ -26,6 +26,7 @@ endif
 NB :=
 P :=
 PROFILE := full
+HOST := localhost
 PORT := 8888
 
 .PHONY: help lab run test test-go test-python test-notebooks test-browser book lint data setup cuda lock clean
@@ -35,7 +36,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
-	@exec jupyter lab --ServerApp.ip=localhost --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
+	@exec jupyter lab --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
 
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
 	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set '$(subst ','\'',$(P))' $(NB)
@@ -66,7 +67,7 @@ book: setup data ## execute notebooks at full settings and put the results into 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@fetch mnist
 
-setup: $(VENV)/.tools $(VENV)/.kernel ## install what is missing, into .venv
+setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch ## install what is missing, into .venv
 	@:
 
 # Each step leaves a mark when it is done, and is done again when what it is made from changes.
@@ -97,7 +98,9 @@ $(VENV)/.kernel: lib/headless/kernel.py | $(VENV)/.python
 	@$(PYTHON) lib/headless/kernel.py
 	@touch $@
 
-$(VENV)/bin/fetch: $(wildcard lib/dataset/*.go lib/dataset/fetch/*.go) go.mod go.sum | $(VENV)/.python
+# The whole library is compiled, so that the first cell of a notebook need not wait for it.
+$(VENV)/bin/fetch: $(shell find lib -name '*.go') go.mod go.sum | $(VENV)/.python
+	@go build ./lib/...
 	@go build -o $@ ./lib/dataset/fetch
 
 $(VENV)/.test: requirements-test.txt | $(VENV)/.python

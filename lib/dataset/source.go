@@ -195,6 +195,9 @@ func (s source) obtain(dir string, missing []file) error {
 	}
 	err := s.obtainFromNPM(dir, missing)
 	if err == nil {
+		for _, f := range missing { // what a host has left half done is of no use any more
+			os.Remove(filepath.Join(dir, f.name+s.suffix+".part"))
+		}
 		return nil
 	}
 	if errors.As(err, new(*os.PathError)) {

@@ -32,6 +32,9 @@ import kernel
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
 BUILD = CLONE / "build"
+RESULTS = CLONE / "figures" / "results.json"
+README = CLONE / "README.md"
+TABLE = re.compile(r"(<!-- results: make book -->\n).*?(<!-- end -->)", re.S)
 
 
 class UserError(Exception):
@@ -79,8 +82,12 @@ def checked(stem: str, notebook, settings: dict[str, str]) -> dict:
 
 def split_settings(text: str) -> dict[str, str]:
     """The settings in "epochs=2 lr=0.02"."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UserError(f'P="{text}" cannot be read: {error}') from None
     settings = {}
-    for word in shlex.split(text):
+    for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise UserError(f'a parameter is set as name=value, not {word!r}: for instance P="epochs=2 lr=0.02"')
@@ -169,11 +176,6 @@ def write_back(path: Path, executed: Path, seconds: float) -> None:
     replace(path, (nbformat.writes(notebook) + "\n").encode())
 
 
-RESULTS = CLONE / "figures" / "results.json"
-README = CLONE / "README.md"
-TABLE = re.compile(r"(<!-- results: make book -->\n).*?(<!-- end -->)", re.S)
-
-
 def results_table(results: list[dict]) -> str:
     """The results as README.md shows them."""
     lines = ["| network | parameters | data | epochs | test accuracy | training |", "| --- | --- | --- | --- | --- | --- |"]
@@ -184,13 +186,12 @@ def results_table(results: list[dict]) -> str:
     return "\n".join(lines) + f"\n\nOne run each, seed {', '.join(sorted({str(r['seed']) for r in results}))}, on {'; '.join(devices)}.\n"
 
 
-def save_results(runs: Path) -> None:
-    """Keeps the results of the book's runs in figures/results.json and in README.md."""
-    results = {r["config"] + r["dataset"] + r["network"] + str(r["parameters"]): r for r in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
-    for path in sorted(runs.glob("*/result.json")):
-        r = json.loads(path.read_text())
-        results[r["config"] + r["dataset"] + r["network"] + str(r["parameters"])] = r
-    ordered = sorted(results.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"]))
+def save_results(runs: Path, keep: bool) -> None:
+    """Puts the results of these runs into figures/results.json and README.md. Others that are there are kept or not."""
+    known = json.loads(RESULTS.read_text()) if keep and RESULTS.exists() else []
+    fresh = [json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json"))]
+    by_run = {(r["network"], r["parameters"], r["dataset"], r["config"]): r for r in known + fresh}
+    ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"]))
     replace(RESULTS, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
     replace(README, TABLE.sub(lambda m: m[1] + results_table(ordered) + m[2], README.read_text()).encode())
 
@@ -303,7 +304,7 @@ def run(options) -> int:
             if row["outcome"] == "ok":
                 write_back(job[0], job[1], row["seconds"])
                 save_figures(job[1])
-        save_results(out / "runs")
+        save_results(out / "runs", keep=bool(options.notebooks))
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 
