@@ -19,12 +19,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import nbformat
 import papermill
+from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
+from traitlets import CaselessStrEnum
 
 import gotranslator
 import kernel
@@ -117,6 +120,18 @@ def error_in(cell, fallback: str) -> str:
     return lines[-1].strip() if lines else fallback
 
 
+class SocketFiles(AsyncKernelManager):
+    """Talks to the kernel through files. Of several kernels that start at once, two may be given the same TCP port."""
+
+    transport = CaselessStrEnum(["ipc"], "ipc")
+
+    def _ip_default(self) -> str:  # where the files are: a folder of this kernel's own
+        return str(Path(tempfile.mkdtemp(prefix="convbook-")) / "kernel")
+
+    def cleanup_ipc_files(self) -> None:
+        shutil.rmtree(Path(self.ip).parent, ignore_errors=True)
+
+
 def execute(path: Path, output: Path, values: dict) -> dict:
     """Runs one notebook and tells how it went."""
     started = time.monotonic()
@@ -124,7 +139,8 @@ def execute(path: Path, output: Path, values: dict) -> dict:
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(str(path), str(output), values, kernel_name=kernel.NAME, language="go",
-                                   cwd=str(NOTEBOOKS), progress_bar=False, start_timeout=120)
+                                   cwd=str(NOTEBOOKS), progress_bar=False, start_timeout=120,
+                                   kernel_manager_class=SocketFiles)
     except PapermillExecutionError as error:
         row["outcome"] = "failed"
         done = nbformat.read(output, 4)
