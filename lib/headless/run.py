@@ -146,7 +146,8 @@ def execute(path: Path, output: Path, values: dict) -> dict:
         done = nbformat.read(output, 4)
         for index, cell in enumerate(done.cells):
             if cell.cell_type == "code" and any(o.output_type == "error" for o in cell.outputs):
-                first = next((line for line in cell.source.splitlines() if line.strip() not in ("", "%%")), "")
+                body = cell.source.split("%%\n")[-1]
+                first = next((line for line in body.splitlines() if line.strip()), "")
                 row["error"] = f"cell {cell.execution_count} ({first.strip()}): {error_in(cell, error.evalue)}"
                 break
     except Exception as error:  # the kernel did not start or died: the other notebooks still run
