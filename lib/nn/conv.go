@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
@@ -49,7 +50,7 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	bound := uniform(1 / math.Sqrt(float64(c.kernel*c.kernel*channels)))
 	weights := parameter(scope, x, "weights", bound, c.kernel, c.kernel, channels, c.filters)
 	bias := parameter(scope, x, "bias", bound, 1, 1, 1, c.filters)
-	y := lower(x, weights)(x, weights, c.stride, c.padding)
+	y := lower(x, weights, c.stride, c.padding)(x, weights, c.stride, c.padding)
 	note(x, cost{macs: y.Shape().Dim(1) * y.Shape().Dim(2) * weights.Shape().Size(), kernel: c.kernel, stride: c.stride})
 	return graph.Add(y, bias)
 }
@@ -58,16 +59,28 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 // give the same numbers, up to rounding.
 type lowering func(x, weights *graph.Node, stride, padding int) *graph.Node
 
-// fewWeights is how many weights a filter may have for its convolution to be faster as patches on the CPU. Measured
-// with kernels of 5×5 over 1 and 6 channels (25 and 150 weights), in a step of the MNIST CNN: `make bench`.
-const fewWeights = 256
+// What decides between lowerings on the CPU, measured with the shapes of the MNIST CNN, Net and VGG16: `make bench`.
+const (
+	fewWeights   = 256 // that a filter may have for patches to be faster than XLA's convolution
+	manyChannels = 64  // from which on, in and out, Winograd's additions cost less than the multiplications they save
+)
 
-// lower picks the fastest lowering. XLA's own convolution is right on a GPU; on the CPU it is slow for filters with
-// few weights, and slower inside of a loop, where package train puts it. A trace shows the convolution itself.
-func lower(x, weights *graph.Node) lowering {
-	perFilter := weights.Shape().Size() / weights.Shape().Dim(-1)
-	if tracerOf(x.Graph()) == nil && device.IsCPU(x.Graph().Backend()) && perFilter <= fewWeights {
+// lower picks the fastest lowering. XLA's own convolution is right on a GPU. On the CPU it is slow for filters with few
+// weights, slower inside of a loop, where package train puts small networks, very slow where the feature map is about
+// as small as the kernel, and slow in the gradient by the weights. A trace shows the convolution itself.
+func lower(x, weights *graph.Node, stride, padding int) lowering {
+	if tracerOf(x.Graph()) != nil || !device.IsCPU(x.Graph().Backend()) {
+		return asConvolution
+	}
+	kernel, channels, filters := weights.Shape().Dim(0), weights.Shape().Dim(2), weights.Shape().Dim(3)
+	side := min(x.Shape().Dim(1), x.Shape().Dim(2))
+	switch {
+	case kernel > 1 && side < kernel:
+		return asDense
+	case kernel > 1 && side < 2*kernel, kernel*kernel*channels <= fewWeights:
 		return asPatches
+	case canWinograd(x, weights, stride, padding) && min(channels, filters) >= manyChannels:
+		return asConvolutionWinogradWeights
 	}
 	return asConvolution
 }
@@ -109,6 +122,36 @@ func asPatches(x, weights *graph.Node, stride, padding int) *graph.Node {
 	rows := graph.Reshape(graph.Concatenate(patches, -1), batch*height*width, kernel*kernel*channels)
 	y := graph.MatMul(rows, graph.Reshape(weights, kernel*kernel*channels, filters))
 	return graph.Reshape(y, batch, height, width, filters)
+}
+
+// asDense writes the convolution as a dense layer: one matrix with a row for every value of the image and a column for
+// every value of the result. Where most windows see most of a small image, that is fewer multiplications than patches
+// take, which are mostly padding then.
+func asDense(x, weights *graph.Node, stride, padding int) *graph.Node {
+	kernel, channels, filters := weights.Shape().Dim(0), weights.Shape().Dim(2), weights.Shape().Dim(3)
+	batch, height, width := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
+	rows, columns := (height+2*padding-kernel)/stride+1, (width+2*padding-kernel)/stride+1
+	zeros := graph.Zeros(x.Graph(), shapes.Make(x.DType(), channels, filters))
+	weight := func(i, j int) *graph.Node { // between a pixel and a result whose window holds it at row i and column j
+		if i < 0 || i >= kernel || j < 0 || j >= kernel {
+			return zeros
+		}
+		return graph.Reshape(graph.Slice(weights, graph.AxisElem(i), graph.AxisElem(j)), channels, filters)
+	}
+	var matrix []*graph.Node
+	for y := range height {
+		for x := range width {
+			var row []*graph.Node
+			for r := range rows {
+				for c := range columns {
+					row = append(row, weight(y+padding-r*stride, x+padding-c*stride))
+				}
+			}
+			matrix = append(matrix, graph.Concatenate(row, 1))
+		}
+	}
+	flat := graph.Reshape(x, batch, height*width*channels)
+	return graph.Reshape(graph.MatMul(flat, graph.Concatenate(matrix, 0)), batch, rows, columns, filters)
 }
 
 // pad puts zeros around the images.

@@ -23,7 +23,7 @@ type Variable struct {
 	Trainable bool // a parameter, which training changes by its gradient
 
 	drawn   bool // whether initial holds
-	initial uniform
+	initial initial
 }
 
 // Size is the number of values.
@@ -46,22 +46,42 @@ func Path(name string) string { return "/" + root + "/" + name }
 // Owns reports whether a store's variable is one of the network's.
 func Owns(v *model.Variable) bool { return strings.HasPrefix(v.Path(), Path("")) }
 
-// uniform is an initial distribution: every value in ±bound is equally likely.
-type uniform float64
+// initial is an initial distribution: every value from low to high is equally likely.
+type initial struct{ low, high float64 }
 
-func (bound uniform) String() string { return fmt.Sprintf("uniform ±%.6g", float64(bound)) }
+// uniform is every value in ±bound.
+func uniform(bound float64) initial { return initial{-bound, bound} }
+
+// constant is one value.
+func constant(value float64) initial { return initial{value, value} }
+
+func (i initial) String() string {
+	if i.low == i.high {
+		return fmt.Sprint(i.low)
+	}
+	return fmt.Sprintf("uniform ±%.6g", i.high)
+}
 
 // parameter is the trainable variable called name of the layer at scope, as it stands in x's graph.
 //
 // While a network is traced the variable gets no values; Trace.Initialize draws them on the host, which compiles
 // nothing and gives the same weights on every device. A graph built without a trace lets GoMLX draw them.
-func parameter(scope *model.Scope, x *graph.Node, name string, initial uniform, dims ...int) *graph.Node {
-	scope = scope.WithInitializer(initializer.RandomUniformFn(scope, -float64(initial), float64(initial)))
+func parameter(scope *model.Scope, x *graph.Node, name string, initial initial, dims ...int) *graph.Node {
+	return variable(scope, x, name, initial, dims...).NodeValue(x)
+}
+
+// statistic is a variable that the layer itself changes while it trains.
+func statistic(scope *model.Scope, x *graph.Node, name string, initial initial, dims ...int) *model.Variable {
+	return variable(scope, x, name, initial, dims...).SetTrainable(false)
+}
+
+func variable(scope *model.Scope, x *graph.Node, name string, initial initial, dims ...int) *model.Variable {
+	scope = scope.WithInitializer(initializer.RandomUniformFn(scope, initial.low, initial.high))
 	v := scope.VariableWithShape(name, shapes.Make(dtypes.Float32, dims...))
 	if t := tracerOf(x.Graph()); t != nil {
 		t.initial[v.Path()] = initial
 	}
-	return v.NodeValue(x)
+	return v
 }
 
 // Initialize creates the variables of the traced network in the store, with initial values drawn from the seed. Each
@@ -83,7 +103,7 @@ func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed int
 		random := rand.New(rand.NewPCG(uint64(seed), hash.Sum64()))
 		values := make([]float32, v.Size())
 		for i := range values {
-			values[i] = float32((2*random.Float64() - 1) * float64(v.initial))
+			values[i] = float32(v.initial.low + random.Float64()*(v.initial.high-v.initial.low))
 		}
 		store.VariableWithValue(Path(v.Name), tensors.FromFlatDataAndDimensions(values, v.Dims...)).SetTrainable(v.Trainable)
 	}

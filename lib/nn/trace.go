@@ -175,7 +175,7 @@ type tracer struct {
 	layers  []LayerInfo
 	path    []string
 	fields  map[*graph.Node]field
-	initial map[string]uniform
+	initial map[string]initial
 	input   int // the image's longer side
 	cost    cost
 	outputs []*graph.Node // what each of the layers gives
@@ -199,7 +199,7 @@ func newTracer(x *graph.Node) *tracer {
 	image := x.Shape().Dimensions[1:]
 	t := &tracer{
 		fields:  map[*graph.Node]field{x: {1, 1}},
-		initial: map[string]uniform{},
+		initial: map[string]initial{},
 		input:   max(image[0], image[min(1, len(image)-1)]),
 	}
 	x.Graph().AttachState(tracerKey{}, t)

@@ -1,0 +1,114 @@
+package nn
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// batchNormOf applies the layer, alone in a network, and returns its store and what f makes of its output.
+func batchNormOf(t *testing.T, training bool, values map[string][]float32, x *tensors.Tensor,
+	f func(store *model.Store, x, y *graph.Node) []*graph.Node) (*model.Store, [][]float32) {
+	t.Helper()
+	channels := x.Shape().Dim(3)
+	summary, err := Summary(BatchNorm, 4, 4, channels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := model.NewStore()
+	if err := summary.Initialize(store, backend(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range values {
+		store.GetVariable(Path("batch-norm1/" + name)).MustSetValue(tensors.FromFlatDataAndDimensions(v, 1, 1, 1, channels))
+	}
+	outputs, err := model.CallOnceN(backend(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
+		scope.Store().SetTraining(x.Graph(), training)
+		return f(store, x, Apply(scope, BatchNorm, x))
+	}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flat [][]float32
+	for _, output := range outputs {
+		flat = append(flat, tensors.MustCopyFlatData[float32](output))
+	}
+	return store, flat
+}
+
+func onlyOutput(_ *model.Store, _, y *graph.Node) []*graph.Node { return []*graph.Node{y} }
+
+// Four values of one channel, by hand: mean 4, variance 5 over four values and 20/3 over three.
+func TestBatchNormByHand(t *testing.T) {
+	x := tensors.FromFlatDataAndDimensions([]float32{1, 3, 5, 7}, 2, 1, 2, 1)
+	check := func(what string, got, want []float32) {
+		if !close(got, want, 1e-6) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	unit := float32(1 / math.Sqrt(5+1e-5))
+
+	store, got := batchNormOf(t, true, map[string][]float32{"scale": {2}, "shift": {10}}, x, onlyOutput)
+	check("training", got[0], []float32{10 - 6*unit, 10 - 2*unit, 10 + 2*unit, 10 + 6*unit})
+	running := func(name string) []float32 {
+		return tensors.MustCopyFlatData[float32](store.GetVariable(Path("batch-norm1/" + name)).MustValue())
+	}
+	check("running mean", running("mean"), []float32{0.9*0 + 0.1*4})
+	check("running variance", running("variance"), []float32{0.9*1 + 0.1*20/3})
+
+	values := map[string][]float32{"mean": {3}, "variance": {4 - 1e-5}, "scale": {2}, "shift": {10}}
+	store, got = batchNormOf(t, false, values, x, onlyOutput)
+	check("testing", got[0], []float32{10 - 2, 10, 10 + 2, 10 + 4})
+	check("running mean after testing", running("mean"), []float32{3})
+}
+
+// Its gradients equal finite differences of the definition, written out in float64.
+func TestBatchNormGradients(t *testing.T) {
+	const n, channels = 3 * 2 * 2, 2
+	x, pull := random(1, 3, 2, 2, channels), random(2, 3, 2, 2, channels)
+	xs, pulls := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](pull)
+	scale, shift := []float32{1.5, -0.5}, []float32{0.25, 2}
+	loss := func(xs, scale, shift []float32) float64 {
+		sum := 0.0
+		for c := range channels {
+			var mean, variance float64
+			for i := range n {
+				mean += float64(xs[i*channels+c]) / n
+			}
+			for i := range n {
+				variance += math.Pow(float64(xs[i*channels+c])-mean, 2) / n
+			}
+			for i := range n {
+				normal := (float64(xs[i*channels+c]) - mean) / math.Sqrt(variance+1e-5)
+				sum += float64(pulls[i*channels+c]) * (normal*float64(scale[c]) + float64(shift[c]))
+			}
+		}
+		return sum
+	}
+	_, got := batchNormOf(t, true, map[string][]float32{"scale": scale, "shift": shift}, x,
+		func(store *model.Store, x, y *graph.Node) []*graph.Node {
+			value := func(name string) *graph.Node { return store.GetVariable(Path("batch-norm1/" + name)).NodeValue(x) }
+			loss := graph.ReduceAllSum(graph.Mul(y, graph.Const(x.Graph(), pull)))
+			return graph.Gradient(loss, x, value("scale"), value("shift"))
+		})
+	checkGradient(t, "by the input", got[0], xs, func(xs []float32) float64 { return loss(xs, scale, shift) })
+	checkGradient(t, "by scale", got[1], scale, func(scale []float32) float64 { return loss(xs, scale, shift) })
+	checkGradient(t, "by shift", got[2], shift, func(shift []float32) float64 { return loss(xs, scale, shift) })
+}
+
+func TestBatchNormsParameters(t *testing.T) {
+	summary, err := Summary(BatchNorm, 4, 4, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if summary.Parameters() != 10 {
+		t.Errorf("%d parameters: mean and variance are none, want 2 for each of 5 channels", summary.Parameters())
+	}
+	if !slices.Equal(summary.Output, []int{4, 4, 5}) {
+		t.Errorf("output %v", summary.Output)
+	}
+}
