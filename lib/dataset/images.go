@@ -30,6 +30,8 @@ type Images struct {
 	mean, std   []float64 // of pixels in 0 to 1, one for all channels or one for each; empty: not normalised
 	permutation []int     // pixel i of what the network sees is pixel permutation[i] of the picture; empty: as it is
 	first       int       // how many training images to use; 0: all
+
+	augmentations []Augmentation // of training pictures, in the order in which they are applied
 }
 
 // New describes a data set by its splits, which open returns. All pictures have the same size.
@@ -106,6 +108,11 @@ func (d Images) check() error {
 	if i := slices.IndexFunc(d.std, func(std float64) bool { return !(std > 0) }); i >= 0 {
 		return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, d.std[i])
 	}
+	for _, a := range d.augmentations {
+		if err := a.check(d); err != nil {
+			return err
+		}
+	}
 	if len(d.permutation) > 0 {
 		sorted := slices.Sorted(slices.Values(d.permutation))
 		if len(sorted) != d.pixels() || sorted[0] != 0 || len(slices.Compact(sorted)) != d.pixels() || sorted[d.pixels()-1] != d.pixels()-1 {
@@ -130,6 +137,9 @@ func (d Images) String() string {
 			hash.Write(binary.LittleEndian.AppendUint64(nil, uint64(p)))
 		}
 		s += fmt.Sprintf(", pixels permuted by %x", hash.Sum(nil)[:4])
+	}
+	if len(d.augmentations) > 0 {
+		s += ", training pictures changed by " + d.augmentationNames()
 	}
 	return s
 }

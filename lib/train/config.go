@@ -5,6 +5,7 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ type Config struct {
 	Batch     int       // images per step
 	Loss      Loss      // what to make small; CrossEntropy if not set
 	Optimizer Optimizer // how to follow the gradient
+	Schedule  Schedule  // how the learning rate changes; Constant if not set
 	Seed      int       // decides the initial weights, the order of the images and everything else that is random
 
 	// What follows does not change the result.
@@ -50,8 +52,11 @@ func (s Step) String() string {
 
 // withDefaults fills in what is not set.
 func (c Config) withDefaults() Config {
-	if c.Loss.perImage == nil {
+	if c.Loss.logs == nil {
 		c.Loss = CrossEntropy
+	}
+	if c.Schedule.factor == nil {
+		c.Schedule = Constant()
 	}
 	if c.TestBatch == 0 {
 		c.TestBatch = 1000
@@ -82,12 +87,16 @@ func (c Config) check() error {
 	case c.Optimizer.update == nil:
 		return errors.New("no optimizer: set one, such as train.SGD(0.01, 0.5)")
 	}
-	return c.Optimizer.check()
+	return cmp.Or(c.Loss.check(), c.Optimizer.check(), c.Schedule.invalid)
 }
 
 // key describes what of the settings decides the result.
 func (c Config) key() string {
-	return fmt.Sprintf("%d epochs, batches of %d, %s, %s, seed %d", c.Epochs, c.Batch, c.Loss.name, c.Optimizer, c.Seed)
+	key := fmt.Sprintf("%d epochs, batches of %d, %s, %s, ", c.Epochs, c.Batch, c.Loss.name, c.Optimizer)
+	if c.Schedule.name != "" {
+		key += c.Schedule.name + ", "
+	}
+	return key + fmt.Sprintf("seed %d", c.Seed)
 }
 
 // checkData makes sure that the settings and the network fit the data.

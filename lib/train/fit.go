@@ -171,7 +171,7 @@ func (t *training) compile(backend compute.Backend, train, test *dataset.Split) 
 	group.Go(func() error {
 		split, err := upload(backend, t.data, train)
 		if err == nil {
-			t.trainer, err = newTrainer(backend, t.store, t.net, t.data, t.config, split, min(stepsPerCall, t.batches()))
+			t.trainer, err = newTrainer(backend, t.store, t.net, t.data, t.config, split, t.capacity())
 		}
 		return err
 	})
@@ -221,7 +221,8 @@ const (
 // epoch does the epoch's remaining steps.
 func (t *training) epoch(ctx context.Context, epoch int) error {
 	order := epochOrder(t.images, t.config.Seed, epoch)
-	rate := func(int) float64 { return t.config.Optimizer.rate }
+	random := t.data.Random(t.images, t.config.Seed, epoch)
+	numbers := t.data.RandomNumbers()
 	steps := 1 // at first: the line of the first loss comes soon, and shows how long a step takes
 	for {
 		batch := t.at.Step - epoch*t.batches()
@@ -234,7 +235,8 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		}
 		steps = min(steps, toLine, t.batches()-batch, t.trainer.capacity)
 		start := time.Now()
-		losses, err := t.trainer.steps(order[batch*t.config.Batch:min((batch+steps)*t.config.Batch, t.images)], rate)
+		from, to := batch*t.config.Batch, min((batch+steps)*t.config.Batch, t.images)
+		losses, err := t.trainer.steps(order[from:to], random[from*numbers:to*numbers], t.scalars)
 		if err != nil {
 			return err
 		}
@@ -257,6 +259,12 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 				ErrInterrupted, t.at.Step-epoch*t.batches(), t.batches(), epoch+1)
 		}
 	}
+}
+
+// scalars are the numbers that the optimizer needs for the i-th step from where the training stands.
+func (t *training) scalars(i int) []float64 {
+	step := t.at.Step + i
+	return t.config.Optimizer.stepScalars(t.config.Schedule.factor(step, t.batches(), t.config.Epochs), step+1)
 }
 
 // epochOrder is the order in which an epoch takes the images, a function of the seed and the epoch's number.
@@ -383,4 +391,13 @@ func (r *Run) replay() error {
 		printTest(r.config, e.TestLoss, e.TestAccuracy, test.Len())
 	}
 	return nil
+}
+
+// capacity is how many steps a call does. A loop pays for small networks; a step of a large one takes so long that the
+// call costs nothing beside it, and XLA computes it faster outside of a loop.
+func (t *training) capacity() int {
+	if t.trace.MACs()*t.config.Batch > 1e9 {
+		return 1
+	}
+	return min(stepsPerCall, t.batches())
 }

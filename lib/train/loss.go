@@ -1,24 +1,55 @@
 package train
 
 import (
+	"fmt"
+
 	"github.com/gomlx/gomlx/core/graph"
 )
 
 // Loss says how wrong a network's outputs are. A batch's loss is the mean over its images.
 type Loss struct {
-	name     string
-	perImage func(outputs, labels *graph.Node) *graph.Node // float32 [batch, classes], int32 [batch] → float32 [batch]
+	name      string
+	logs      func(outputs *graph.Node) *graph.Node // outputs [batch, classes] → logarithms of probabilities
+	smoothing float64
 }
 
 // NLL is the negative log-likelihood: −outputs[label]. The outputs must be logarithms of probabilities, so the network
 // ends in nn.LogSoftmax.
-var NLL = Loss{"negative log-likelihood", pick}
+var NLL = Loss{name: "negative log-likelihood", logs: func(outputs *graph.Node) *graph.Node { return outputs }}
 
 // CrossEntropy is −log of the probability that softmax gives the label. The outputs are scores of any size (logits).
 // After nn.LogSoftmax it equals NLL, since a log-softmax of a log-softmax changes nothing.
-var CrossEntropy = Loss{"cross-entropy", func(logits, labels *graph.Node) *graph.Node {
-	return pick(graph.LogSoftmax(logits, -1), labels)
-}}
+var CrossEntropy = Loss{name: "cross-entropy", logs: func(logits *graph.Node) *graph.Node { return graph.LogSoftmax(logits, -1) }}
+
+// Smooth returns the loss with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2015): in
+// training, that share of every label is spread evenly over all classes, so that no output needs to grow without end.
+// Tests measure the plain loss.
+func (l Loss) Smooth(share float64) Loss {
+	l.name += fmt.Sprintf(", labels smoothed by %v", share)
+	l.smoothing = share
+	return l
+}
+
+func (l Loss) check() error {
+	if !(l.smoothing >= 0 && l.smoothing < 1) {
+		return fmt.Errorf("labels are smoothed by %v: it must be at least 0 and below 1", l.smoothing)
+	}
+	return nil
+}
+
+// test is each image's loss. float32 [batch, classes], int32 [batch] → float32 [batch]
+func (l Loss) test(outputs, labels *graph.Node) *graph.Node { return pick(l.logs(outputs), labels) }
+
+// train is each image's loss with smoothed labels.
+func (l Loss) train(outputs, labels *graph.Node) *graph.Node {
+	logs := l.logs(outputs)
+	loss := pick(logs, labels)
+	if l.smoothing > 0 {
+		spread := graph.Neg(graph.ReduceMean(logs, -1))
+		loss = graph.Add(graph.MulScalar(loss, 1-l.smoothing), graph.MulScalar(spread, l.smoothing))
+	}
+	return loss
+}
 
 // pick is −outputs[label] of each image.
 func pick(outputs, labels *graph.Node) *graph.Node {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
 )
@@ -11,21 +12,105 @@ type Optimizer struct {
 	name string
 	rate float64 // the learning rate
 
-	invalid error // a setting that cannot work
-	slots   int   // arrays of its own that it keeps for each parameter, zero at first
-	update  func(rate, parameter, gradient *graph.Node, slots []*graph.Node) (newParameter *graph.Node, newSlots []*graph.Node)
+	invalid error   // a setting that cannot work
+	decay   float64 // see WeightDecay
+
+	// scalars are the numbers that a step, counted from 1, needs beside arrays: worked out on the host, in float64, so
+	// that a long training does not lose them to rounding. Only the rate if it is nil.
+	scalars func(rate float64, step int) []float64
+	slots   int // arrays of its own that it keeps for each parameter, zero at first
+	update  func(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node)
+}
+
+// parameter is what an optimizer's update gets to know.
+type parameter struct {
+	value, gradient *graph.Node
+	slots           []*graph.Node
+	weights         bool // whether it is a layer's weights: not its biases, nor batch norm's scale and shift
 }
 
 // SGD is stochastic gradient descent with momentum, as PyTorch's optim.SGD has it: each parameter p keeps a velocity v,
 // and a step with gradient g is v ← momentum·v + g, then p ← p − rate·v. Momentum 0 is plain descent.
 func SGD(rate, momentum float64) Optimizer {
-	o := Optimizer{name: fmt.Sprintf("SGD, momentum %v", momentum), rate: rate, slots: 1}
+	return sgd("SGD", rate, momentum, func(_, velocity *graph.Node) *graph.Node { return velocity })
+}
+
+// Nesterov is SGD with Nesterov's momentum, as PyTorch's optim.SGD has it: the step goes to where the velocity is about
+// to lead, p ← p − rate·(g + momentum·v).
+func Nesterov(rate, momentum float64) Optimizer {
+	return sgd("SGD, Nesterov", rate, momentum, func(gradient, velocity *graph.Node) *graph.Node {
+		return graph.Add(gradient, graph.MulScalar(velocity, momentum))
+	})
+}
+
+func sgd(name string, rate, momentum float64, direction func(gradient, velocity *graph.Node) *graph.Node) Optimizer {
+	o := Optimizer{name: fmt.Sprintf("%s, momentum %v", name, momentum), rate: rate, slots: 1}
 	if !(momentum >= 0 && momentum < 1) {
 		o.invalid = fmt.Errorf("momentum is %v: it must be at least 0 and below 1", momentum)
 	}
-	o.update = func(rate, parameter, gradient *graph.Node, slots []*graph.Node) (*graph.Node, []*graph.Node) {
-		velocity := graph.Add(graph.MulScalar(slots[0], momentum), gradient)
-		return graph.Sub(parameter, graph.Mul(rate, velocity)), []*graph.Node{velocity}
+	o.update = func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
+		velocity := graph.Add(graph.MulScalar(p.slots[0], momentum), p.gradient)
+		return graph.Sub(p.value, graph.Mul(scalars[0], direction(p.gradient, velocity))), []*graph.Node{velocity}
+	}
+	return o
+}
+
+// Adam's constants, those of the paper and of PyTorch.
+const (
+	adamMean     = 0.9   // how much of the gradients' running mean a step keeps
+	adamVariance = 0.999 // how much of their squares' running mean it keeps
+	adamEpsilon  = 1e-8
+)
+
+// Adam gives every parameter a step size of its own (Kingma and Ba, 2014), as PyTorch's optim.Adam does: with running
+// means m of the gradients and v of their squares, both corrected for having started at zero, p ← p − rate·m/(√v + 1e-8).
+func Adam(rate float64) Optimizer { return adam("Adam", rate, 0) }
+
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter, 2017): before the step, p ← p − rate·decay·p. Only
+// weights decay; biases and batch norm's scale and shift do not.
+func AdamW(rate, decay float64) Optimizer {
+	o := adam(fmt.Sprintf("AdamW, decay %v", decay), rate, decay)
+	if !(decay >= 0) {
+		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0", decay)
+	}
+	return o
+}
+
+func adam(name string, rate, decay float64) Optimizer {
+	return Optimizer{
+		name: name, rate: rate, slots: 2,
+		scalars: func(rate float64, step int) []float64 {
+			return []float64{
+				rate / (1 - math.Pow(adamMean, float64(step))),
+				1 / math.Sqrt(1-math.Pow(adamVariance, float64(step))),
+				1 - rate*decay,
+			}
+		},
+		update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
+			mean := toward(p.slots[0], p.gradient, adamMean)
+			variance := toward(p.slots[1], graph.Square(p.gradient), adamVariance)
+			scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), scalars[1]), adamEpsilon)
+			if p.weights && decay > 0 {
+				p.value = graph.Mul(p.value, scalars[2])
+			}
+			return graph.Sub(p.value, graph.Mul(scalars[0], graph.Div(mean, scale))), []*graph.Node{mean, variance}
+		},
+	}
+}
+
+// toward is a running mean that keeps the given share of itself and takes the rest from the value.
+func toward(mean, value *graph.Node, keep float64) *graph.Node {
+	return graph.Add(graph.MulScalar(mean, keep), graph.MulScalar(value, 1-keep))
+}
+
+// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p before all else: the gradient of
+// a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no penalty; in
+// PyTorch's optim.SGD they have one unless they are put into a group of their own.
+func (o Optimizer) WeightDecay(decay float64) Optimizer {
+	o.name += fmt.Sprintf(", weight decay %v", decay)
+	o.decay = decay
+	if !(decay >= 0) {
+		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0", decay)
 	}
 	return o
 }
@@ -37,4 +122,20 @@ func (o Optimizer) check() error {
 		return fmt.Errorf("learning rate is %v: it must be above 0", o.rate)
 	}
 	return o.invalid
+}
+
+// stepScalars are the numbers that step needs, counted from 1, at a learning rate of factor times the optimizer's.
+func (o Optimizer) stepScalars(factor float64, step int) []float64 {
+	if o.scalars == nil {
+		return []float64{factor * o.rate}
+	}
+	return o.scalars(factor*o.rate, step)
+}
+
+// apply does a step on one parameter.
+func (o Optimizer) apply(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node) {
+	if o.decay > 0 && p.weights {
+		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.decay))
+	}
+	return o.update(scalars, p)
 }

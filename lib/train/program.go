@@ -61,7 +61,10 @@ func newProgram(backend compute.Backend, store *model.Store, name string, traini
 	return p, nil
 }
 
-// run executes the program on the variables' values and the inputs: tensors, which stay, or Go values.
+// temporary is an input that only one run needs.
+type temporary struct{ *tensors.Tensor }
+
+// run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go values.
 func (p *program) run(inputs ...any) ([]*tensors.Tensor, error) {
 	var outputs []*tensors.Tensor
 	err := exceptions.TryCatch[error](func() {
@@ -88,11 +91,14 @@ func (p *program) run(inputs ...any) ([]*tensors.Tensor, error) {
 			}
 		}
 		for _, input := range inputs {
-			t, stays := input.(*tensors.Tensor)
-			if !stays {
-				t = tensors.MustFromAnyValue(input)
+			switch input := input.(type) {
+			case *tensors.Tensor:
+				add(input, false)
+			case temporary:
+				add(input.Tensor, true)
+			default:
+				add(tensors.MustFromAnyValue(input), true)
 			}
-			add(t, !stays)
 		}
 		outputs = p.graph.RunWithBuffers(buffers, donate, 0)
 		if p.changes {
@@ -113,9 +119,12 @@ func (p *program) run(inputs ...any) ([]*tensors.Tensor, error) {
 //
 // GoMLX's closures cannot use nodes from outside, so that everything comes in as the loop's state; and the graph shares
 // one node for equal scalars, so nothing outside of the body may make one before.
-func repeat(n *graph.Node, vars []*model.Variable, changing, fixed []*graph.Node,
+func repeat(once bool, n *graph.Node, vars []*model.Variable, changing, fixed []*graph.Node,
 	body func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node) []*graph.Node {
 	g := n.Graph()
+	if once {
+		return body(graph.Const(g, int32(0)), changing, fixed)
+	}
 	state := []*graph.Node{graph.Const(g, int32(0)), n}
 	for _, v := range vars {
 		state = append(state, v.NodeValue(g))
@@ -180,58 +189,78 @@ type trainer struct {
 	train    deviceSplit
 	batch    int
 	capacity int // steps that one call can do
+	numbers  int // random numbers of an image
+	scalars  int // numbers that the optimizer needs for a step
 }
 
 // newTrainer compiles the program that does up to capacity steps of training in one call.
 func newTrainer(backend compute.Backend, store *model.Store, net nn.Layer, data dataset.Images, c Config, split deviceSplit, capacity int) (*trainer, error) {
 	optimized := optimizedOf(store)
+	scalars := len(c.Optimizer.stepScalars(1, 1))
 	inputs := []shapes.Shape{
 		split.pixels.Shape(), split.labels.Shape(),
-		shapes.Make(dtypes.Int32, capacity*c.Batch), // the images to use, in order
-		shapes.Make(dtypes.Int32),                   // how many of them count
-		shapes.Make(dtypes.Int32),                   // steps to do
-		shapes.Make(dtypes.Float32, capacity),       // each step's learning rate
-		shapes.Make(dtypes.Float32, capacity),       // where each step's loss goes
+		shapes.Make(dtypes.Int32, capacity*c.Batch),                         // the images to use, in order
+		shapes.Make(dtypes.Int32),                                           // how many of them count
+		shapes.Make(dtypes.Int32),                                           // steps to do
+		shapes.Make(dtypes.Float32, capacity*c.Batch, data.RandomNumbers()), // each image's random numbers
+		shapes.Make(dtypes.Float32, capacity, scalars),                      // what the optimizer needs for each step
+		shapes.Make(dtypes.Float32, capacity),                               // where each step's loss goes
 	}
 	p, err := newProgram(backend, store, "train "+nn.Name(net), true, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
-			pixels, labels, order, count, steps, rates, losses := in[0], in[1], in[2], in[3], in[4], in[5], in[6]
-			return repeat(steps, vars, []*graph.Node{losses}, []*graph.Node{pixels, labels, order, count, rates},
+			pixels, labels, order, count, steps, random, scalars, losses := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]
+			return repeat(capacity == 1, steps, vars, []*graph.Node{losses}, []*graph.Node{pixels, labels, order, count, random, scalars},
 				func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node {
-					pixels, labels, order, count, rates := fixed[0], fixed[1], fixed[2], fixed[3], fixed[4]
+					pixels, labels, order, count, random, scalars := fixed[0], fixed[1], fixed[2], fixed[3], fixed[4], fixed[5]
 					first := graph.MulScalar(i, c.Batch)
-					images, wanted := take(pixels, labels, graph.DynamicSlice(order, []*graph.Node{first}, []int{c.Batch}))
+					images, wanted := take(pixels, labels, rows(order, first, c.Batch))
 					// An epoch's last batch may be short. It is filled up with other images, which do not count.
 					position := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, c.Batch), 0))
 					counts := graph.ConvertDType(graph.LessThan(position, count), dtypes.Float32)
 
-					outputs := nn.Apply(store.RootScope(), net, data.Preprocess(images))
-					loss := graph.Div(graph.ReduceAllSum(graph.Mul(c.Loss.perImage(outputs, wanted), counts)), graph.ReduceAllSum(counts))
-
-					rate := graph.Reshape(graph.DynamicSlice(rates, []*graph.Node{i}, []int{1}))
-					optimized.step(c.Optimizer, loss, rate)
+					outputs := nn.Apply(store.RootScope(), net, data.Augmented(images, rows(random, first, c.Batch)))
+					loss := graph.Div(graph.ReduceAllSum(graph.Mul(c.Loss.train(outputs, wanted), counts)), graph.ReduceAllSum(counts))
+					optimized.step(c.Optimizer, loss, rows(scalars, i, 1))
 					return []*graph.Node{graph.DynamicUpdateSlice(changing[0], graph.Reshape(loss, 1), []*graph.Node{i})}
 				})
 		})
 	if err != nil {
 		return nil, err
 	}
-	return &trainer{p, split, c.Batch, capacity}, nil
+	return &trainer{p, split, c.Batch, capacity, data.RandomNumbers(), scalars}, nil
 }
 
-// steps trains on the images of order, which may end in a short batch, and returns the loss of each step before it.
-func (t *trainer) steps(order []int32, rate func(step int) float64) ([]float32, error) {
+// rows takes n rows of an array, from the given one on.
+func rows(x, first *graph.Node, n int) *graph.Node {
+	from, sizes := []*graph.Node{first}, x.Shape().Clone().Dimensions
+	for range x.Rank() - 1 {
+		from = append(from, graph.ScalarZero(x.Graph(), dtypes.Int32))
+	}
+	sizes[0] = n
+	return graph.DynamicSlice(x, from, sizes)
+}
+
+// steps trains on the images of order, which may end in a short batch, with their random numbers and what the optimizer
+// needs for the i-th step, and returns the loss of each step before it.
+func (t *trainer) steps(order []int32, random []float32, scalars func(i int) []float64) ([]float32, error) {
 	n := (len(order) + t.batch - 1) / t.batch
-	padded := make([]int32, t.capacity*t.batch)
-	copy(padded, order)
+	images := make([]int32, t.capacity*t.batch)
+	numbers := make([]float32, len(images)*t.numbers)
+	copy(images, order)
+	copy(numbers, random)
 	for i := len(order); i > 0 && i < n*t.batch; i++ { // a short last batch is filled up with the first images again
-		padded[i] = padded[i%len(order)]
+		images[i] = images[i%len(order)]
+		copy(numbers[i*t.numbers:], random[i%len(order)*t.numbers:][:t.numbers])
 	}
-	rates := make([]float32, t.capacity)
-	for i := range n {
-		rates[i] = float32(rate(i))
+	var settings []float32
+	for i := range t.capacity {
+		for _, v := range scalars(min(i, n-1)) {
+			settings = append(settings, float32(v))
+		}
 	}
-	outputs, err := t.run(t.train.pixels, t.train.labels, padded, int32(len(order)), int32(n), rates, make([]float32, t.capacity))
+	outputs, err := t.run(t.train.pixels, t.train.labels, images, int32(len(order)), int32(n),
+		temporary{tensors.FromFlatDataAndDimensions(numbers, len(images), t.numbers)},
+		temporary{tensors.FromFlatDataAndDimensions(settings, t.capacity, t.scalars)}, make([]float32, t.capacity))
 	if err != nil {
 		return nil, err
 	}
@@ -263,23 +292,27 @@ func optimizedOf(store *model.Store) (vs optimized) {
 	return vs
 }
 
-// step changes the variables in the loss's graph by their gradients.
-func (vs optimized) step(o Optimizer, loss, rate *graph.Node) {
+// step changes the variables in the loss's graph by their gradients. The optimizer's scalars are in one row.
+func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
 	var nodes []*graph.Node
 	for _, v := range vs {
 		nodes = append(nodes, v.NodeValue(loss))
 	}
+	var scalars []*graph.Node
+	for i := range row.Shape().Size() {
+		scalars = append(scalars, graph.Reshape(graph.Slice(row, graph.AxisRange(), graph.AxisElem(i))))
+	}
 	gradients := graph.Gradient(loss, nodes...)
+	store := model.GetStore(loss)
 	for i, v := range vs {
-		store := model.GetStore(loss)
+		p := parameter{value: nodes[i], gradient: gradients[i], weights: v.Name() == "weights"}
 		var kept []*model.Variable
-		var slots []*graph.Node
 		for k := range o.slots {
 			kept = append(kept, store.GetVariable(slot(k, v.Path())))
-			slots = append(slots, kept[k].NodeValue(loss))
+			p.slots = append(p.slots, kept[k].NodeValue(loss))
 		}
-		parameter, slots := o.update(rate, nodes[i], gradients[i], slots)
-		v.SetNodeValue(parameter)
+		value, slots := o.apply(scalars, p)
+		v.SetNodeValue(value)
 		for k := range kept {
 			kept[k].SetNodeValue(slots[k])
 		}
@@ -311,7 +344,7 @@ func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data d
 	t.program, err = newProgram(backend, store, "test "+nn.Name(net), false, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
 			pixels, labels, rounds, outputs, losses := in[0], in[1], in[2], in[3], in[4]
-			return repeat(rounds, vars, []*graph.Node{outputs, losses}, []*graph.Node{pixels, labels},
+			return repeat(t.rounds == 1, rounds, vars, []*graph.Node{outputs, losses}, []*graph.Node{pixels, labels},
 				func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node {
 					first := graph.MulScalar(i, batch)
 					indices := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, batch), 0))
@@ -321,7 +354,7 @@ func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data d
 					zero := graph.ScalarZero(g, dtypes.Int32)
 					return []*graph.Node{
 						graph.DynamicUpdateSlice(changing[0], y, []*graph.Node{first, zero}),
-						graph.DynamicUpdateSlice(changing[1], c.Loss.perImage(y, wanted), []*graph.Node{first}),
+						graph.DynamicUpdateSlice(changing[1], c.Loss.test(y, wanted), []*graph.Node{first}),
 					}
 				})
 		})

@@ -208,9 +208,9 @@ func TestLosses(t *testing.T) {
 	labels := []int32{0, 2, 1}
 	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		return []*graph.Node{
-			CrossEntropy.perImage(scores, labels),
-			NLL.perImage(graph.LogSoftmax(scores), labels),
-			CrossEntropy.perImage(graph.LogSoftmax(scores), labels),
+			CrossEntropy.test(scores, labels),
+			NLL.test(graph.LogSoftmax(scores), labels),
+			CrossEntropy.test(graph.LogSoftmax(scores), labels),
 		}
 	}, scores, labels)
 	if err != nil {
@@ -318,6 +318,12 @@ func TestWhatMakesAnotherRun(t *testing.T) {
 		"momentum":      name(linear(), digits(), func(c *Config) { c.Optimizer = SGD(0.05, 0.9) }),
 		"loss":          name(linear(), digits(), func(c *Config) { c.Loss = CrossEntropy }),
 		"seed":          name(linear(), digits(), func(c *Config) { c.Seed = 2 }),
+		"augmentation":  name(linear(), digits().Augment(dataset.RandomFlip), same),
+		"smoothing":     name(linear(), digits(), func(c *Config) { c.Loss = NLL.Smooth(0.1) }),
+		"nesterov":      name(linear(), digits(), func(c *Config) { c.Optimizer = Nesterov(0.05, 0.5) }),
+		"decay":         name(linear(), digits(), func(c *Config) { c.Optimizer = c.Optimizer.WeightDecay(0.1) }),
+		"optimizer":     name(linear(), digits(), func(c *Config) { c.Optimizer = Adam(0.05) }),
+		"schedule":      name(linear(), digits(), func(c *Config) { c.Schedule = Cosine() }),
 	} {
 		if other == first {
 			t.Errorf("another %s is the same run", what)
@@ -344,8 +350,13 @@ func TestFreshKeepsTheRunBefore(t *testing.T) {
 	}
 }
 
-// interruptAt trains until the given step and stops there.
+// interruptAt trains the linear network until the given step and stops there.
 func interruptAt(t *testing.T, step int, c Config) error {
+	t.Helper()
+	return interruptFitAt(t, step, linear(), digits(), c)
+}
+
+func interruptFitAt(t *testing.T, step int, net nn.Layer, data dataset.Images, c Config) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -355,7 +366,7 @@ func interruptAt(t *testing.T, step int, c Config) error {
 		}
 		return s.String()
 	}
-	_, err := fit(ctx, linear(), digits(), c)
+	_, err := fit(ctx, net, data, c)
 	return err
 }
 
@@ -466,6 +477,10 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"learning rate is NaN":                                            func(c *Config) { c.Optimizer = SGD(math.NaN(), 0) },
 		"momentum is 1: it must be at least 0 and below 1":                func(c *Config) { c.Optimizer = SGD(0.1, 1) },
 		"no optimizer: set one":                                           func(c *Config) { c.Optimizer = Optimizer{} },
+		"weight decay is -1: it must be at least 0":                       func(c *Config) { c.Optimizer = SGD(0.1, 0).WeightDecay(-1) },
+		"labels are smoothed by 1: it must be at least 0 and below 1":     func(c *Config) { c.Loss = NLL.Smooth(1) },
+		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Config) { c.Schedule = OneCycle(1) },
+		"the factor must be above 0, the epochs at least 1":               func(c *Config) { c.Schedule = Stairs(0, 0.1) },
 		"test batch is -1":                                                func(c *Config) { c.TestBatch = -1 },
 		"progress every -1 steps":                                         func(c *Config) { c.LogEvery = -1 },
 	} {

@@ -11,7 +11,8 @@ import (
 )
 
 var fetchers = map[string]func() (folder string, err error){
-	"mnist": dataset.FetchMNIST,
+	"cifar10": dataset.FetchCIFAR10,
+	"mnist":   dataset.FetchMNIST,
 }
 
 func main() {

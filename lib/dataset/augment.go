@@ -1,0 +1,122 @@
+package dataset
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// Augmentation changes training pictures at random, in the graph, so that the network does not see the same one twice.
+type Augmentation struct {
+	name    string
+	numbers int // random numbers that a picture takes
+	check   func(d Images) error
+	// apply changes a batch of pictures: uint8 [batch, height, width, channels] and float32 [batch, numbers], each equally
+	// likely from 0 to below 1 → the pictures' shape
+	apply func(x, random *graph.Node) *graph.Node
+}
+
+// RandomCrop puts padding black pixels around the picture on every side and cuts a square of size × size out of it, at
+// any place with equal probability. Size is the picture's own, so that the network gets what it gets in a test.
+func RandomCrop(size, padding int) Augmentation {
+	return Augmentation{
+		name:    fmt.Sprintf("random crop %d×%[1]d, padding %d", size, padding),
+		numbers: 2,
+		check: func(d Images) error {
+			switch {
+			case padding < 0:
+				return fmt.Errorf("%s: a random crop with padding %d: it must be at least 0", d.Name, padding)
+			case size > min(d.Height, d.Width)+2*padding:
+				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%d with padding %d: crop to %d",
+					d.Name, size, d.Height, d.Width, padding, min(d.Height, d.Width))
+			case size != d.Height || size != d.Width:
+				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%d: training and test pictures must have one size, crop to %d",
+					d.Name, size, d.Height, d.Width, min(d.Height, d.Width))
+			}
+			return nil
+		},
+		apply: func(x, random *graph.Node) *graph.Node { return crop(x, random, padding) },
+	}
+}
+
+// crop moves each picture by up to padding pixels in both directions and fills up with black.
+func crop(x, random *graph.Node, padding int) *graph.Node {
+	g, batch, height, width := x.Graph(), x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
+	moves := graph.ConvertDType(graph.Floor(graph.MulScalar(random, 2*padding+1)), dtypes.Int32)
+	moves = graph.SubScalar(graph.MinScalar(moves, 2*padding), padding) // [batch, 2]: down, right
+	places := shapes.Make(dtypes.Int32, batch, height, width, 1)
+	from := func(axis, move int) *graph.Node {
+		by := graph.Slice(moves, graph.AxisRange(), graph.AxisElem(move))
+		return graph.Add(graph.Iota(g, places, axis), graph.BroadcastToShape(graph.Reshape(by, batch, 1, 1, 1), places))
+	}
+	row, column := from(1, 0), from(2, 1)
+	inside := graph.And(
+		graph.And(graph.GreaterOrEqual(row, graph.ScalarZero(g, dtypes.Int32)), graph.LessThan(row, graph.Const(g, int32(height)))),
+		graph.And(graph.GreaterOrEqual(column, graph.ScalarZero(g, dtypes.Int32)), graph.LessThan(column, graph.Const(g, int32(width)))))
+	row, column = graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1))
+	moved := graph.Gather(x, graph.Concatenate([]*graph.Node{graph.Iota(g, places, 0), row, column}, -1))
+	return graph.Where(graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...)), moved, graph.ZerosLike(x))
+}
+
+// RandomFlip turns half of the pictures left to right.
+var RandomFlip = Augmentation{
+	name:    "random flip",
+	numbers: 1,
+	check:   func(Images) error { return nil },
+	apply: func(x, random *graph.Node) *graph.Node {
+		turn := graph.LessThan(random, graph.Const(x.Graph(), float32(0.5)))
+		turn = graph.BroadcastToShape(graph.Reshape(turn, -1, 1, 1, 1), shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
+		return graph.Where(turn, graph.Reverse(x, 2), x)
+	},
+}
+
+// Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test pictures
+// stay as they are.
+func (d Images) Augment(augmentations ...Augmentation) Images {
+	d.augmentations = augmentations
+	return d
+}
+
+// RandomNumbers is how many random numbers Augmented takes for each picture.
+func (d Images) RandomNumbers() int {
+	n := 0
+	for _, a := range d.augmentations {
+		n += a.numbers
+	}
+	return n
+}
+
+// Random draws the random numbers of n pictures, from 0 to below 1, always the same for a seed and an epoch. They are
+// drawn here and not on the device, so that they are the same on every one.
+func (d Images) Random(n, seed, epoch int) []float32 {
+	random := rand.New(rand.NewPCG(uint64(seed), 1<<32+uint64(epoch))) // other numbers than those of the epoch's order
+	numbers := make([]float32, n*d.RandomNumbers())
+	for i := range numbers {
+		numbers[i] = random.Float32()
+	}
+	return numbers
+}
+
+// Augmented is Preprocess of a batch of training pictures, after the augmentations.
+// uint8 [batch, height, width, channels], float32 [batch, RandomNumbers] → float32 [batch, height, width, channels]
+func (d Images) Augmented(x, random *graph.Node) *graph.Node {
+	first := 0
+	for _, a := range d.augmentations {
+		x = a.apply(x, graph.Slice(random, graph.AxisRange(), graph.AxisRange(first, first+a.numbers)))
+		first += a.numbers
+	}
+	return d.Preprocess(x)
+}
+
+// augmentationNames lists the augmentations in one line.
+func (d Images) augmentationNames() string {
+	var names []string
+	for _, a := range d.augmentations {
+		names = append(names, a.name)
+	}
+	return strings.Join(names, ", ")
+}

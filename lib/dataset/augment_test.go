@@ -1,0 +1,121 @@
+package dataset
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"example.org/convbook/lib/device"
+)
+
+// augmented applies an augmentation to the same picture once for each row of random numbers.
+func augmented(t *testing.T, a Augmentation, picture [][][]uint8, random [][]float32) [][][][]uint8 {
+	t.Helper()
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := make([][][][]uint8, len(random))
+	for i := range batch {
+		batch[i] = picture
+	}
+	output, err := graph.ExecOnce(backend, func(x, random *graph.Node) *graph.Node { return a.apply(x, random) }, batch, random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output.Value().([][][][]uint8)
+}
+
+// A picture of 2×3 pixels with two channels; the second is the first plus 100.
+var pixels23 = [][][]uint8{
+	{{1, 101}, {2, 102}, {3, 103}},
+	{{4, 104}, {5, 105}, {6, 106}},
+}
+
+// channel is one channel of a picture, as rows.
+func channel(picture [][][]uint8, c int) (rows [][]uint8) {
+	for _, row := range picture {
+		var values []uint8
+		for _, pixel := range row {
+			values = append(values, pixel[c])
+		}
+		rows = append(rows, values)
+	}
+	return rows
+}
+
+func TestRandomFlip(t *testing.T) {
+	got := augmented(t, RandomFlip, pixels23, [][]float32{{0}, {0.49}, {0.5}, {0.99}})
+	turned, same := [][]uint8{{3, 2, 1}, {6, 5, 4}}, [][]uint8{{1, 2, 3}, {4, 5, 6}}
+	for i, want := range [][][]uint8{turned, turned, same, same} {
+		if rows := channel(got[i], 0); !slices.EqualFunc(rows, want, slices.Equal) {
+			t.Errorf("picture %d: %v, want %v", i, rows, want)
+		}
+		if first, second := got[i][0][0][0], got[i][0][0][1]; second != first+100 {
+			t.Errorf("picture %d: the channels came apart: %d and %d", i, first, second)
+		}
+	}
+}
+
+// With padding 1 there are 3×3 places, each equally likely: a third of the random numbers gives each row and column.
+func TestRandomCrop(t *testing.T) {
+	random := [][]float32{{0.5, 0.5}, {0, 0}, {0.99, 0.99}, {0.34, 0.3}, {0.9999999, 0}}
+	got := augmented(t, RandomCrop(2, 1), pixels23, random)
+	for i, want := range [][][]uint8{
+		{{1, 2, 3}, {4, 5, 6}},
+		{{0, 0, 0}, {0, 1, 2}},
+		{{5, 6, 0}, {0, 0, 0}},
+		{{0, 1, 2}, {0, 4, 5}},
+		{{0, 4, 5}, {0, 0, 0}},
+	} {
+		if rows := channel(got[i], 0); !slices.EqualFunc(rows, want, slices.Equal) {
+			t.Errorf("random numbers %v: %v, want %v", random[i], rows, want)
+		}
+	}
+}
+
+func TestRandomNumbers(t *testing.T) {
+	data := digits1().Augment(RandomCrop(28, 2), RandomFlip)
+	if n := data.RandomNumbers(); n != 3 {
+		t.Fatalf("%d random numbers for a picture, want 2 for the crop and 1 for the flip", n)
+	}
+	a, b := data.Random(1000, 1, 0), data.Random(1000, 1, 0)
+	if len(a) != 3000 || !slices.Equal(a, b) {
+		t.Errorf("the numbers of one seed and epoch differ")
+	}
+	for what, other := range map[string][]float32{"seed": data.Random(1000, 2, 0), "epoch": data.Random(1000, 1, 1)} {
+		if slices.Equal(a, other) {
+			t.Errorf("another %s has the same numbers", what)
+		}
+	}
+	if lowest, highest := slices.Min(a), slices.Max(a); lowest < 0 || highest >= 1 || lowest > 0.01 || highest < 0.99 {
+		t.Errorf("numbers from %v to %v", lowest, highest)
+	}
+}
+
+func digits1() Images {
+	return New("digits", digits, 28, 28, 1, func() (*Split, *Split, error) {
+		return &Split{Pixels: make([]byte, 784), Labels: []byte{0}}, &Split{Pixels: make([]byte, 784), Labels: []byte{0}}, nil
+	})
+}
+
+func TestAugmentationsThatCannotWork(t *testing.T) {
+	for want, a := range map[string]Augmentation{
+		"digits: a random crop of 40×40 is larger than the pictures of 28×28 with padding 2: crop to 28":                   RandomCrop(40, 2),
+		"digits: a random crop of 24×24 from pictures of 28×28: training and test pictures must have one size, crop to 28": RandomCrop(24, 2),
+		"digits: a random crop with padding -1: it must be at least 0":                                                     RandomCrop(28, -1),
+	} {
+		if _, _, err := digits1().Augment(a).Open(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	data := digits1().Augment(RandomCrop(28, 2), RandomFlip)
+	if _, _, err := data.Open(); err != nil {
+		t.Error(err)
+	}
+	if s := data.String(); !strings.HasSuffix(s, "training pictures changed by random crop 28×28, padding 2, random flip") {
+		t.Errorf("it calls itself %q", s)
+	}
+}

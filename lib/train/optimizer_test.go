@@ -1,0 +1,218 @@
+package train
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+)
+
+// Every optimizer, for three steps on one weight and one bias, against PyTorch's formulas written out in float64.
+func TestOptimizersAgainstTheirFormulas(t *testing.T) {
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gradients := []float64{0.5, -2, 0.1}
+	factors := []float64{1, 0.5, 0.25} // of a schedule
+	const start, rate = 3.0, 0.1
+	sgd := func(momentum, decay float64, nesterov bool) func(weights bool) float64 {
+		return func(weights bool) float64 {
+			p, v := start, 0.0
+			for i, g := range gradients {
+				if weights {
+					g += decay * p
+				}
+				v = momentum*v + g
+				if nesterov {
+					p -= rate * factors[i] * (g + momentum*v)
+				} else {
+					p -= rate * factors[i] * v
+				}
+			}
+			return p
+		}
+	}
+	adam := func(decay, decoupled float64) func(weights bool) float64 {
+		return func(weights bool) float64 {
+			p, m, v := start, 0.0, 0.0
+			for i, g := range gradients {
+				if weights {
+					g += decay * p
+					p -= rate * factors[i] * decoupled * p
+				}
+				m = 0.9*m + 0.1*g
+				v = 0.999*v + 0.001*g*g
+				mean, variance := m/(1-math.Pow(0.9, float64(i+1))), v/(1-math.Pow(0.999, float64(i+1)))
+				p -= rate * factors[i] * mean / (math.Sqrt(variance) + 1e-8)
+			}
+			return p
+		}
+	}
+	for _, c := range []struct {
+		optimizer Optimizer
+		want      func(weights bool) float64
+	}{
+		{SGD(rate, 0), sgd(0, 0, false)},
+		{SGD(rate, 0.9), sgd(0.9, 0, false)},
+		{SGD(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, false)},
+		{Nesterov(rate, 0.9), sgd(0.9, 0, true)},
+		{Nesterov(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, true)},
+		{Adam(rate), adam(0, 0)},
+		{Adam(rate).WeightDecay(0.05), adam(0.05, 0)},
+		{AdamW(rate, 0.3), adam(0, 0.3)},
+	} {
+		for _, weights := range []bool{true, false} {
+			value := float32(start)
+			slots := make([]float32, c.optimizer.slots)
+			for i, g := range gradients {
+				var scalars []float32
+				for _, s := range c.optimizer.stepScalars(factors[i], i+1) {
+					scalars = append(scalars, float32(s))
+				}
+				outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
+					one := func(x *graph.Node, i int) *graph.Node { return graph.Reshape(graph.Slice(x, graph.AxisElem(i))) }
+					p := parameter{value: in[0], gradient: in[1], weights: weights}
+					for i := range slots {
+						p.slots = append(p.slots, one(in[3], i))
+					}
+					var s []*graph.Node
+					for i := range scalars {
+						s = append(s, one(in[2], i))
+					}
+					value, slots := c.optimizer.apply(s, p)
+					return append([]*graph.Node{value}, slots...)
+				}, value, float32(g), scalars, slots)
+				if err != nil {
+					t.Fatal(err)
+				}
+				value = tensors.ToScalar[float32](outputs[0])
+				for i := range slots {
+					slots[i] = tensors.ToScalar[float32](outputs[1+i])
+				}
+			}
+			if want := c.want(weights); math.Abs(float64(value)-want) > 1e-5 {
+				t.Errorf("%v, weights %v: %v, want %v", c.optimizer, weights, value, want)
+			}
+		}
+	}
+}
+
+func TestSchedulesByHand(t *testing.T) {
+	const perEpoch, epochs = 10, 4
+	half := (1 + math.Cos(math.Pi/2)) / 2
+	for _, c := range []struct {
+		schedule Schedule
+		at       map[int]float64 // step → share of the rate
+	}{
+		{Constant(), map[int]float64{0: 1, 39: 1}},
+		{Stairs(1, 0.5), map[int]float64{0: 1, 9: 1, 10: 0.5, 20: 0.25, 39: 0.125}},
+		{Stairs(2, 0.1), map[int]float64{19: 1, 20: 0.1, 39: 0.1}},
+		{Cosine(), map[int]float64{0: 1, 20: half, 10: (1 + math.Sqrt2/2) / 2, 39: (1 + math.Cos(math.Pi*39/40)) / 2}},
+		// A warm-up of 0.25 ends with step 9, the tenth; PyTorch's OneCycleLR counts the same.
+		{OneCycle(0.25), map[int]float64{0: 1. / 25, 9: 1, 24: (1 + 1./25e4) / 2, 39: 1. / 25e4}},
+		{OneCycle(0.525), map[int]float64{0: 1. / 25, 10: (1 + 1./25) / 2, 20: 1, 39: 1. / 25e4}},
+	} {
+		for step, want := range c.at {
+			if got := c.schedule.factor(step, perEpoch, epochs); math.Abs(got-want) > 1e-9 {
+				t.Errorf("%s: step %d has %v of the rate, want %v", c.schedule.name, step, got, want)
+			}
+		}
+	}
+	if f := OneCycle(0.1).factor(0, 1, 1); math.IsNaN(f) || f < 0 || f > 1 {
+		t.Errorf("a training of one step has %v of the rate", f)
+	}
+}
+
+// Labels smoothed by 0.3 over three classes are 0.8, 0.1, 0.1: the cross-entropy with those, by hand.
+func TestLabelSmoothing(t *testing.T) {
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+		loss := CrossEntropy.Smooth(0.3)
+		return []*graph.Node{loss.train(scores, labels), loss.test(scores, labels)}
+	}, [][]float32{{1, 2, 3}}, []int32{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := math.Log(math.Exp(1) + math.Exp(2) + math.Exp(3))
+	for i, want := range []float64{0.8*(sum-1) + 0.1*(sum-2) + 0.1*(sum-3), sum - 1} {
+		if got := tensors.MustCopyFlatData[float32](outputs[i])[0]; math.Abs(float64(got)-want) > 1e-6 {
+			t.Errorf("output %d: %v, want %v", i, got, want)
+		}
+	}
+}
+
+// modern has all that is random or kept between steps: augmentation, batch norm's averages, two slots, a schedule.
+func modern() (nn.Layer, dataset.Images, Config) {
+	net := nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dense(10))
+	config := Config{Epochs: 2, Batch: 50, Loss: CrossEntropy.Smooth(0.1), Optimizer: AdamW(0.01, 0.01),
+		Schedule: OneCycle(0.3), Seed: 3, Out: io.Discard, LogEvery: 1}
+	return net, digits().Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip), config
+}
+
+func TestModernRecipeLearnsAndGoesOnExactly(t *testing.T) {
+	isolate(t)
+	net, data, config := modern()
+	whole := mustFit(t, net, data, config)
+	if first, last := whole.History.Losses[0], whole.History.Losses[len(whole.History.Losses)-1]; !(last < 0.8*first) {
+		t.Errorf("the loss went from %v to %v", first, last)
+	}
+	var losses []string
+	for _, loss := range whole.History.Losses {
+		losses = append(losses, fmt.Sprint(loss))
+	}
+
+	t.Setenv(RunsEnv, t.TempDir())
+	for _, step := range []int{3, 11, 14} { // in the first epoch, at its end, in the second
+		if err := interruptFitAt(t, step, net, data, config); err == nil {
+			t.Fatalf("was not interrupted at step %d", step)
+		}
+	}
+	again := mustFit(t, net, data, config)
+	for i, loss := range again.History.Losses {
+		if fmt.Sprint(loss) != losses[i] {
+			t.Fatalf("after interruptions step %d has the loss %v, without %v", i, loss, losses[i])
+		}
+	}
+	if whole.Result.TestAccuracy != again.Result.TestAccuracy || whole.Result.TestLoss != again.Result.TestLoss {
+		t.Errorf("tests differ: %v and %v", whole.Result, again.Result)
+	}
+}
+
+// Trained on labels that say nothing of the pictures, a network must not do better than chance on test pictures.
+func TestShuffledLabelsLeaveChance(t *testing.T) {
+	isolate(t)
+	train, test, err := digits().Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	accuracy := func(labels []byte) float64 {
+		data := dataset.New("digits", digits().Classes, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) {
+			return &dataset.Split{Pixels: train.Pixels, Labels: labels}, &dataset.Split{Pixels: test.Pixels, Labels: test.Labels}, nil
+		}).Normalize(0.1307, 0.3081)
+		net, _, config := modern()
+		config.Epochs, config.Fresh = 10, true
+		return mustFit(t, net, data, config).Result.TestAccuracy
+	}
+	shuffled := make([]byte, len(train.Labels))
+	for i, from := range dataset.Permutation(len(shuffled), 1) {
+		shuffled[i] = train.Labels[from]
+	}
+	// Chance is 10 % of 256 pictures; 18 % lies four standard deviations above.
+	if got := accuracy(shuffled); got > 18 {
+		t.Errorf("%.1f %% of test pictures right after shuffled labels: something leaks", got)
+	}
+	if got := accuracy(train.Labels); got < 50 {
+		t.Errorf("%.1f %% of test pictures right after true labels: the check shows nothing", got)
+	}
+}

@@ -1,0 +1,66 @@
+package train
+
+import (
+	"fmt"
+	"math"
+)
+
+// Schedule changes the learning rate while a network is trained.
+type Schedule struct {
+	name    string
+	invalid error
+	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs of so many steps each.
+	factor func(step, perEpoch, epochs int) float64
+}
+
+// Constant keeps the optimizer's learning rate. It is what a Config has if no schedule is set.
+func Constant() Schedule {
+	return Schedule{"", nil, func(_, _, _ int) float64 { return 1 }}
+}
+
+// Stairs multiplies the learning rate by factor after every so many epochs, as PyTorch's StepLR does.
+func Stairs(epochs int, factor float64) Schedule {
+	s := Schedule{name: fmt.Sprintf("times %v every %d epochs", factor, epochs)}
+	if epochs < 1 || !(factor > 0) {
+		s.invalid = fmt.Errorf("the learning rate changes %s: the factor must be above 0, the epochs at least 1", s.name)
+	}
+	s.factor = func(step, perEpoch, _ int) float64 { return math.Pow(factor, float64(step/perEpoch/epochs)) }
+	return s
+}
+
+// Cosine lets the learning rate fall from the optimizer's to zero along half a cosine, step by step (Loshchilov and
+// Hutter, "SGDR", 2016, without restarts).
+func Cosine() Schedule {
+	return Schedule{"cosine", nil, func(step, perEpoch, epochs int) float64 {
+		return between(1, 0, float64(step)/float64(perEpoch*epochs))
+	}}
+}
+
+// Where OneCycle starts and ends, as shares of its peak: PyTorch's.
+const (
+	oneCycleStart = 1. / 25
+	oneCycleEnd   = oneCycleStart / 1e4
+)
+
+// OneCycle lets the learning rate rise from a 25th of the optimizer's to the optimizer's over the warm-up, a share of
+// all steps, and then fall to nearly zero, both along half a cosine: PyTorch's OneCycleLR (Smith and Topin,
+// "Super-Convergence", 2017). A warm-up of 0.3 is usual.
+func OneCycle(warmUp float64) Schedule {
+	s := Schedule{name: fmt.Sprintf("one cycle, warm-up %v", warmUp)}
+	if !(warmUp > 0 && warmUp < 1) {
+		s.invalid = fmt.Errorf("the warm-up is %v of all steps: it must be above 0 and below 1", warmUp)
+	}
+	s.factor = func(step, perEpoch, epochs int) float64 {
+		last := float64(perEpoch*epochs - 1)
+		peak := warmUp*float64(perEpoch*epochs) - 1 // the step that has the optimizer's rate
+		if now := float64(step); now <= peak {
+			return between(oneCycleStart, 1, now/peak)
+		} else {
+			return between(1, oneCycleEnd, (now-peak)/(last-peak))
+		}
+	}
+	return s
+}
+
+// between goes from one number to another along half a cosine, as part goes from 0 to 1.
+func between(from, to, part float64) float64 { return to + (from-to)*(1+math.Cos(math.Pi*part))/2 }
