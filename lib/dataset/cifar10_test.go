@@ -314,6 +314,9 @@ func TestCIFAR10DamagedCache(t *testing.T) {
 				t.Errorf("asked for %q, said %q", *ranges, log)
 			}
 			aside, _ := filepath.Glob(damaged + ".damaged-*")
+			if len(aside) == 0 {
+				t.Error("not set aside")
+			}
 			for _, path := range aside {
 				os.Remove(path)
 			}
@@ -338,6 +341,25 @@ func TestCIFAR10AfterAKilledProcess(t *testing.T) {
 	checkCache(t, cache, allFiles...)
 }
 
+// Of several programs that start at once, one fetches and the others wait.
+func TestCIFAR10IsFetchedOnce(t *testing.T) {
+	cache, _ := isolateCIFAR(t)
+	url, ranges := serve(t, map[string]string{cifar10Archive: small().archive})
+	var programs sync.WaitGroup
+	for range 4 {
+		programs.Go(func() {
+			if _, err := small().source(url).load(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	programs.Wait()
+	checkCache(t, cache, allFiles...)
+	if len(*ranges) != 1 {
+		t.Errorf("asked the host %d times, want once", len(*ranges))
+	}
+}
+
 func TestCIFAR10Offline(t *testing.T) {
 	cache, _ := isolateCIFAR(t)
 	_, err := small().source(nowhere).load()
@@ -359,6 +381,13 @@ func TestCIFAR10InACacheThatCannotBeWritten(t *testing.T) {
 			_, err := small().source(nowhere).load()
 			checkError(t, err, "cannot keep CIFAR-10 in /proc/convbook/data/cifar10: ", remedy)
 		}
+	})
+	t.Run("something in the way", func(t *testing.T) {
+		cache, _ := isolateCIFAR(t)
+		url, _ := serve(t, map[string]string{cifar10Archive: small().archive})
+		put(t, filepath.Join(cache, cifar10Archive+".part"), "file", "in a folder where a file should be")
+		_, err := small().source(url).load()
+		checkError(t, err, "cannot keep CIFAR-10 in "+cache+": ", remedy)
 	})
 	t.Run("read-only", func(t *testing.T) {
 		if os.Getuid() == 0 {
@@ -390,9 +419,15 @@ func TestCIFAR10InACacheThatCannotBeWritten(t *testing.T) {
 		}
 		readOnly(0o755)
 		os.Remove(filepath.Join(cache, "test-labels"))
-		readOnly(0o555)
-		_, err = small().source(url).load()
-		checkError(t, err, "cannot keep CIFAR-10 in "+cache+": ", remedy)
+		for _, part := range []bool{false, true} { // a wrong part is not removed in vain for ever
+			if part {
+				readOnly(0o755)
+				put(t, cache, cifar10Archive+".part", "0123456789")
+			}
+			readOnly(0o555)
+			_, err = small().source(url).load()
+			checkError(t, err, "cannot keep CIFAR-10 in "+cache+": ", remedy)
+		}
 	})
 }
 

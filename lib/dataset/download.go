@@ -199,8 +199,10 @@ func webArchive(url, sum string, unpack unpacker) origin {
 			if !errors.As(err, &damaged{}) {
 				return err
 			}
+			if err := os.Remove(packed); err != nil {
+				return err
+			}
 			fmt.Fprintf(Log, "%s: what %s gave is not the archive, %v; removed\n", s.name, url, err)
-			os.Remove(packed)
 			if !resumed {
 				return fmt.Errorf("%s: not the archive with MD5 %s", url, sum)
 			}

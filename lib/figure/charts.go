@@ -31,6 +31,15 @@ func Of(name string, values []float32) Series {
 	return s
 }
 
+// From is the series against first, first + 1, first + 2, …
+func (s Series) From(first float64) Series {
+	moved := Series{Name: s.Name, Y: s.Y}
+	for i := range s.Y {
+		moved.X = append(moved.X, first+float64(i))
+	}
+	return moved
+}
+
 // Smooth is the series with each value replaced by the mean of it and the ones before it, n together at most.
 func (s Series) Smooth(n int) Series {
 	smooth := Series{Name: s.Name, X: s.X}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -201,6 +202,7 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 	dot := image.NewGray(image.Rect(0, 0, 1, 1))
 	for want, f := range map[string]Figure{
 		"at least one picture":                     Grid(Pictures{}),
+		"5 pictures has 3 captions":                Grid(Pictures{Images: []image.Image{dot, dot, dot, dot, dot}, Captions: []string{"a", "b", "c"}, Columns: 2}),
 		"2 pictures has 1 captions":                Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
 		"have no pixels":                           Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
 		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, Of("a", nil)),
@@ -230,5 +232,12 @@ func TestSave(t *testing.T) {
 	want, _ := f.PNG()
 	if got, _ := os.ReadFile(path); !bytes.Equal(got, want) {
 		t.Error("the file has other bytes")
+	}
+}
+
+func TestFrom(t *testing.T) {
+	s := Of("loss", []float32{5, 4, 3}).From(1)
+	if !slices.Equal(s.X, []float64{1, 2, 3}) || !slices.Equal(s.Y, []float64{5, 4, 3}) || s.Name != "loss" {
+		t.Errorf("%+v", s)
 	}
 }

@@ -14,7 +14,7 @@ import (
 type Pictures struct {
 	Title    string
 	Images   []image.Image
-	Captions []string // below each picture, one or more lines; none if empty
+	Captions []string // below each picture, or those of the first row only, one or more lines; none if empty
 	Columns  int      // pictures in a row; all of them if 0
 	Width    int      // of the whole grid in screen pixels; 600 if 0
 	About    string   // what the pictures are, for the description in words; the title and the captions if empty
@@ -25,13 +25,13 @@ func Grid(p Pictures) Figure {
 	if len(p.Images) == 0 {
 		return fail("a grid needs at least one picture")
 	}
-	if len(p.Captions) > 0 && len(p.Captions) != len(p.Images) {
-		return fail("a grid of %d pictures has %d captions", len(p.Images), len(p.Captions))
-	}
 	if p.Columns <= 0 {
 		p.Columns = len(p.Images)
 	}
 	columns := min(p.Columns, len(p.Images))
+	if n := len(p.Captions); n != 0 && n != columns && n != len(p.Images) {
+		return fail("a grid of %d pictures has %d captions", len(p.Images), n)
+	}
 	if p.Width == 0 {
 		p.Width = 600
 	}
@@ -65,11 +65,13 @@ func Grid(p Pictures) Figure {
 		titleHeight += gap
 	}
 	rows := (len(p.Images) + columns - 1) / columns
-	sheet := newSheet(whole, 2*margin+titleHeight+rows*(cell.Y+captionHeight)+(rows-1)*gap)
+	captioned := (len(p.Captions) + columns - 1) / columns // rows that have captions
+	sheet := newSheet(whole, 2*margin+titleHeight+rows*cell.Y+captioned*captionHeight+(rows-1)*gap)
 	sheet.write(title, whole/2, margin, textSize, true, ink)
 	for i, small := range p.Images {
 		x := margin + (i%columns)*(cell.X+gap)
-		y := margin + titleHeight + (i/columns)*(cell.Y+captionHeight+gap)
+		row := i / columns
+		y := margin + titleHeight + row*(cell.Y+gap) + min(row, captioned)*captionHeight
 		enlarge(sheet.RGBA, image.Pt(x, y), small, factor)
 		sheet.write(captions[i], x+cell.X/2, y+cell.Y+density, captionSize, false, ink)
 	}

@@ -203,10 +203,16 @@ def results_table(results: list[dict]) -> str:
     return "\n".join(lines) + f"\n\nOne run each, seed {', '.join(sorted({str(r['seed']) for r in results}))}, on {'; '.join(devices)}.\n"
 
 
-def save_results(runs: Path, keep: bool) -> None:
-    """Puts the results of these runs into figures/results.json and README.md. Others that are there are kept or not."""
+def runs_used(since: float) -> list[dict]:
+    """The results of the runs that a notebook trained or read since then: lib/train touches the folder of each."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    runs = Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
+    return [json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json")) if path.parent.stat().st_mtime >= since]
+
+
+def save_results(fresh: list[dict], keep: bool) -> None:
+    """Puts these results into figures/results.json and README.md. Others that are there are kept or not."""
     known = json.loads(RESULTS.read_text()) if keep and RESULTS.exists() else []
-    fresh = [json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json"))]
     by_run = {(r["network"], r["parameters"], r["dataset"], r["config"]): r for r in known + fresh}
     ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"]))
     replace(RESULTS, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
@@ -298,10 +304,10 @@ def run(options) -> int:
         values = checked(path.stem, notebook, {**chosen, **settings})
         jobs.append((path, out / path.name, values))
 
-    if options.profile == "smoke" or options.book:
-        # These must train, not find runs of before.
+    if options.profile == "smoke":  # it must train, not find runs of before
         shutil.rmtree(out / "runs", ignore_errors=True)
         os.environ["CONVBOOK_RUNS"] = str(out / "runs")
+    started = time.time()
     # Every notebook is a kernel of its own. Those of the full profile use all cores to train, so they take turns.
     at_once = options.jobs or ((os.cpu_count() or 1) if options.profile == "smoke" else 1)
     rows = []
@@ -321,7 +327,7 @@ def run(options) -> int:
             if row["outcome"] == "ok":
                 write_back(job[0], job[1], row["seconds"])
                 save_figures(job[1])
-        save_results(out / "runs", keep=bool(options.notebooks))
+        save_results(runs_used(started), keep=bool(options.notebooks))
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 

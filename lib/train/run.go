@@ -154,6 +154,8 @@ func (r *Run) load() error {
 	if err := r.readJSON("history.json", &r.History); err != nil {
 		return err
 	}
+	now := time.Now()
+	os.Chtimes(r.dir, now, now) // shows which runs are in use, and which nobody asked for in a long time; no matter if it fails
 	_, err := os.Stat(r.path(modelFile))
 	return err
 }
