@@ -13,13 +13,19 @@ import (
 	"example.org/convbook/lib/zoo"
 )
 
-// The notes print these counts.
+// The notes print the counts of the MNIST networks; PyTorch counts the others for the same layers.
 func TestParameterCounts(t *testing.T) {
 	for _, c := range []struct {
-		net  nn.Layer
-		want int
-	}{{zoo.FC2Layer(8), 6442}, {zoo.CNN(6), 6422}} {
-		summary, err := nn.Summary(c.net, 28, 28, 1)
+		net   nn.Layer
+		image []int
+		want  int
+	}{
+		{zoo.FC2Layer(8), []int{28, 28, 1}, 6442},
+		{zoo.CNN(6), []int{28, 28, 1}, 6422},
+		{zoo.Net(10), []int{32, 32, 3}, 62006},
+		{zoo.VGG16(10), []int{32, 32, 3}, 9231114},
+	} {
+		summary, err := nn.Summary(c.net, c.image...)
 		if err != nil {
 			t.Fatal(err)
 		}
