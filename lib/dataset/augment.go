@@ -1,13 +1,19 @@
 package dataset
 
 import (
+	"bytes"
 	"fmt"
+	"image"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"example.org/convbook/lib/device"
 )
 
 // Augmentation changes training pictures at random, in the graph, so that the network does not see the same one twice.
@@ -104,12 +110,42 @@ func (d Images) Random(n, seed, epoch int) []float32 {
 // Augmented is Preprocess of a batch of training pictures, after the augmentations.
 // uint8 [batch, height, width, channels], float32 [batch, RandomNumbers] → float32 [batch, height, width, channels]
 func (d Images) Augmented(x, random *graph.Node) *graph.Node {
+	return d.Preprocess(d.augment(x, random))
+}
+
+func (d Images) augment(x, random *graph.Node) *graph.Node {
 	first := 0
 	for _, a := range d.augmentations {
 		x = a.apply(x, graph.Slice(random, graph.AxisRange(), graph.AxisRange(first, first+a.numbers)))
 		first += a.numbers
 	}
-	return d.Preprocess(x)
+	return x
+}
+
+// Augmented lists n versions of picture i, each changed at random as training changes it; see Image.
+func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
+	d := s.data
+	if len(d.augmentations) == 0 {
+		return nil, fmt.Errorf("the pictures of %s are not augmented: add .Augment(...) to the data set", d.Name)
+	}
+	backend, err := device.Open()
+	if err != nil {
+		return nil, err
+	}
+	copies := tensors.FromFlatDataAndDimensions(bytes.Repeat(s.picture(i), n), n, d.Height, d.Width, d.Channels)
+	random := tensors.FromFlatDataAndDimensions(d.Random(n, seed, 0), n, d.RandomNumbers())
+	changed, err := graph.ExecOnce(backend, d.augment, copies, random)
+	if err != nil {
+		return nil, err
+	}
+	pixels, err := tensors.CopyFlatData[uint8](changed)
+	if err != nil {
+		return nil, err
+	}
+	for picture := range slices.Chunk(pixels, len(pixels)/n) {
+		pictures = append(pictures, d.picture(picture))
+	}
+	return pictures, nil
 }
 
 // augmentationNames lists the augmentations in one line.

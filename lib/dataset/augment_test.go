@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"fmt"
+	"image"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +94,34 @@ func TestRandomNumbers(t *testing.T) {
 	}
 	if lowest, highest := slices.Min(a), slices.Max(a); lowest < 0 || highest >= 1 || lowest > 0.01 || highest < 0.99 {
 		t.Errorf("numbers from %v to %v", lowest, highest)
+	}
+}
+
+func TestAugmentedPictures(t *testing.T) {
+	data := New("dots", []string{"left", "right"}, 1, 2, 1, func() (*Split, *Split, error) {
+		split := Split{Pixels: []byte{200, 0, 0, 100}, Labels: []byte{0, 1}}
+		return &split, &split, nil
+	})
+	split, _, err := data.Augment(RandomFlip).Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictures, err := split.Augmented(1, 40, 1)
+	if err != nil || len(pictures) != 40 {
+		t.Fatalf("%d pictures, %v", len(pictures), err)
+	}
+	seen := map[string]int{}
+	for _, picture := range pictures {
+		seen[fmt.Sprint(picture.(*image.Gray).Pix)]++
+	}
+	if seen["[0 100]"] < 8 || seen["[100 0]"] < 8 || len(seen) != 2 {
+		t.Errorf("of 40 pictures: %v", seen)
+	}
+	if split, _, err = data.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := split.Augmented(0, 1, 1); err == nil || !strings.Contains(err.Error(), "the pictures of dots are not augmented") {
+		t.Errorf("without augmentations: %v", err)
 	}
 }
 

@@ -183,9 +183,17 @@ func (s *Split) Label(i int) string { return s.data.Classes[s.Labels[i]] }
 // Image is picture i as the network sees it, permuted if the data set is, but before normalisation: gray for one
 // channel, colour for three.
 func (s *Split) Image(i int) image.Image {
-	d := s.data
-	size := d.pixels() * d.Channels
-	picture := s.Pixels[i*size : (i+1)*size]
+	return s.data.picture(s.picture(i))
+}
+
+// picture is the bytes of picture i.
+func (s *Split) picture(i int) []byte {
+	size := s.data.pixels() * s.data.Channels
+	return s.Pixels[i*size : (i+1)*size]
+}
+
+// picture makes an image of a picture's bytes.
+func (d Images) picture(picture []byte) image.Image {
 	pixel := func(p int) []byte {
 		if len(d.permutation) > 0 {
 			p = d.permutation[p]

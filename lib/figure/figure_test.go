@@ -193,6 +193,12 @@ func TestPicturesOfNumbers(t *testing.T) {
 			t.Errorf("signed %d: %v, want %v", x, got, want)
 		}
 	}
+	colored := Color([]float32{-1, 0, 1, 3, 3, -1}, 2)
+	for x, want := range []color.RGBA{{0, 64, 128, 255}, {255, 255, 0, 255}} {
+		if got := colored.At(x, 0); got != want {
+			t.Errorf("color %d: %v, want %v", x, got, want)
+		}
+	}
 	if got := Channel([]float32{1, 10, 2, 20, 3, 30}, 2, 1); got[0] != 10 || got[2] != 30 || len(got) != 3 {
 		t.Errorf("channel: %v", got)
 	}

@@ -137,6 +137,21 @@ func Signed(values []float32, width int) image.Image {
 	return picture
 }
 
+// Color makes a picture of numbers [height, width, 3], row by row: red, green and blue, each from 0 for the smallest of
+// all numbers to full for the largest.
+func Color(values []float32, width int) image.Image {
+	height := len(values) / 3 / width
+	picture := image.NewRGBA(image.Rect(0, 0, width, height))
+	low, high := slices.Min(values), slices.Max(values)
+	for i := range 3 * width * height {
+		if high > low {
+			picture.Pix[i/3*4+i%3] = uint8(math.Round(255 * float64((values[i]-low)/(high-low))))
+		}
+		picture.Pix[i/3*4+3] = 255
+	}
+	return picture
+}
+
 // Channel picks channel c of an array [height, width, channels] as a slice of height × width numbers.
 func Channel(values []float32, channels, c int) []float32 {
 	var picked []float32

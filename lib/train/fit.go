@@ -178,7 +178,7 @@ func (t *training) compile(backend compute.Backend, train, test *dataset.Split) 
 	group.Go(func() error {
 		split, err := upload(backend, t.data, test)
 		if err == nil {
-			t.tester, err = newTester(backend, t.store, t.net, t.data, t.config, split)
+			t.tester, err = newTester(backend, t.store, t.net, t.data, t.config, split, false)
 		}
 		return err
 	})

@@ -22,12 +22,17 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	}
 	gradients := []float64{0.5, -2, 0.1}
 	factors := []float64{1, 0.5, 0.25} // of a schedule
-	const start, rate = 3.0, 0.1
-	sgd := func(momentum, decay float64, nesterov bool) func(weights bool) float64 {
-		return func(weights bool) float64 {
+	const start = 3.0
+	rate := 0.1
+	sgd := func(momentum, decay, shifts float64, nesterov bool) func(kind string) float64 {
+		return func(kind string) float64 {
+			rate := rate
+			if kind == shift {
+				rate *= shifts
+			}
 			p, v := start, 0.0
 			for i, g := range gradients {
-				if weights {
+				if kind == weights {
 					g += decay * p
 				}
 				v = momentum*v + g
@@ -40,11 +45,11 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			return p
 		}
 	}
-	adam := func(decay, decoupled float64) func(weights bool) float64 {
-		return func(weights bool) float64 {
+	adam := func(decay, decoupled float64) func(kind string) float64 {
+		return func(kind string) float64 {
 			p, m, v := start, 0.0, 0.0
 			for i, g := range gradients {
-				if weights {
+				if kind == weights {
 					g += decay * p
 					p -= rate * factors[i] * decoupled * p
 				}
@@ -58,18 +63,19 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	}
 	for _, c := range []struct {
 		optimizer Optimizer
-		want      func(weights bool) float64
+		want      func(kind string) float64
 	}{
-		{SGD(rate, 0), sgd(0, 0, false)},
-		{SGD(rate, 0.9), sgd(0.9, 0, false)},
-		{SGD(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, false)},
-		{Nesterov(rate, 0.9), sgd(0.9, 0, true)},
-		{Nesterov(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, true)},
+		{SGD(rate, 0), sgd(0, 0, 1, false)},
+		{SGD(rate, 0.9), sgd(0.9, 0, 1, false)},
+		{SGD(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, 1, false)},
+		{Nesterov(rate, 0.9), sgd(0.9, 0, 1, true)},
+		{Nesterov(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, 1, true)},
+		{Nesterov(rate, 0.9).WeightDecay(0.05).ShiftRate(8), sgd(0.9, 0.05, 8, true)},
 		{Adam(rate), adam(0, 0)},
 		{Adam(rate).WeightDecay(0.05), adam(0.05, 0)},
 		{AdamW(rate, 0.3), adam(0, 0.3)},
 	} {
-		for _, weights := range []bool{true, false} {
+		for _, kind := range []string{weights, "biases", shift} {
 			value := float32(start)
 			slots := make([]float32, c.optimizer.slots)
 			for i, g := range gradients {
@@ -79,7 +85,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 				}
 				outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
 					one := func(x *graph.Node, i int) *graph.Node { return graph.Reshape(graph.Slice(x, graph.AxisElem(i))) }
-					p := parameter{value: in[0], gradient: in[1], weights: weights}
+					p := parameter{value: in[0], gradient: in[1], kind: kind}
 					for i := range slots {
 						p.slots = append(p.slots, one(in[3], i))
 					}
@@ -98,8 +104,8 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 					slots[i] = tensors.ToScalar[float32](outputs[1+i])
 				}
 			}
-			if want := c.want(weights); math.Abs(float64(value)-want) > 1e-5 {
-				t.Errorf("%v, weights %v: %v, want %v", c.optimizer, weights, value, want)
+			if want := c.want(kind); math.Abs(float64(value)-want) > 1e-5 {
+				t.Errorf("%v, %s: %v, want %v", c.optimizer, kind, value, want)
 			}
 		}
 	}

@@ -305,7 +305,7 @@ func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
 	gradients := graph.Gradient(loss, nodes...)
 	store := model.GetStore(loss)
 	for i, v := range vs {
-		p := parameter{value: nodes[i], gradient: gradients[i], weights: v.Name() == "weights"}
+		p := parameter{value: nodes[i], gradient: gradients[i], kind: v.Name()}
 		var kept []*model.Variable
 		for k := range o.slots {
 			kept = append(kept, store.GetVariable(slot(k, v.Path())))
@@ -329,8 +329,9 @@ type tester struct {
 	batch   int
 }
 
-// newTester compiles the program that gets the outputs and the loss of each image of a split.
-func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data dataset.Images, c Config, split deviceSplit) (*tester, error) {
+// newTester compiles the program that gets the outputs and the loss of each image of a split. With flips the outputs are
+// the means of those for the image and for its mirror image.
+func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data dataset.Images, c Config, split deviceSplit, flips bool) (*tester, error) {
 	images, classes := split.labels.Shape().Size(), len(data.Classes)
 	batch := min(c.TestBatch, images)
 	t := &tester{split: split, images: images, rounds: (images + batch - 1) / batch, outputs: classes, batch: batch}
@@ -350,7 +351,13 @@ func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data d
 					indices := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, batch), 0))
 					indices = graph.MinScalar(indices, images-1) // a short last batch repeats the last image
 					x, wanted := take(fixed[0], fixed[1], indices)
+					if flips {
+						x = graph.Concatenate([]*graph.Node{x, graph.Reverse(x, 2)}, 0)
+					}
 					y := nn.Apply(store.RootScope(), net, data.Preprocess(x))
+					if flips {
+						y = graph.ReduceMean(graph.Reshape(y, 2, batch, classes), 0)
+					}
 					zero := graph.ScalarZero(g, dtypes.Int32)
 					return []*graph.Node{
 						graph.DynamicUpdateSlice(changing[0], y, []*graph.Node{first, zero}),

@@ -17,6 +17,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 )
@@ -232,6 +233,33 @@ func (r *Run) Test() (*Predictions, error) {
 		return nil, err
 	}
 	return &Predictions{outputs, losses, test.Labels, r.data.Classes}, nil
+}
+
+// TestFlipped is Test with two looks at every image, at itself and at its mirror image: the outputs are the means of
+// both.
+func (r *Run) TestFlipped() (*Predictions, error) {
+	backend, err := device.Open()
+	if err != nil {
+		return nil, err
+	}
+	store, err := r.store()
+	if err != nil {
+		return nil, err
+	}
+	_, test, err := r.data.Open()
+	if err != nil {
+		return nil, err
+	}
+	split, err := upload(backend, r.data, test)
+	if err != nil {
+		return nil, err
+	}
+	tester, err := newTester(backend, store, r.net, r.data, r.config, split, true)
+	if err != nil {
+		return nil, err
+	}
+	outputs, losses, err := tester.test()
+	return &Predictions{outputs, losses, test.Labels, r.data.Classes}, err
 }
 
 // versions reads what this program was built from.

@@ -570,6 +570,41 @@ func TestTestAndActivationsAgree(t *testing.T) {
 	checkError(t, err, `CNN has no variable "conv9/weights": it has conv1/weights, conv1/bias`)
 }
 
+// What a flipped test says of an image is the mean of what the network gives for it and for its mirror image, made here.
+func TestTestFlipped(t *testing.T) {
+	isolate(t)
+	run := mustFit(t, zoo.CNN(6), digits(), quick())
+	flipped, err := run.TestFlipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, test, err := digits().Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mirror := *test
+	mirror.Pixels = slices.Clone(test.Pixels)
+	for row := range slices.Chunk(mirror.Pixels, 28) {
+		slices.Reverse(row)
+	}
+	for _, i := range []int{0, 7, test.Len() - 1} {
+		var outputs [][]float32
+		for _, split := range []*dataset.Split{test, &mirror} {
+			activations, err := run.Activations(split, i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outputs = append(outputs, activations[len(activations)-1].Values)
+		}
+		for class := range 10 {
+			want := (outputs[0][class] + outputs[1][class]) / 2
+			if got := flipped.Outputs[i*10+class]; math.Abs(float64(got-want)) > 1e-4 {
+				t.Errorf("image %d, class %d: %v, want %v", i, class, got, want)
+			}
+		}
+	}
+}
+
 func TestPredictions(t *testing.T) {
 	p := &Predictions{
 		Outputs: []float32{
