@@ -17,6 +17,7 @@ import os
 import re
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -193,28 +194,56 @@ def write_back(path: Path, executed: Path, seconds: float) -> None:
     replace(path, (nbformat.writes(notebook) + "\n").encode())
 
 
+# What the lecture notes report: network, parameters, data, epochs, recipe → test accuracy in percent.
+NOTES = {
+    ("Net", 62006, "CIFAR-10", 10, "batches of 64, cross-entropy, Adam, learning rate 0.001"): 62,
+    ("VGG16", 9231114, "CIFAR-10", 10, "batches of 128, cross-entropy, Adam, learning rate 0.001"): 84.92,
+}
+
+
+def recipe(result: dict) -> str:
+    """How a network was trained, without epochs and seed."""
+    return re.sub(r"^\d+ epochs, |, seed -?\d+$", "", result["config"])
+
+
 def results_table(results: list[dict]) -> str:
-    """The results as README.md shows them."""
-    lines = ["| network | parameters | data | epochs | test accuracy | training |", "| --- | --- | --- | --- | --- | --- |"]
+    """The results as README.md shows them: a line for each recipe of each network, over all of its seeds."""
+    groups = {}
     for r in results:
-        data = "MNIST, pixels permuted" if "permuted" in r["dataset"] else r["dataset"].split(",")[0]
-        lines.append(f"| {r['network']} | {r['parameters']:,} | {data} | {r['epochs']} | {r['test_accuracy']:.2f} % | {r['train_seconds']:.1f} s |")
+        groups.setdefault((r["network"], r["parameters"], r["dataset"], r["epochs"], recipe(r)), []).append(r)
+    lines = ["| network | parameters | data | epochs | recipe | test accuracy | in the notes | training | seeds |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for (network, parameters, dataset, epochs, how), runs in groups.items():
+        data = dataset.split(",")[0] + (", pixels permuted" if "permuted" in dataset else "")
+        reported = NOTES.get((network, parameters, data, epochs, how))
+        accuracies, seconds = [r["test_accuracy"] for r in runs], [r["train_seconds"] for r in runs]
+        spread = f" ({min(accuracies):.2f} – {max(accuracies):.2f})" if len(runs) > 1 else ""
+        lines.append(f"| {network} | {parameters:,} | {data} | {epochs} | {how} | {statistics.mean(accuracies):.2f} %{spread} | "
+                     f"{f'{reported} %' if reported else '–'} | {statistics.mean(seconds):.1f} s | "
+                     f"{', '.join(str(seed) for seed in sorted(r['seed'] for r in runs))} |")
     devices = sorted({r["device"] for r in results})
-    return "\n".join(lines) + f"\n\nOne run each, seed {', '.join(sorted({str(r['seed']) for r in results}))}, on {'; '.join(devices)}.\n"
+    return "\n".join(lines) + f"\n\nMeans where there are several seeds, on {'; '.join(devices)}. \"In the notes\" is what the lecture notes report.\n"
 
 
 def runs_used(since: float) -> list[dict]:
-    """The results of the runs that a notebook trained or read since then: lib/train touches the folder of each."""
+    """The results of the runs that a notebook trained or read since then, for lib/train touches the folder of each, and
+    of stored ones that differ from those in nothing but the seed."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     runs = Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
-    return [json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json")) if path.parent.stat().st_mtime >= since]
+    stored = {path.parent: json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json"))}
+
+    def but_seed(result: dict) -> tuple:
+        return result["network"], result["parameters"], result["dataset"], result["epochs"], recipe(result)
+
+    used = {but_seed(result) for folder, result in stored.items() if folder.stat().st_mtime >= since}
+    return [result for result in stored.values() if but_seed(result) in used]
 
 
 def save_results(fresh: list[dict], keep: bool) -> None:
     """Puts these results into figures/results.json and README.md. Others that are there are kept or not."""
     known = json.loads(RESULTS.read_text()) if keep and RESULTS.exists() else []
     by_run = {(r["network"], r["parameters"], r["dataset"], r["config"]): r for r in known + fresh}
-    ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"]))
+    ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"], r["config"]))
     replace(RESULTS, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
     replace(README, TABLE.sub(lambda m: m[1] + results_table(ordered) + m[2], README.read_text()).encode())
 
