@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"fmt"
+
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 )
@@ -11,14 +13,25 @@ import (
 // In training, mean and variance are the batch's, and running averages of them are kept: a step moves them a tenth of
 // the way to the batch's. Testing uses the running averages. Both numbers and the 1e-5 that is added to the variance are
 // those of PyTorch's nn.BatchNorm2d, and so is the variance: over n values for the batch, over n − 1 for the average.
-var BatchNorm = ModelFunc("batch-norm", batchNorm)
+var BatchNorm = BatchNormLayer{epsilon: 1e-5}
 
-const (
-	batchNormMomentum = 0.1
-	batchNormEpsilon  = 1e-5
-)
+// BatchNormLayer is BatchNorm's type.
+type BatchNormLayer struct{ epsilon float64 }
 
-func batchNorm(scope *model.Scope, x *graph.Node) *graph.Node {
+// Epsilon returns the layer with another number that is added to the variance.
+func (b BatchNormLayer) Epsilon(epsilon float64) BatchNormLayer { b.epsilon = epsilon; return b }
+
+func (b BatchNormLayer) String() string {
+	if b != BatchNorm {
+		return fmt.Sprintf("batch-norm epsilon %v", b.epsilon)
+	}
+	return "batch-norm"
+}
+
+const batchNormMomentum = 0.1
+
+// Apply is Layer's.
+func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if x.Rank() != 4 {
 		panicf("takes [batch, height, width, channels], got %v", x.Shape().Dimensions)
 	}
@@ -30,7 +43,7 @@ func batchNorm(scope *model.Scope, x *graph.Node) *graph.Node {
 	runningVariance := statistic(scope, x, "variance", constant(1), perChannel...)
 
 	inverse := func(variance *graph.Node) *graph.Node {
-		return graph.Rsqrt(graph.AddScalar(variance, batchNormEpsilon))
+		return graph.Rsqrt(graph.AddScalar(variance, b.epsilon))
 	}
 	if !scope.IsTraining(x.Graph()) {
 		factor := graph.Mul(scale, inverse(runningVariance.NodeValue(x)))

@@ -15,19 +15,29 @@ import (
 // every position, plus one bias; its results at all positions make one channel of the output, a feature map.
 // [batch, height, width, channels] → [batch, (height + 2 × padding − kernel)/stride + 1, same for the width, filters]
 type ConvLayer struct {
-	filters, kernel, stride, padding int
+	filters, kernel, stride, padding, groups int
+	noBias                                   bool
 }
 
 // Conv has the given number of filters of kernel × kernel, stride 1 and no padding.
 //
 // Weights and biases start uniform in ±1/√(kernel × kernel × channels), as PyTorch's nn.Conv2d does.
-func Conv(filters, kernel int) ConvLayer { return ConvLayer{filters, kernel, 1, 0} }
+func Conv(filters, kernel int) ConvLayer {
+	return ConvLayer{filters: filters, kernel: kernel, stride: 1, groups: 1}
+}
 
 // Stride returns the layer with another distance between windows.
 func (c ConvLayer) Stride(stride int) ConvLayer { c.stride = stride; return c }
 
 // Padding returns the layer with that many zeros put around the image on every side.
 func (c ConvLayer) Padding(padding int) ConvLayer { c.padding = padding; return c }
+
+// Groups returns the layer with its filters in that many groups, each of which sees only its share of the channels: the
+// first filters the first channels, and so on. AlexNet had two, one on each of two GPUs.
+func (c ConvLayer) Groups(groups int) ConvLayer { c.groups = groups; return c }
+
+// NoBias returns the layer without biases, as batch norm after it has shifts of its own.
+func (c ConvLayer) NoBias() ConvLayer { c.noBias = true; return c }
 
 func (c ConvLayer) String() string {
 	s := fmt.Sprintf("conv %d×%[1]d, %d filters", c.kernel, c.filters)
@@ -36,6 +46,12 @@ func (c ConvLayer) String() string {
 	}
 	if c.padding != 0 {
 		s += fmt.Sprintf(", padding %d", c.padding)
+	}
+	if c.groups != 1 {
+		s += fmt.Sprintf(", %d groups", c.groups)
+	}
+	if c.noBias {
+		s += ", no bias"
 	}
 	return s
 }
@@ -46,13 +62,39 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if c.filters < 1 {
 		panicf("has %d filters: it needs at least 1", c.filters)
 	}
-	channels := x.Shape().Dim(3)
+	if c.groups < 1 || x.Shape().Dim(3)%c.groups != 0 || c.filters%c.groups != 0 {
+		panicf("has %d groups for %d channels and %d filters: both must be divisible by them", c.groups, x.Shape().Dim(3), c.filters)
+	}
+	channels := x.Shape().Dim(3) / c.groups // that a filter sees
 	bound := uniform(1 / math.Sqrt(float64(c.kernel*c.kernel*channels)))
 	weights := parameter(scope, x, "weights", bound, c.kernel, c.kernel, channels, c.filters)
-	bias := parameter(scope, x, "bias", bound, 1, 1, 1, c.filters)
-	y := lower(x, weights, c.stride, c.padding)(x, weights, c.stride, c.padding)
+	var bias *graph.Node
+	if !c.noBias {
+		bias = parameter(scope, x, "bias", bound, 1, 1, 1, c.filters)
+	}
+	y := c.convolve(x, weights)
 	note(x, cost{macs: y.Shape().Dim(1) * y.Shape().Dim(2) * weights.Shape().Size(), kernel: c.kernel, stride: c.stride})
+	if c.noBias {
+		return y
+	}
 	return graph.Add(y, bias)
+}
+
+// convolve applies each group's filters to its channels.
+func (c ConvLayer) convolve(x, weights *graph.Node) *graph.Node {
+	share := func(x *graph.Node, group int) *graph.Node {
+		size := x.Shape().Dim(3) / c.groups
+		return graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange(group*size, (group+1)*size))
+	}
+	if c.groups == 1 {
+		return lower(x, weights, c.stride, c.padding)(x, weights, c.stride, c.padding)
+	}
+	var parts []*graph.Node
+	for group := range c.groups {
+		x, weights := share(x, group), share(weights, group)
+		parts = append(parts, lower(x, weights, c.stride, c.padding)(x, weights, c.stride, c.padding))
+	}
+	return graph.Concatenate(parts, -1)
 }
 
 // lowering is one way to write a convolution of images with weights [kernel, kernel, channels, filters] in a graph. All

@@ -8,35 +8,87 @@ import (
 )
 
 // PoolLayer slides a window over every channel by itself and keeps one number of each position.
-// [batch, height, width, channels] → [batch, (height − size)/stride + 1, (width − size)/stride + 1, channels]
+// [batch, height, width, channels] → [batch, (height + 2 × padding − size)/stride + 1, same for the width, channels]
 type PoolLayer struct {
-	kind         string
-	size, stride int
-	pool         func(x *graph.Node) *graph.PoolBuilder
+	kind                  string
+	size, stride, padding int
+	ceil                  bool
+	pool                  func(x *graph.Node) *graph.PoolBuilder
 }
 
 // MaxPool keeps the largest value of each size × size window. The stride is the size, unless Stride sets it.
-func MaxPool(size int) PoolLayer { return PoolLayer{"max-pool", size, size, graph.MaxPool} }
+func MaxPool(size int) PoolLayer {
+	return PoolLayer{kind: "max-pool", size: size, stride: size, pool: graph.MaxPool}
+}
 
 // AvgPool keeps the mean of each size × size window. The stride is the size, unless Stride sets it.
-func AvgPool(size int) PoolLayer { return PoolLayer{"avg-pool", size, size, graph.MeanPool} }
+func AvgPool(size int) PoolLayer {
+	return PoolLayer{kind: "avg-pool", size: size, stride: size, pool: graph.MeanPool}
+}
 
 // Stride returns the layer with another distance between windows.
 func (p PoolLayer) Stride(stride int) PoolLayer { p.stride = stride; return p }
 
+// Padding returns the layer with that much put around the image on every side: for a maximum what is never the largest,
+// for a mean zeros, which count. It is half of the size at most.
+func (p PoolLayer) Padding(padding int) PoolLayer { p.padding = padding; return p }
+
+// Ceil returns the layer with the division of the output's size rounded up: a last window may reach past the image, as
+// it does in GoogLeNet. This is PyTorch's ceil_mode; only MaxPool has it.
+func (p PoolLayer) Ceil() PoolLayer { p.ceil = true; return p }
+
 func (p PoolLayer) String() string {
-	if p.stride == p.size {
-		return fmt.Sprintf("%s %d×%[2]d", p.kind, p.size)
+	s := fmt.Sprintf("%s %d×%[2]d", p.kind, p.size)
+	if p.stride != p.size {
+		s += fmt.Sprintf(", stride %d", p.stride)
 	}
-	return fmt.Sprintf("%s %d×%[2]d, stride %d", p.kind, p.size, p.stride)
+	if p.padding != 0 {
+		s += fmt.Sprintf(", padding %d", p.padding)
+	}
+	if p.ceil {
+		s += ", rounded up"
+	}
+	return s
 }
 
 // Apply is Layer's.
 func (p PoolLayer) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
-	checkWindow(x, p.size, p.stride, 0)
+	checkWindow(x, p.size, p.stride, p.padding)
+	if 2*p.padding > p.size {
+		panicf("has size %d and padding %d: padding is half of the size at most", p.size, p.padding)
+	}
 	note(x, cost{kernel: p.size, stride: p.stride})
-	return p.pool(x).Window(p.size).Strides(p.stride).NoPadding().Done()
+	if p.kind == "avg-pool" {
+		if p.ceil {
+			panicf("cannot be rounded up: only a max-pool can")
+		}
+		return p.pool(pad(x, p.padding)).Window(p.size).Strides(p.stride).NoPadding().Done()
+	}
+	pool := p.pool(x).Window(p.size).Strides(p.stride).NoPadding()
+	rows, columns := p.padding+p.beyond(x.Shape().Dim(1)), p.padding+p.beyond(x.Shape().Dim(2))
+	if rows > 0 || columns > 0 {
+		pool = pool.PaddingPerDim([][2]int{{p.padding, rows}, {p.padding, columns}})
+	}
+	return pool.Done()
 }
+
+// beyond is how far the last window reaches past the image and its padding. It must begin in the image or before.
+func (p PoolLayer) beyond(side int) int {
+	room := side + 2*p.padding - p.size // for windows to begin in, after the first
+	if !p.ceil || room%p.stride == 0 || room/p.stride*p.stride+p.stride >= side+p.padding {
+		return 0
+	}
+	return p.stride - room%p.stride
+}
+
+// GlobalAvgPool keeps the mean of each channel. [batch, height, width, channels] → [batch, channels]
+var GlobalAvgPool = Func("global-avg-pool", func(x *graph.Node) *graph.Node {
+	if x.Rank() != 4 {
+		panicf("takes [batch, height, width, channels], got %v", x.Shape().Dimensions)
+	}
+	note(x, cost{global: true})
+	return graph.ReduceMean(x, 1, 2)
+})
 
 // checkWindow panics when a window of size × size cannot slide over the images x.
 func checkWindow(x *graph.Node, size, stride, padding int) {

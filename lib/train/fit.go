@@ -236,7 +236,7 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		steps = min(steps, toLine, t.batches()-batch, t.trainer.capacity)
 		start := time.Now()
 		from, to := batch*t.config.Batch, min((batch+steps)*t.config.Batch, t.images)
-		losses, err := t.trainer.steps(order[from:to], random[from*numbers:to*numbers], t.scalars)
+		losses, err := t.trainer.steps(order[from:to], random[from*numbers:to*numbers], t.randomState, t.scalars)
 		if err != nil {
 			return err
 		}
@@ -265,6 +265,16 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 func (t *training) scalars(i int) []float64 {
 	step := t.at.Step + i
 	return t.config.Optimizer.stepScalars(t.config.Schedule.factor(step, t.batches(), t.config.Epochs), step+1)
+}
+
+// randomState is where the random generator of the i-th step from here starts: drawn on the host from the seed and the
+// step, so that a training that was stopped goes on with the same numbers.
+func (t *training) randomState(i int) (state [randomState]uint64) {
+	random := rand.New(rand.NewPCG(uint64(t.config.Seed), 2<<32+uint64(t.at.Step+i)))
+	for k := range state {
+		state[k] = random.Uint64()
+	}
+	return state
 }
 
 // epochOrder is the order in which an epoch takes the images, a function of the seed and the epoch's number.

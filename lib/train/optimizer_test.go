@@ -158,9 +158,10 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 }
 
-// modern has all that is random or kept between steps: augmentation, batch norm's averages, two slots, a schedule.
+// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, two slots, a
+// schedule.
 func modern() (nn.Layer, dataset.Images, Config) {
-	net := nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dense(10))
+	net := nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10))
 	config := Config{Epochs: 2, Batch: 50, Loss: CrossEntropy.Smooth(0.1), Optimizer: AdamW(0.01, 0.01),
 		Schedule: OneCycle(0.3), Seed: 3, Out: io.Discard, LogEvery: 1}
 	return net, digits().Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip), config
@@ -220,5 +221,18 @@ func TestShuffledLabelsLeaveChance(t *testing.T) {
 	}
 	if got := accuracy(train.Labels); got < 50 {
 		t.Errorf("%.1f %% of test pictures right after true labels: the check shows nothing", got)
+	}
+}
+
+// An auxiliary classifier that guesses what the network does adds its weight's share of the same loss.
+func TestAuxiliaryLossIsAdded(t *testing.T) {
+	isolate(t)
+	plain := []nn.Layer{nn.Flatten, nn.Dense(10)}
+	config := Config{Epochs: 1, Batch: 64, Optimizer: SGD(0.01, 0), Seed: 1, Out: io.Discard}
+	alone := mustFit(t, nn.Named("Plain", plain...), digits(), config)
+	same := nn.Func("same", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, 1) })
+	both := mustFit(t, nn.Named("Guessing", append(plain, nn.Auxiliary(0.5, same))...), digits(), config)
+	if got, want := float64(both.History.Losses[0]), 1.5*float64(alone.History.Losses[0]); math.Abs(got-want) > 1e-5 {
+		t.Errorf("the first loss is %v, want %v", got, want)
 	}
 }

@@ -203,23 +203,29 @@ func newTrainer(backend compute.Backend, store *model.Store, net nn.Layer, data 
 		shapes.Make(dtypes.Int32),                                           // how many of them count
 		shapes.Make(dtypes.Int32),                                           // steps to do
 		shapes.Make(dtypes.Float32, capacity*c.Batch, data.RandomNumbers()), // each image's random numbers
+		shapes.Make(dtypes.Uint64, capacity, randomState),                   // where each step's random generator starts
 		shapes.Make(dtypes.Float32, capacity, scalars),                      // what the optimizer needs for each step
 		shapes.Make(dtypes.Float32, capacity),                               // where each step's loss goes
 	}
 	p, err := newProgram(backend, store, "train "+nn.Name(net), true, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
-			pixels, labels, order, count, steps, random, scalars, losses := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]
-			return repeat(capacity == 1, steps, vars, []*graph.Node{losses}, []*graph.Node{pixels, labels, order, count, random, scalars},
+			pixels, labels, order, count, steps, random, states, scalars, losses := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8]
+			return repeat(capacity == 1, steps, vars, []*graph.Node{losses}, []*graph.Node{pixels, labels, order, count, random, states, scalars},
 				func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node {
-					pixels, labels, order, count, random, scalars := fixed[0], fixed[1], fixed[2], fixed[3], fixed[4], fixed[5]
+					pixels, labels, order, count, random, states, scalars := fixed[0], fixed[1], fixed[2], fixed[3], fixed[4], fixed[5], fixed[6]
 					first := graph.MulScalar(i, c.Batch)
 					images, wanted := take(pixels, labels, rows(order, first, c.Batch))
 					// An epoch's last batch may be short. It is filled up with other images, which do not count.
 					position := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, c.Batch), 0))
 					counts := graph.ConvertDType(graph.LessThan(position, count), dtypes.Float32)
 
+					nn.SetRandom(graph.Reshape(rows(states, i, 1), randomState))
 					outputs := nn.Apply(store.RootScope(), net, data.Augmented(images, rows(random, first, c.Batch)))
-					loss := graph.Div(graph.ReduceAllSum(graph.Mul(c.Loss.train(outputs, wanted), counts)), graph.ReduceAllSum(counts))
+					each := c.Loss.train(outputs, wanted)
+					for _, guess := range nn.Guesses(outputs.Graph()) {
+						each = graph.Add(each, graph.MulScalar(c.Loss.train(guess.Output, wanted), guess.Weight))
+					}
+					loss := graph.Div(graph.ReduceAllSum(graph.Mul(each, counts)), graph.ReduceAllSum(counts))
 					optimized.step(c.Optimizer, loss, rows(scalars, i, 1))
 					return []*graph.Node{graph.DynamicUpdateSlice(changing[0], graph.Reshape(loss, 1), []*graph.Node{i})}
 				})
@@ -240,9 +246,12 @@ func rows(x, first *graph.Node, n int) *graph.Node {
 	return graph.DynamicSlice(x, from, sizes)
 }
 
-// steps trains on the images of order, which may end in a short batch, with their random numbers and what the optimizer
-// needs for the i-th step, and returns the loss of each step before it.
-func (t *trainer) steps(order []int32, random []float32, scalars func(i int) []float64) ([]float32, error) {
+// randomState is how many numbers a random generator's state has in GoMLX.
+const randomState = 3
+
+// steps trains on the images of order, which may end in a short batch, with their random numbers, the state of the random
+// generator and what the optimizer needs for the i-th step, and returns the loss of each step before it.
+func (t *trainer) steps(order []int32, random []float32, state func(i int) [randomState]uint64, scalars func(i int) []float64) ([]float32, error) {
 	n := (len(order) + t.batch - 1) / t.batch
 	images := make([]int32, t.capacity*t.batch)
 	numbers := make([]float32, len(images)*t.numbers)
@@ -253,13 +262,17 @@ func (t *trainer) steps(order []int32, random []float32, scalars func(i int) []f
 		copy(numbers[i*t.numbers:], random[i%len(order)*t.numbers:][:t.numbers])
 	}
 	var settings []float32
+	var states []uint64
 	for i := range t.capacity {
+		s := state(min(i, n-1))
+		states = append(states, s[:]...)
 		for _, v := range scalars(min(i, n-1)) {
 			settings = append(settings, float32(v))
 		}
 	}
 	outputs, err := t.run(t.train.pixels, t.train.labels, images, int32(len(order)), int32(n),
 		temporary{tensors.FromFlatDataAndDimensions(numbers, len(images), t.numbers)},
+		temporary{tensors.FromFlatDataAndDimensions(states, t.capacity, randomState)},
 		temporary{tensors.FromFlatDataAndDimensions(settings, t.capacity, t.scalars)}, make([]float32, t.capacity))
 	if err != nil {
 		return nil, err

@@ -1,0 +1,284 @@
+package nn
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// applied runs a network with given variables, each of whose values is a constant, and returns what f makes of its
+// input and output.
+func applied(t *testing.T, net Layer, training bool, values map[string]float32, x *tensors.Tensor,
+	f func(x, y *graph.Node) []*graph.Node) [][]float32 {
+	t.Helper()
+	summary, err := Summary(net, x.Shape().Dimensions[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := model.NewStore()
+	if err := summary.Initialize(store, backend(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range values {
+		v := store.GetVariable(Path(name))
+		if v == nil {
+			t.Fatalf("no variable %s in\n%v", name, summary)
+		}
+		flat := slices.Repeat([]float32{value}, v.Shape().Size())
+		v.MustSetValue(tensors.FromFlatDataAndDimensions(flat, v.Shape().Dimensions...))
+	}
+	outputs, err := model.CallOnceN(backend(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
+		scope.Store().SetTraining(x.Graph(), training)
+		return f(x, Apply(scope, net, x))
+	}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flat [][]float32
+	for _, output := range outputs {
+		flat = append(flat, tensors.MustCopyFlatData[float32](output))
+	}
+	return flat
+}
+
+func output(_, y *graph.Node) []*graph.Node { return []*graph.Node{y} }
+
+// One channel, all weights by hand: 2x + 1 beside x, and 3x as another way round.
+func TestResidualByHand(t *testing.T) {
+	x := tensors.FromFlatDataAndDimensions([]float32{1, 2, 3, 4}, 1, 2, 2, 1)
+	values := map[string]float32{"residual1/conv1/weights": 2, "residual1/conv1/bias": 1}
+	got := applied(t, Sequential(Residual(Conv(1, 1))), false, values, x, output)
+	if want := []float32{4, 7, 10, 13}; !slices.Equal(got[0], want) {
+		t.Errorf("%v, want %v", got[0], want)
+	}
+	values["residual1/shortcut/conv1/weights"] = 3
+	got = applied(t, Sequential(Residual(Conv(1, 1)).Shortcut(Conv(1, 1).NoBias())), false, values, x, output)
+	if want := []float32{6, 11, 16, 21}; !slices.Equal(got[0], want) {
+		t.Errorf("with a shortcut: %v, want %v", got[0], want)
+	}
+}
+
+func TestBranchesByHand(t *testing.T) {
+	x := tensors.FromFlatDataAndDimensions([]float32{1, 2, 3, 4}, 1, 2, 2, 1)
+	values := map[string]float32{"branches1/branch1/conv1/weights": 10, "branches1/branch2/conv1/weights": -1}
+	net := Sequential(Branches(Conv(1, 1).NoBias(), Sequential(Conv(1, 1).NoBias(), ReLU), MaxPool(3).Stride(1).Padding(1)))
+	got := applied(t, net, false, values, x, output)
+	if want := []float32{10, 0, 4, 20, 0, 4, 30, 0, 4, 40, 0, 4}; !slices.Equal(got[0], want) {
+		t.Errorf("%v, want %v", got[0], want)
+	}
+}
+
+// A block's lines in the summary: its layers, and what joins them, which sees what the farthest of them sees.
+func TestSummaryOfBlocks(t *testing.T) {
+	summary, err := Summary(Named("blocks",
+		Residual(Conv(3, 3).Padding(1), ReLU, Conv(3, 3).Padding(1)), Branches(Conv(2, 1), Conv(4, 5).Padding(2)), Conv(1, 3)), 8, 8, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, l := range summary.Layers {
+		paths = append(paths, l.Path)
+	}
+	if want := []string{"residual1/conv1", "residual1/relu1", "residual1/conv2", "residual1/add",
+		"branches1/branch1/conv1", "branches1/branch2/conv1", "branches1/concat", "conv1"}; !slices.Equal(paths, want) {
+		t.Errorf("layers %v, want %v", paths, want)
+	}
+	for i, want := range map[int]LayerInfo{
+		3: {Output: []int{8, 8, 3}, Field: 5},
+		6: {Output: []int{8, 8, 6}, Field: 8}, // 9 pixels, but the image has 8
+		7: {Output: []int{6, 6, 1}, Field: 8},
+	} {
+		if l := summary.Layers[i]; !slices.Equal(l.Output, want.Output) || l.Field != want.Field {
+			t.Errorf("%s: %v, sees %d, want %v and %d", l.Path, l.Output, l.Field, want.Output, want.Field)
+		}
+	}
+}
+
+// With groups, filters see their own channels only: two convolutions side by side, as the written-out sum has them.
+func TestGroupedConvolution(t *testing.T) {
+	x, w := random(1, 2, 5, 5, 4), random(2, 3, 3, 2, 6)
+	got, dims := run(t, func(in []*graph.Node) []*graph.Node {
+		return []*graph.Node{Conv(6, 3).Padding(1).Groups(2).convolve(in[0], in[1])}
+	}, x, w)
+	part := func(values []float32, of, from, n int) (picked []float32) {
+		for row := range slices.Chunk(values, of) {
+			picked = append(picked, row[from:from+n]...)
+		}
+		return picked
+	}
+	xs, ws := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](w)
+	for group := range 2 {
+		want := convolve(part(xs, 4, 2*group, 2), part(ws, 6, 3*group, 3), 2, 5, 5, 2, 3, 3, 1, 1)
+		if !slices.Equal(dims[0], []int{2, 5, 5, 6}) || !close(part(got[0], 6, 3*group, 3), want, 1e-5) {
+			t.Errorf("group %d differs", group)
+		}
+	}
+}
+
+// Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value from the pixels
+// that its window holds.
+func TestPoolingOverAGridOfSizes(t *testing.T) {
+	for _, side := range []int{3, 4, 5, 7, 8, 14} {
+		x := random(uint64(side), 1, side, side, 1)
+		pixels := tensors.MustCopyFlatData[float32](x)
+		for _, layer := range []PoolLayer{
+			MaxPool(3).Stride(2), MaxPool(3).Stride(2).Ceil(), MaxPool(2).Ceil(), MaxPool(3).Stride(2).Padding(1),
+			MaxPool(3).Stride(2).Padding(1).Ceil(), MaxPool(2).Stride(3).Padding(1).Ceil(),
+			AvgPool(3).Stride(1).Padding(1), AvgPool(3).Stride(2).Padding(1), AvgPool(2).Stride(1),
+		} {
+			n := (side+2*layer.padding-layer.size)/layer.stride + 1
+			if layer.ceil {
+				n = int(math.Ceil(float64(side+2*layer.padding-layer.size)/float64(layer.stride))) + 1
+				if (n-1)*layer.stride >= side+layer.padding {
+					n--
+				}
+			}
+			var want []float32
+			for i := range n * n {
+				most, sum := math.Inf(-1), 0.0
+				for k := range layer.size * layer.size {
+					r, c := i/n*layer.stride+k/layer.size-layer.padding, i%n*layer.stride+k%layer.size-layer.padding
+					if r >= 0 && r < side && c >= 0 && c < side {
+						most = max(most, float64(pixels[r*side+c]))
+						sum += float64(pixels[r*side+c])
+					}
+				}
+				if layer.kind == "avg-pool" {
+					most = sum / float64(layer.size*layer.size)
+				}
+				want = append(want, float32(most))
+			}
+			got, dims := run(t, func(in []*graph.Node) []*graph.Node {
+				y := layer.Apply(nil, in[0])
+				return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(y), in[0])[0]}
+			}, x)
+			if !slices.Equal(dims[0], []int{1, n, n, 1}) || !close(got[0], want, 1e-5) {
+				t.Errorf("%v of %d×%[2]d: %v %v, want %v", layer, side, dims[0], got[0], want)
+			}
+			total := 0.0
+			for _, g := range got[1] {
+				total += float64(g)
+			}
+			if layer.kind == "max-pool" && math.Abs(total-float64(n*n)) > 1e-4 {
+				t.Errorf("%v of %d×%[2]d: the gradients sum to %v, want %d", layer, side, total, n*n)
+			}
+		}
+	}
+}
+
+func TestGlobalAvgPoolByHand(t *testing.T) {
+	x := tensors.FromFlatDataAndDimensions([]float32{1, 10, 2, 20, 3, 30, 6, 60}, 1, 2, 2, 2)
+	got := applied(t, GlobalAvgPool, false, nil, x, output)
+	if !slices.Equal(got[0], []float32{3, 30}) {
+		t.Errorf("%v, want 3 and 30", got[0])
+	}
+}
+
+// The paper's formula for seven channels, and its gradient by finite differences, with an alpha that shows.
+func TestLRN(t *testing.T) {
+	layer := lrn{size: 5, k: 2, alpha: 0.3, beta: 0.75}
+	values := []float32{1, -2, 3, 0.5, -1, 2, 4}
+	formula := func(a []float32) (b []float32) {
+		for i := range a {
+			sum := 0.0
+			for j := max(0, i-2); j <= min(len(a)-1, i+2); j++ {
+				sum += float64(a[j]) * float64(a[j])
+			}
+			b = append(b, float32(float64(a[i])/math.Pow(2+0.3*sum, 0.75)))
+		}
+		return b
+	}
+	got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+		y := layer.Apply(nil, in[0])
+		return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(graph.Square(y)), in[0])[0]}
+	}, tensors.FromFlatDataAndDimensions(values, 1, 1, 1, 7))
+	if want := formula(values); !close(got[0], want, 1e-5) {
+		t.Errorf("%v, want %v", got[0], want)
+	}
+	checkGradient(t, "LRN", got[1], values, func(a []float32) (sum float64) {
+		for _, b := range formula(a) {
+			sum += float64(b) * float64(b)
+		}
+		return sum
+	})
+	if LRN != (Layer)(lrn{5, 2, 1e-4, 0.75}) {
+		t.Errorf("the constants are not AlexNet's: %v", LRN)
+	}
+}
+
+// Of 10,000 ones a fifth must become 0 and the others 1.25; a test leaves them as they are.
+func TestDropout(t *testing.T) {
+	ones := tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{1}, 10000), 1, 10000)
+	got := applied(t, Dropout(0.2), true, nil, ones, func(x, y *graph.Node) []*graph.Node {
+		return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(y), x)[0]}
+	})
+	dropped := 0
+	for i, v := range got[0] {
+		if v == 0 {
+			dropped++
+		} else if math.Abs(float64(v)-1.25) > 1e-6 {
+			t.Fatalf("value %d is %v, want 0 or 1.25", i, v)
+		}
+		if got[1][i] != v {
+			t.Fatalf("gradient %d is %v for %v", i, got[1][i], v)
+		}
+	}
+	if math.Abs(float64(dropped)-2000) > 5*math.Sqrt(10000*0.2*0.8) {
+		t.Errorf("dropped %d of 10000, want about 2000", dropped)
+	}
+	if got := applied(t, Dropout(0.2), false, nil, ones, output); slices.ContainsFunc(got[0], func(v float32) bool { return v != 1 }) {
+		t.Error("a test drops values")
+	}
+}
+
+// A state that is given decides what is dropped; two layers draw different numbers from it.
+func TestDropoutDrawsFromTheGivenState(t *testing.T) {
+	draw := func(seed int64) [][]float32 {
+		state, err := graph.RNGStateFromSeed(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+			store := model.NewStore()
+			model.SetStore(in[0].Graph(), store)
+			store.SetTraining(in[0].Graph(), true)
+			SetRandom(in[1])
+			first := Dropout(0.5).Apply(store.RootScope(), in[0])
+			return []*graph.Node{first, Dropout(0.5).Apply(store.RootScope(), in[0])}
+		}, slices.Repeat([]float32{1}, 64), state)
+		return got
+	}
+	a, again, b := draw(1), draw(1), draw(2)
+	if !slices.Equal(a[0], again[0]) || !slices.Equal(a[1], again[1]) {
+		t.Error("the same state gives different numbers")
+	}
+	if slices.Equal(a[0], a[1]) || slices.Equal(a[0], b[0]) {
+		t.Error("two layers or two states give the same numbers")
+	}
+}
+
+func TestAuxiliaryGuessesInTrainingOnly(t *testing.T) {
+	x := tensors.FromFlatDataAndDimensions([]float32{1, 2}, 1, 2)
+	net := Sequential(Auxiliary(0.3, Dense(1)))
+	values := map[string]float32{"auxiliary1/dense1/weights": 2, "auxiliary1/dense1/bias": 1}
+	got := applied(t, net, true, values, x, func(_, y *graph.Node) []*graph.Node {
+		guesses := Guesses(y.Graph())
+		if len(guesses) != 1 || guesses[0].Weight != 0.3 {
+			t.Fatalf("guesses: %v", guesses)
+		}
+		return []*graph.Node{y, guesses[0].Output}
+	})
+	if !slices.Equal(got[0], []float32{1, 2}) || !slices.Equal(got[1], []float32{7}) {
+		t.Errorf("passes %v on and guesses %v, want 1, 2 and 7", got[0], got[1])
+	}
+	applied(t, net, false, values, x, func(_, y *graph.Node) []*graph.Node {
+		if guesses := Guesses(y.Graph()); len(guesses) != 0 {
+			t.Errorf("a test guesses: %v", guesses)
+		}
+		return []*graph.Node{y}
+	})
+}
