@@ -13,21 +13,3 @@ func Net(classes int) nn.Layer {
 		nn.Dense(84), nn.ReLU,
 		nn.Dense(classes))
 }
-
-// M stands for max pooling in the description of a VGG.
-const M = 0
-
-// VGG16 is the network that the notes call VGG16: 8 convolutions, each with batch norm and ReLU, and one dense layer. It
-// is VGG-11 (Simonyan and Zisserman, "Very Deep Convolutional Networks", 2014) with batch norm and without its two
-// hidden dense layers. On 32 × 32 images of 3 channels and with 10 classes it has 9,231,114 parameters.
-func VGG16(classes int) nn.Layer {
-	var layers []nn.Layer
-	for _, filters := range []int{64, M, 128, M, 256, 256, M, 512, 512, M, 512, 512, M} {
-		if filters == M {
-			layers = append(layers, nn.MaxPool(2))
-		} else {
-			layers = append(layers, nn.Conv(filters, 3).Padding(1), nn.BatchNorm, nn.ReLU)
-		}
-	}
-	return nn.Named("VGG16", append(layers, nn.Flatten, nn.Dense(classes))...)
-}

@@ -13,7 +13,8 @@ import (
 	"example.org/convbook/lib/zoo"
 )
 
-// The notes print the counts of the MNIST networks; PyTorch counts the others for the same layers.
+// The notes print the counts of the MNIST networks; PyTorch counts Net and VGG16. Those for 1,000 classes are published:
+// torchvision's, AlexNet's own as in Caffe's bvlc_alexnet, ZFNet's by the sums of its paper's figure 3.
 func TestParameterCounts(t *testing.T) {
 	for _, c := range []struct {
 		net   nn.Layer
@@ -24,13 +25,31 @@ func TestParameterCounts(t *testing.T) {
 		{zoo.CNN(6), []int{28, 28, 1}, 6422},
 		{zoo.Net(10), []int{32, 32, 3}, 62006},
 		{zoo.VGG16(10), []int{32, 32, 3}, 9231114},
+		{zoo.AlexNet(1000), []int{227, 227, 3}, 60965224},
+		{zoo.AlexNetOneTower(1000), []int{224, 224, 3}, 61100840},
+		{zoo.ZFNet(1000), []int{224, 224, 3}, 62357608},
+		{zoo.VGG(11, 1000), []int{224, 224, 3}, 132863336},
+		{zoo.VGG(13, 1000), []int{224, 224, 3}, 133047848},
+		{zoo.VGG(16, 1000), []int{224, 224, 3}, 138357544},
+		{zoo.VGG(19, 1000), []int{224, 224, 3}, 143667240},
+		{zoo.GoogLeNet(1000, false), []int{224, 224, 3}, 6624904},
+		{zoo.GoogLeNet(1000, true), []int{224, 224, 3}, 13004888},
+		{zoo.ResNet(18, 1000), []int{224, 224, 3}, 11689512},
+		{zoo.ResNet(34, 1000), []int{224, 224, 3}, 21797672},
+		{zoo.ResNet(50, 1000), []int{224, 224, 3}, 25557032},
+		{zoo.ResNet(101, 1000), []int{224, 224, 3}, 44549160},
+		{zoo.ResNet(152, 1000), []int{224, 224, 3}, 60192808},
 	} {
 		summary, err := nn.Summary(c.net, c.image...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if summary.Parameters() != c.want || !slices.Equal(summary.Output, []int{10}) {
-			t.Errorf("%v has %d parameters and gives %v, want %d and [10]", c.net, summary.Parameters(), summary.Output, c.want)
+		classes := []int{10}
+		if c.image[0] > 200 {
+			classes = []int{1000}
+		}
+		if summary.Parameters() != c.want || !slices.Equal(summary.Output, classes) {
+			t.Errorf("%v has %d parameters and gives %v, want %d and %v", c.net, summary.Parameters(), summary.Output, c.want, classes)
 		}
 	}
 }
