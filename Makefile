@@ -121,6 +121,8 @@ lock: ## pin requirements*.in anew, with hashes
 	@for name in requirements requirements-test requirements-cuda; do \
 		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
 			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade $$name.in -o $$name.txt; done
+	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --upgrade requirements-peers.in -o requirements-peers.txt
 
 clean: ## remove what was installed and built here; data and runs stay in the cache
 	rm -rf .venv build
