@@ -247,3 +247,36 @@ func TestFrom(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// Two boxes and a block of two lanes in a narrow width take two rows, and their colours are where they should be.
+func TestFlow(t *testing.T) {
+	box := func(kind string) Box { return Box{Label: "3×3", Width: 40, Height: 20, Kind: kind} }
+	groups := []Group{
+		{Lanes: [][]Box{{box("conv")}}, Note: "8×8"},
+		{Lanes: [][]Box{{box("conv"), box("conv")}, {box("pool")}}, Skip: true, Times: 3},
+	}
+	wide, narrow := Flow("A net", 400, groups...), Flow("A net", 130, groups...)
+	if wide.err != nil || narrow.err != nil {
+		t.Fatal(wide.err, narrow.err)
+	}
+	if a, b := wide.picture.Bounds().Size(), narrow.picture.Bounds().Size(); b.X >= a.X || b.Y <= a.Y || a.X > 400*density || b.X > 130*density {
+		t.Errorf("the wide one has %v pixels, the narrow one %v", a, b)
+	}
+	if want := "A net; conv 3×3; conv 3×3, conv 3×3 beside pool 3×3, with a way around, 3 times"; wide.Alt != want {
+		t.Errorf("in words: %q, want %q", wide.Alt, want)
+	}
+	area := map[color.RGBA]int{}
+	for i := 0; i < len(wide.picture.Pix); i += 4 {
+		p := wide.picture.Pix[i:]
+		area[color.RGBA{p[0], p[1], p[2], p[3]}]++
+	}
+	const one = 40 * 20 * density * density
+	for i, boxes := range []int{3, 1} { // less what their labels cover, and with the legend's square
+		if got := area[palette[i]]; got < one*boxes*8/10 || got > one*boxes+20*20*density*density {
+			t.Errorf("colour %d covers %d pixels, want about %d", i, got, one*boxes)
+		}
+	}
+	if f := Flow("empty", 400); f.err == nil {
+		t.Error("a flow of nothing is drawn")
+	}
+}
