@@ -142,6 +142,60 @@ func Bars(c Chart, labels []string, values []float64) Figure {
 	return c.draw(p, alt)
 }
 
+// Bubble is a point of a chart with a name and a size.
+type Bubble struct {
+	Name string
+	X, Y float64
+	Size float64 // what the bubble's area is in proportion to
+}
+
+// Bubbles draws points as discs over common axes, each with its name and the size in the given unit beside it.
+func Bubbles(c Chart, unit string, bubbles ...Bubble) Figure {
+	if len(bubbles) == 0 {
+		return fail("chart %q has no bubbles", c.Title)
+	}
+	p, err := c.plot()
+	if err != nil {
+		return Figure{err: err}
+	}
+	alt := fmt.Sprintf("Bubble chart: %s, %s over %s", c.Title, c.Y, c.X)
+	largest := 0.0
+	points, names := make(plotter.XYs, len(bubbles)), make([]string, len(bubbles))
+	for i, b := range bubbles {
+		if !(b.Size > 0) {
+			return fail("chart %q: bubble %s has the size %v", c.Title, b.Name, b.Size)
+		}
+		largest = max(largest, b.Size)
+		points[i] = plotter.XY{X: b.X, Y: b.Y}
+		names[i] = fmt.Sprintf("%s, %.4g %s", b.Name, b.Size, unit)
+		alt += fmt.Sprintf("; %s at %.4g and %.4g", names[i], b.X, b.Y)
+	}
+	discs, err := plotter.NewScatter(points)
+	if err != nil {
+		return fail("chart %q: %w", c.Title, err)
+	}
+	radius := func(i int) vg.Length { return vg.Points(18 * density * math.Sqrt(bubbles[i].Size/largest)) }
+	discs.GlyphStyleFunc = func(i int) draw.GlyphStyle {
+		shade := palette[i%len(palette)]
+		shade.R, shade.G, shade.B, shade.A = shade.R/4*3, shade.G/4*3, shade.B/4*3, 0xc0 // lets others shine through
+		return draw.GlyphStyle{Color: shade, Radius: radius(i), Shape: draw.CircleGlyph{}}
+	}
+	p.Add(discs)
+	for i, name := range names {
+		label, err := plotter.NewLabels(plotter.XYLabels{XYs: points[i : i+1], Labels: []string{name}})
+		if err != nil {
+			return fail("chart %q: %w", c.Title, err)
+		}
+		label.TextStyle[0] = style(textSize-1, false, ink, text.XLeft, text.YCenter)
+		label.Offset.X = radius(i) + vg.Points(3*density)
+		p.Add(label)
+	}
+	width, height := p.X.Max-p.X.Min, p.Y.Max-p.Y.Min
+	p.X.Min, p.X.Max = p.X.Min-0.06*width, p.X.Max+0.25*width // room for the discs and the last name
+	p.Y.Min, p.Y.Max = p.Y.Min-0.15*height, p.Y.Max+0.15*height
+	return c.draw(p, alt)
+}
+
 // plot is an empty gonum plot in the book's style.
 func (c Chart) plot() (*plot.Plot, error) {
 	if c.X == "" && c.Y == "" {

@@ -280,3 +280,17 @@ func TestFlow(t *testing.T) {
 		t.Error("a flow of nothing is drawn")
 	}
 }
+
+func TestBubbles(t *testing.T) {
+	c := Chart{Title: "nets", X: "layers", Y: "error, %"}
+	f := Bubbles(c, "million", Bubble{"small", 8, 16, 1}, Bubble{"large", 152, 3.5, 4})
+	if _, err := f.PNG(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Bubble chart: nets, error, % over layers; small, 1 million at 8 and 16; large, 4 million at 152 and 3.5"; f.Alt != want {
+		t.Errorf("in words: %q, want %q", f.Alt, want)
+	}
+	if f := Bubbles(c, "", Bubble{"none", 1, 1, 0}); f.err == nil {
+		t.Error("a bubble without a size is drawn")
+	}
+}

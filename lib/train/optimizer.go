@@ -31,8 +31,8 @@ type parameter struct {
 }
 
 const (
-	weights = "weights" // as nn names a layer's weights
-	shift   = "shift"   // as nn names what batch norm adds
+	weightsKind = "weights" // as nn names a layer's weights
+	shiftKind   = "shift"   // as nn names what batch norm adds
 )
 
 // SGD is stochastic gradient descent with momentum, as PyTorch's optim.SGD has it: each parameter p keeps a velocity v,
@@ -96,7 +96,7 @@ func adam(name string, rate, decay float64) Optimizer {
 			mean := toward(p.slots[0], p.gradient, adamMean)
 			variance := toward(p.slots[1], graph.Square(p.gradient), adamVariance)
 			scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), scalars[1]), adamEpsilon)
-			if p.kind == weights && decay > 0 {
+			if p.kind == weightsKind && decay > 0 {
 				p.value = graph.Mul(p.value, scalars[2])
 			}
 			return graph.Sub(p.value, graph.Mul(scalars[0], graph.Div(mean, scale))), []*graph.Node{mean, variance}
@@ -152,10 +152,10 @@ func (o Optimizer) stepScalars(factor float64, step int) []float64 {
 
 // apply does a step on one parameter.
 func (o Optimizer) apply(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node) {
-	if o.decay > 0 && p.kind == weights {
+	if o.decay > 0 && p.kind == weightsKind {
 		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.decay))
 	}
-	if o.shifts > 0 && p.kind == shift {
+	if o.shifts > 0 && p.kind == shiftKind {
 		scalars = append([]*graph.Node{graph.MulScalar(scalars[0], o.shifts)}, scalars[1:]...)
 	}
 	return o.update(scalars, p)

@@ -27,12 +27,12 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	sgd := func(momentum, decay, shifts float64, nesterov bool) func(kind string) float64 {
 		return func(kind string) float64 {
 			rate := rate
-			if kind == shift {
+			if kind == shiftKind {
 				rate *= shifts
 			}
 			p, v := start, 0.0
 			for i, g := range gradients {
-				if kind == weights {
+				if kind == weightsKind {
 					g += decay * p
 				}
 				v = momentum*v + g
@@ -49,7 +49,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		return func(kind string) float64 {
 			p, m, v := start, 0.0, 0.0
 			for i, g := range gradients {
-				if kind == weights {
+				if kind == weightsKind {
 					g += decay * p
 					p -= rate * factors[i] * decoupled * p
 				}
@@ -75,7 +75,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		{Adam(rate).WeightDecay(0.05), adam(0.05, 0)},
 		{AdamW(rate, 0.3), adam(0, 0.3)},
 	} {
-		for _, kind := range []string{weights, "biases", shift} {
+		for _, kind := range []string{weightsKind, "bias", shiftKind} {
 			value := float32(start)
 			slots := make([]float32, c.optimizer.slots)
 			for i, g := range gradients {
@@ -234,5 +234,50 @@ func TestAuxiliaryLossIsAdded(t *testing.T) {
 	both := mustFit(t, nn.Named("Guessing", append(plain, nn.Auxiliary(0.5, same))...), digits(), config)
 	if got, want := float64(both.History.Losses[0]), 1.5*float64(alone.History.Losses[0]); math.Abs(got-want) > 1e-5 {
 		t.Errorf("the first loss is %v, want %v", got, want)
+	}
+}
+
+// The gradient of softmax's cross-entropy by a linear layer's weights, x·(p − y) averaged over the batch, written out.
+func TestGradientsOfALinearLayer(t *testing.T) {
+	isolate(t)
+	const batch = 5
+	config := Config{Epochs: 1, Batch: batch, Optimizer: SGD(1e-9, 0), Seed: 4, Out: io.Discard}
+	net := nn.Named("Linear", nn.Flatten, nn.Dense(10))
+	gradients, err := Gradients(net, digits(), config)
+	if err != nil || len(gradients) != 1 || gradients[0].Variable != "dense1/weights" {
+		t.Fatalf("%v, %v", gradients, err)
+	}
+	run := mustFit(t, net, digits(), config) // so small a rate leaves the weights as they were
+	train, _, err := digits().Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := make([]float64, 784*10)
+	for _, i := range epochOrder(train.Len(), 4, 0)[:batch] {
+		activations, err := run.Activations(train, int(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, scores := activations[0].Values, activations[1].Values
+		total := 0.0
+		for _, s := range scores {
+			total += math.Exp(float64(s))
+		}
+		for c, s := range scores {
+			wrong := math.Exp(float64(s)) / total
+			if c == int(train.Labels[i]) {
+				wrong--
+			}
+			for p, v := range x {
+				sum[p*10+c] += float64(v) * wrong / batch
+			}
+		}
+	}
+	squares := 0.0
+	for _, g := range sum {
+		squares += g * g
+	}
+	if want := math.Sqrt(squares / float64(len(sum))); math.Abs(gradients[0].Size-want) > 1e-4*want {
+		t.Errorf("size %v, want %v", gradients[0].Size, want)
 	}
 }

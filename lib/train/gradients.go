@@ -1,0 +1,79 @@
+package train
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+)
+
+// Gradient is how much the loss changes with a variable.
+type Gradient struct {
+	Variable string  // its name, such as conv1/weights
+	Size     float64 // the root of the mean of its values' squared gradients
+}
+
+// Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in the
+// order of the layers.
+func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) {
+	r, err := newRun(net, data, c)
+	if err != nil {
+		return nil, err
+	}
+	c = r.config
+	train, _, err := data.Open()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkData(data, train, r.trace.Network, r.trace.Output); err != nil {
+		return nil, err
+	}
+	backend, err := device.Open()
+	if err != nil {
+		return nil, err
+	}
+	store := model.NewStore()
+	if err := r.trace.Initialize(store, backend, c.Seed); err != nil {
+		return nil, oneLine(err)
+	}
+	split, err := upload(backend, data, train)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	p, err := newProgram(backend, store, "gradients of "+r.trace.Network, true,
+		[]shapes.Shape{split.pixels.Shape(), split.labels.Shape(), shapes.Make(dtypes.Int32, c.Batch)},
+		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (sizes []*graph.Node) {
+			images, wanted := take(in[0], in[1], in[2])
+			loss := graph.ReduceAllMean(c.Loss.train(nn.Apply(store.RootScope(), net, data.Preprocess(images)), wanted))
+			var weights []*graph.Node
+			for _, v := range r.trace.Variables {
+				if variable := store.GetVariable(nn.Path(v.Name)); variable.Trainable && variable.Name() == weightsKind {
+					names, weights = append(names, v.Name), append(weights, variable.NodeValue(g))
+				}
+			}
+			for _, gradient := range graph.Gradient(loss, weights...) {
+				sizes = append(sizes, graph.ReduceAllMean(graph.Square(gradient)))
+			}
+			return sizes
+		})
+	if err != nil {
+		return nil, err
+	}
+	outputs, err := p.run(split.pixels, split.labels, epochOrder(train.Len(), c.Seed, 0)[:c.Batch])
+	if err != nil {
+		return nil, err
+	}
+	var gradients []Gradient
+	for i, output := range outputs {
+		gradients = append(gradients, Gradient{names[i], math.Sqrt(float64(tensors.ToScalar[float32](output)))})
+	}
+	return gradients, nil
+}
