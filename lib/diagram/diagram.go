@@ -55,8 +55,11 @@ func Of(net *nn.Trace) figure.Figure {
 		}
 		drawn = append(drawn, g)
 	}
-	return figure.Flow(fmt.Sprintf("%s on %s: %.1f million parameters", net.Network, times(net.Input), float64(net.Parameters())/1e6),
-		880, drawn...)
+	parameters := fmt.Sprintf("%.1f million", float64(net.Parameters())/1e6)
+	if net.Parameters() < 1e6 {
+		parameters = fmt.Sprint(net.Parameters())
+	}
+	return figure.Flow(fmt.Sprintf("%s on %s: %s parameters", net.Network, times(net.Input), parameters), 880, drawn...)
 }
 
 // blockOf is the block of several ways that a layer is in, if any, and its way in it.

@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
 	"math"
@@ -98,7 +99,34 @@ func Lines(c Chart, series ...Series) Figure {
 	if p.Y.Min > 0 && p.Y.Min < p.Y.Max/2 {
 		p.Y.Min = 0
 	}
+	p.Legend.Top, p.Legend.Left = emptiestCorner(p, series)
+	if p.Legend.Left {
+		p.Legend.XOffs = vg.Points(4 * density)
+	}
 	return c.draw(p, alt)
+}
+
+// emptiestCorner is where the legend hides the fewest points of the lines: at the top right if all are alike.
+func emptiestCorner(p *plot.Plot, series []Series) (top, left bool) {
+	fewest := math.MaxInt
+	for _, corner := range [][2]bool{{true, false}, {false, false}, {true, true}, {false, true}} {
+		hidden := 0
+		for _, s := range series {
+			for i := range s.X[1:] {
+				for part := range 16 { // along the line from one point to the next
+					x := (s.X[i] + (s.X[i+1]-s.X[i])*float64(part)/16 - p.X.Min) / (p.X.Max - p.X.Min)
+					y := (s.Y[i] + (s.Y[i+1]-s.Y[i])*float64(part)/16 - p.Y.Min) / (p.Y.Max - p.Y.Min)
+					if (y > 0.75) == corner[0] && (y > 0.75 || y < 0.25) && (x < 0.35) == corner[1] && (x < 0.35 || x > 0.65) {
+						hidden++
+					}
+				}
+			}
+		}
+		if hidden < fewest {
+			fewest, top, left = hidden, corner[0], corner[1]
+		}
+	}
+	return top, left
 }
 
 // Bars draws one bar for each label, with its value above it.
@@ -181,18 +209,29 @@ func Bubbles(c Chart, unit string, bubbles ...Bubble) Figure {
 		return draw.GlyphStyle{Color: shade, Radius: radius(i), Shape: draw.CircleGlyph{}}
 	}
 	p.Add(discs)
-	for i, name := range names {
-		label, err := plotter.NewLabels(plotter.XYLabels{XYs: points[i : i+1], Labels: []string{name}})
+	width, height := max(p.X.Max-p.X.Min, 1e-9), max(p.Y.Max-p.Y.Min, 1e-9)
+	p.X.Min, p.X.Max = p.X.Min-0.06*width, p.X.Max+0.3*width // room for the discs and the last name
+	p.Y.Min, p.Y.Max = p.Y.Min-0.15*height, p.Y.Max+0.15*height
+
+	// Names from the top down; one that would lie on a name above it goes lower.
+	order := make([]int, len(bubbles))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(bubbles[b].Y, bubbles[a].Y) })
+	scale := 0.8 * float64(c.height()) * density / (p.Y.Max - p.Y.Min) // pixels for 1, about
+	lowest := math.Inf(1)
+	for _, i := range order {
+		label, err := plotter.NewLabels(plotter.XYLabels{XYs: points[i : i+1], Labels: names[i : i+1]})
 		if err != nil {
 			return fail("chart %q: %w", c.Title, err)
 		}
 		label.TextStyle[0] = style(textSize-1, false, ink, text.XLeft, text.YCenter)
-		label.Offset.X = radius(i) + vg.Points(3*density)
+		at := min(bubbles[i].Y*scale, lowest-float64(lineHeight(textSize-1)))
+		lowest = at
+		label.Offset = vg.Point{X: radius(i) + vg.Points(3*density), Y: vg.Length(at - bubbles[i].Y*scale)}
 		p.Add(label)
 	}
-	width, height := p.X.Max-p.X.Min, p.Y.Max-p.Y.Min
-	p.X.Min, p.X.Max = p.X.Min-0.06*width, p.X.Max+0.25*width // room for the discs and the last name
-	p.Y.Min, p.Y.Max = p.Y.Min-0.15*height, p.Y.Max+0.15*height
 	return c.draw(p, alt)
 }
 
@@ -245,7 +284,7 @@ func ticks(low, high float64) (marks []plot.Tick) {
 	}
 	digits := max(0, int(-math.Floor(math.Log10(step))))
 	for i := math.Ceil(low / step); i*step <= high+step/1000; i++ {
-		marks = append(marks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step, 'f', digits, 64)})
+		marks = append(marks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step+0, 'f', digits, 64)}) // + 0: not -0
 	}
 	return marks
 }

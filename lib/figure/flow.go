@@ -77,6 +77,11 @@ func Flow(title string, wide int, groups ...Group) Figure {
 	for i, g := range drawn {
 		room = max(room, lefts[i]+g.width)
 	}
+	legend := 0
+	for _, kind := range kinds {
+		legend += lineHeight(size) + gap/2 + width(kind, small(size)) + 3*gap
+	}
+	room = max(room, legend, min(260, wide)*density-2*margin) // the title takes some, too
 	heading := wrap(title, textSize, true, room)
 	head := margin + len(heading)*lineHeight(textSize) + gap
 	height := head + margin + lineHeight(size) + gap
