@@ -28,8 +28,9 @@ P :=
 PROFILE := full
 HOST := localhost
 PORT := 8888
+ROUNDS := 5
 
-.PHONY: help lab run test test-go test-python test-notebooks test-browser book lint data setup cuda lock clean
+.PHONY: help lab run test test-go test-python test-notebooks test-browser bench bench-peers book lint data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -63,6 +64,15 @@ lint: setup $(VENV)/.test
 
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
 	@$(PYTHON) lib/headless/run.py --book $(NB)
+
+bench: setup data ## time the book's networks: a table, and build/bench.json
+	go run ./lib/bench
+
+bench-peers: setup data ## time them beside PyTorch and JAX, which come into build/peers first, some gigabytes; ROUNDS=5
+	@test -x build/peers/bin/python || python3 -m venv build/peers
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-peers.txt
+	@go build -o build/bench ./lib/bench
+	@build/peers/bin/python lib/bench/peers.py --rounds $(ROUNDS)
 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@fetch mnist cifar10

@@ -1,0 +1,275 @@
+// Command bench times what the book computes.
+//
+//	go run ./lib/bench                          all of it: a table, and build/bench.json
+//	go run ./lib/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
+//	go run ./lib/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
+//
+// peers.py runs the last two, side by side with PyTorch and JAX.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	benchmarks "github.com/janpfeifer/go-benchmarks"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
+	"example.org/convbook/lib/train"
+	"example.org/convbook/lib/zoo"
+)
+
+// work is what is timed.
+type work struct {
+	name  string
+	net   nn.Layer
+	data  dataset.Images
+	batch int
+	steps int // of training in a round: an epoch if 0; none, but 1,000 test images, if negative
+}
+
+func works() []work {
+	mnist := dataset.MNIST().Normalize(0.1307, 0.3081)
+	cifar := dataset.CIFAR10().Normalize(0.5, 0.5)
+	thousand := dataset.New("CIFAR-10, 1,000 test images", cifar.Classes, 32, 32, 3, func() (*dataset.Split, *dataset.Split, error) {
+		train, test, err := cifar.Open()
+		if err != nil {
+			return nil, nil, err
+		}
+		few := &dataset.Split{Pixels: test.Pixels[:1000*32*32*3], Labels: test.Labels[:1000]}
+		return train, few, nil
+	}).Normalize(0.5, 0.5)
+	return []work{
+		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0},
+		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0},
+		{"Net, epoch", zoo.Net(10), cifar, 64, 0},
+		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1},
+		{"VGG16, inference", zoo.VGG16(10), thousand, 128, -1},
+	}
+}
+
+// start makes a worker of it. Momentum makes the optimizer keep the gradient of the first step, for -agree.
+func (w work) start() (*train.Worker, error) {
+	return train.NewWorker(w.net, w.data, train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1})
+}
+
+// round does the work once.
+func (w work) round(worker *train.Worker) error {
+	if w.steps < 0 {
+		_, err := worker.Test()
+		return err
+	}
+	steps := w.steps
+	if steps == 0 {
+		steps = worker.Batches()
+	}
+	_, err := worker.Steps(steps)
+	return err
+}
+
+func main() {
+	serve := flag.String("serve", "", "the `work` to do once for each line of input")
+	agree := flag.String("agree", "", "the `work` to write weights, scores and gradients of")
+	out := flag.String("out", filepath.Join("build", "bench.json"), "where the results go")
+	list := flag.Bool("list", false, "list the works")
+	flag.Parse()
+	var err error
+	switch {
+	case *list:
+		for _, w := range works() {
+			fmt.Println(w.name)
+		}
+	case *serve != "":
+		err = withWork(*serve, server)
+	case *agree != "":
+		err = withWork(*agree, func(w work) error { return w.agreement(flag.Arg(0)) })
+	default:
+		err = all(*out)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func withWork(name string, do func(work) error) error {
+	var names []string
+	for _, w := range works() {
+		if w.name == name {
+			return do(w)
+		}
+		names = append(names, w.name)
+	}
+	return fmt.Errorf("there is no work %q: there is %s", name, strings.Join(names, "; "))
+}
+
+// server does a round for each line that it reads.
+func server(w work) error {
+	worker, err := w.start()
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
+		start := time.Now()
+		if err := w.round(worker); err != nil {
+			return err
+		}
+		fmt.Println(time.Since(start).Seconds())
+	}
+	return nil
+}
+
+// agreement writes what others must compute alike: the weights before training, the first batch as bytes, the scores of
+// the test images before training, and the gradients of the first step.
+func (w work) agreement(path string) error {
+	worker, err := w.start()
+	if err != nil {
+		return err
+	}
+	train, test, err := w.data.Open()
+	if err != nil {
+		return err
+	}
+	all := map[string]safetensors.Tensor{}
+	add := func(kind string, tensors map[string]safetensors.Tensor) {
+		for name, t := range tensors {
+			all[kind+"/"+name] = t
+		}
+	}
+	weights, err := worker.Weights()
+	if err != nil {
+		return err
+	}
+	add("weights", weights)
+	scores, err := worker.Test()
+	if err != nil {
+		return err
+	}
+	all["scores"] = safetensors.Float32(scores, test.Len(), len(w.data.Classes))
+	all["test"] = pixels(w.data, test, slices.Collect(count(test.Len())))
+	var labels []float32
+	order := worker.Order(1)
+	for _, i := range order {
+		labels = append(labels, float32(train.Labels[i]))
+	}
+	all["batch"], all["labels"] = pixels(w.data, train, order), safetensors.Float32(labels, len(labels))
+	if _, err := worker.Steps(1); err != nil {
+		return err
+	}
+	gradients, err := worker.Kept(0)
+	if err != nil {
+		return err
+	}
+	add("gradients", gradients)
+	return safetensors.Write(path, all, nil)
+}
+
+func count(n int) func(yield func(int32) bool) {
+	return func(yield func(int32) bool) {
+		for i := range n {
+			if !yield(int32(i)) {
+				return
+			}
+		}
+	}
+}
+
+// pixels are pictures of a split, from 0 to 255.
+func pixels(d dataset.Images, s *dataset.Split, order []int32) safetensors.Tensor {
+	size := d.Height * d.Width * d.Channels
+	values := make([]float32, 0, len(order)*size)
+	for _, i := range order {
+		for _, p := range s.Pixels[int(i)*size:][:size] {
+			values = append(values, float32(p))
+		}
+	}
+	return safetensors.Float32(values, len(order), d.Height, d.Width, d.Channels)
+}
+
+// result is a line of build/bench.json.
+type result struct {
+	Name    string    `json:"name"`
+	Device  string    `json:"device"`
+	Median  float64   `json:"median_seconds"`
+	Seconds []float64 `json:"seconds"` // of each round
+}
+
+// all times everything: the works, compiling them, and opening the data.
+func all(out string) error {
+	line, err := device.Line()
+	if err != nil {
+		return err
+	}
+	fmt.Println(line)
+	seconds := map[string][]float64{}
+	var failed error
+	timed := func(name string, f func() error) benchmarks.NamedFunction {
+		return benchmarks.NamedFunction{Name: name, Func: func() {
+			start := time.Now()
+			if err := f(); err != nil && failed == nil {
+				failed = fmt.Errorf("%s: %w", name, err)
+			}
+			seconds[name] = append(seconds[name], time.Since(start).Seconds())
+		}}
+	}
+	run := func(functions ...benchmarks.NamedFunction) {
+		benchmarks.New(functions...).WithWarmUps(1).WithDuration(5 * time.Second).WithHeader(len(seconds) == 0).Done()
+	}
+	for _, data := range []dataset.Images{dataset.MNIST(), dataset.CIFAR10()} {
+		run(timed("open "+data.Name, func() error { _, _, err := data.Open(); return err }))
+	}
+	for _, w := range works() {
+		run(timed("compile "+w.name, func() error { _, err := w.start(); return err }))
+		worker, err := w.start()
+		if err != nil {
+			return err
+		}
+		run(timed(w.name, func() error { return w.round(worker) }))
+		if failed != nil {
+			return failed
+		}
+	}
+	fmt.Printf("memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
+	var results []result
+	for _, name := range slices.Sorted(maps.Keys(seconds)) {
+		rounds := seconds[name][1:] // without the one that warmed up
+		results = append(results, result{name, line, median(rounds), rounds})
+	}
+	content, err := json.MarshalIndent(results, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(content, '\n'), 0o644)
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[len(sorted)/2] + sorted[(len(sorted)-1)/2]) / 2
+}
+
+// peak is the most memory that this process has held, in bytes.
+func peak() int64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return usage.Maxrss * 1024
+}
