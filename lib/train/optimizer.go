@@ -14,10 +14,9 @@ type Optimizer struct {
 
 	invalid error   // a setting that cannot work
 	decay   float64 // see WeightDecay
-	shifts  float64 // see ShiftRate; 0 if it is not set
 
 	// scalars are the numbers that a step, counted from 1, needs beside arrays: worked out on the host, in float64, so
-	// that a long training does not lose them to rounding. The first is in proportion to the rate. Only the rate if nil.
+	// that a long training does not lose them to rounding. Only the rate if it is nil.
 	scalars func(rate float64, step int) []float64
 	slots   int // arrays of its own that it keeps for each parameter, zero at first
 	update  func(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node)
@@ -30,10 +29,7 @@ type parameter struct {
 	kind            string // its name in its layer: weights, biases, or batch norm's scale or shift
 }
 
-const (
-	weightsKind = "weights" // as nn names a layer's weights
-	shiftKind   = "shift"   // as nn names what batch norm adds
-)
+const weightsKind = "weights" // as nn names them
 
 // SGD is stochastic gradient descent with momentum, as PyTorch's optim.SGD has it: each parameter p keeps a velocity v,
 // and a step with gradient g is v ← momentum·v + g, then p ← p − rate·v. Momentum 0 is plain descent.
@@ -121,18 +117,6 @@ func (o Optimizer) WeightDecay(decay float64) Optimizer {
 	return o
 }
 
-// ShiftRate returns the optimizer with batch norm's shifts learning at factor times the learning rate. They are few and
-// each serves a whole channel, so that they can go faster than weights (Page, "How to Train Your ResNet 8", 2019, who
-// takes 64).
-func (o Optimizer) ShiftRate(factor float64) Optimizer {
-	o.name += fmt.Sprintf(", shifts %v times as fast", factor)
-	o.shifts = factor
-	if !(factor > 0) {
-		o.invalid = fmt.Errorf("batch norm's shifts learn %v times as fast: it must be above 0", factor)
-	}
-	return o
-}
-
 func (o Optimizer) String() string { return fmt.Sprintf("%s, learning rate %v", o.name, o.rate) }
 
 func (o Optimizer) check() error {
@@ -154,9 +138,6 @@ func (o Optimizer) stepScalars(factor float64, step int) []float64 {
 func (o Optimizer) apply(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node) {
 	if o.decay > 0 && p.kind == weightsKind {
 		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.decay))
-	}
-	if o.shifts > 0 && p.kind == shiftKind {
-		scalars = append([]*graph.Node{graph.MulScalar(scalars[0], o.shifts)}, scalars[1:]...)
 	}
 	return o.update(scalars, p)
 }
