@@ -14,30 +14,11 @@ import (
 func batchNormOf(t *testing.T, training bool, values map[string][]float32, x *tensors.Tensor,
 	f func(store *model.Store, x, y *graph.Node) []*graph.Node) (*model.Store, [][]float32) {
 	t.Helper()
-	channels := x.Shape().Dim(3)
-	summary, err := Summary(BatchNorm, 4, 4, channels)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := model.NewStore()
-	if err := summary.Initialize(store, backend(t), 1); err != nil {
-		t.Fatal(err)
-	}
+	named := map[string][]float32{}
 	for name, v := range values {
-		store.GetVariable(Path("batch-norm1/" + name)).MustSetValue(tensors.FromFlatDataAndDimensions(v, 1, 1, 1, channels))
+		named["batch-norm1/"+name] = v
 	}
-	outputs, err := model.CallOnceN(backend(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
-		scope.Store().SetTraining(x.Graph(), training)
-		return f(store, x, Apply(scope, BatchNorm, x))
-	}, x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var flat [][]float32
-	for _, output := range outputs {
-		flat = append(flat, tensors.MustCopyFlatData[float32](output))
-	}
-	return store, flat
+	return appliedTo(t, BatchNorm, training, named, x, f)
 }
 
 func onlyOutput(_ *model.Store, _, y *graph.Node) []*graph.Node { return []*graph.Node{y} }

@@ -78,30 +78,29 @@ func (w *Worker) Order(n int) []int32 {
 
 // Weights returns the network's variables as they are now, by their names.
 func (w *Worker) Weights() (map[string]safetensors.Tensor, error) {
-	all := map[string]safetensors.Tensor{}
-	for _, v := range w.t.trace.Variables {
-		value, err := w.t.store.GetVariable(nn.Path(v.Name)).Value()
-		if err != nil {
-			return nil, err
-		}
-		values, err := tensors.CopyFlatData[float32](value)
-		if err != nil {
-			return nil, err
-		}
-		all[v.Name] = safetensors.Float32(values, v.Dims...)
-	}
-	return all, nil
+	return w.collect(func(v nn.Variable) string { return nn.Path(v.Name) })
 }
 
 // Kept returns the i-th array that the optimizer keeps for each parameter, by the parameters' names. After the first step
 // of SGD with momentum it is the gradient.
 func (w *Worker) Kept(i int) (map[string]safetensors.Tensor, error) {
+	return w.collect(func(v nn.Variable) string {
+		if !v.Trainable {
+			return ""
+		}
+		return slot(i, nn.Path(v.Name))
+	})
+}
+
+// collect reads what the store has at the path of each of the network's variables; none at an empty one.
+func (w *Worker) collect(path func(v nn.Variable) string) (map[string]safetensors.Tensor, error) {
 	all := map[string]safetensors.Tensor{}
 	for _, v := range w.t.trace.Variables {
-		if !v.Trainable {
+		at := path(v)
+		if at == "" {
 			continue
 		}
-		value, err := w.t.store.GetVariable(slot(i, nn.Path(v.Name))).Value()
+		value, err := w.t.store.GetVariable(at).Value()
 		if err != nil {
 			return nil, err
 		}
