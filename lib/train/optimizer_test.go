@@ -118,6 +118,7 @@ func TestSchedulesByHand(t *testing.T) {
 		{Cosine(), map[int]float64{0: 1, 20: half, 10: (1 + math.Sqrt2/2) / 2, 39: (1 + math.Cos(math.Pi*39/40)) / 2}},
 		// A warm-up of 0.25 ends with step 9, the tenth; PyTorch's OneCycleLR counts the same.
 		{OneCycle(0.25), map[int]float64{0: 1. / 25, 9: 1, 24: (1 + 1./25e4) / 2, 39: 1. / 25e4}},
+		{OneCycle(0.025), map[int]float64{0: 1, 39: 1. / 25e4}}, // a warm-up of one step: its peak is the first
 		{OneCycle(0.525), map[int]float64{0: 1. / 25, 10: (1 + 1./25) / 2, 20: 1, 39: 1. / 25e4}},
 	} {
 		for step, want := range c.at {
