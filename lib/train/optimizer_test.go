@@ -98,7 +98,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 					slots[i] = tensors.ToScalar[float32](outputs[1+i])
 				}
 			}
-			if want := c.want(kind); math.Abs(float64(value)-want) > 1e-5 {
+			if want := c.want(kind); !(math.Abs(float64(value)-want) <= 1e-5) {
 				t.Errorf("%v, %s: %v, want %v", c.optimizer, kind, value, want)
 			}
 		}
@@ -122,7 +122,7 @@ func TestSchedulesByHand(t *testing.T) {
 		{OneCycle(0.525), map[int]float64{0: 1. / 25, 10: (1 + 1./25) / 2, 20: 1, 39: 1. / 25e4}},
 	} {
 		for step, want := range c.at {
-			if got := c.schedule.factor(step, perEpoch, epochs); math.Abs(got-want) > 1e-9 {
+			if got := c.schedule.factor(step, perEpoch, epochs); !(math.Abs(got-want) <= 1e-9) {
 				t.Errorf("%s: step %d has %v of the rate, want %v", c.schedule.name, step, got, want)
 			}
 		}
@@ -147,7 +147,7 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 	sum := math.Log(math.Exp(1) + math.Exp(2) + math.Exp(3))
 	for i, want := range []float64{0.8*(sum-1) + 0.1*(sum-2) + 0.1*(sum-3), sum - 1} {
-		if got := tensors.MustCopyFlatData[float32](outputs[i])[0]; math.Abs(float64(got)-want) > 1e-6 {
+		if got := tensors.MustCopyFlatData[float32](outputs[i])[0]; !(math.Abs(float64(got)-want) <= 1e-6) {
 			t.Errorf("output %d: %v, want %v", i, got, want)
 		}
 	}
@@ -227,7 +227,7 @@ func TestAuxiliaryLossIsAdded(t *testing.T) {
 	alone := mustFit(t, nn.Named("Plain", plain...), digits(), config)
 	same := nn.Func("same", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, 1) })
 	both := mustFit(t, nn.Named("Guessing", append(plain, nn.Auxiliary(0.5, same))...), digits(), config)
-	if got, want := float64(both.History.Losses[0]), 1.5*float64(alone.History.Losses[0]); math.Abs(got-want) > 1e-5 {
+	if got, want := float64(both.History.Losses[0]), 1.5*float64(alone.History.Losses[0]); !(math.Abs(got-want) <= 1e-5) {
 		t.Errorf("the first loss is %v, want %v", got, want)
 	}
 }
@@ -272,7 +272,7 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 	for _, g := range sum {
 		squares += g * g
 	}
-	if want := math.Sqrt(squares / float64(len(sum))); math.Abs(gradients[0].Size-want) > 1e-4*want {
+	if want := math.Sqrt(squares / float64(len(sum))); !(math.Abs(gradients[0].Size-want) <= 1e-4)*want {
 		t.Errorf("size %v, want %v", gradients[0].Size, want)
 	}
 }
