@@ -272,7 +272,7 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 	for _, g := range sum {
 		squares += g * g
 	}
-	if want := math.Sqrt(squares / float64(len(sum))); !(math.Abs(gradients[0].Size-want) <= 1e-4)*want {
+	if want := math.Sqrt(squares / float64(len(sum))); !(math.Abs(gradients[0].Size-want) <= 1e-4*want) {
 		t.Errorf("size %v, want %v", gradients[0].Size, want)
 	}
 }

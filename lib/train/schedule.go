@@ -53,7 +53,7 @@ func OneCycle(warmUp float64) Schedule {
 	s.factor = func(step, perEpoch, epochs int) float64 {
 		last := float64(perEpoch*epochs - 1)
 		peak := warmUp*float64(perEpoch*epochs) - 1 // the step that has the optimizer's rate
-		if now := float64(step); now < peak { // a warm-up of one step has its peak at step 0
+		if now := float64(step); now < peak {       // a warm-up of one step has its peak at step 0
 			return between(oneCycleStart, 1, now/peak)
 		} else {
 			return between(1, oneCycleEnd, (now-peak)/(last-peak))
