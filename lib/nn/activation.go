@@ -3,12 +3,12 @@ package nn
 import "github.com/gomlx/gomlx/core/graph"
 
 // ReLU keeps what is positive and puts 0 for the rest.
-var ReLU = Func("relu", func(x *graph.Node) *graph.Node {
+var ReLU = elementwise("relu", func(x *graph.Node) *graph.Node {
 	return graph.Max(x, graph.ScalarZero(x.Graph(), x.DType()))
 })
 
 // Sigmoid squeezes every value into (0, 1): 1/(1+e⁻ˣ).
-var Sigmoid = Func("sigmoid", graph.Sigmoid)
+var Sigmoid = elementwise("sigmoid", graph.Sigmoid)
 
 // LogSoftmax turns scores into logarithms of probabilities along the last axis. [batch, classes] → the same
 var LogSoftmax = Func("log-softmax", func(x *graph.Node) *graph.Node {

@@ -65,19 +65,23 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if c.groups < 1 || x.Shape().Dim(3)%c.groups != 0 || c.filters%c.groups != 0 {
 		panicf("has %d groups for %d channels and %d filters: both must be divisible by them", c.groups, x.Shape().Dim(3), c.filters)
 	}
-	channels := x.Shape().Dim(3) / c.groups // that a filter sees
-	bound := uniform(1 / math.Sqrt(float64(c.kernel*c.kernel*channels)))
-	weights := parameter(scope, x, "weights", bound, c.kernel, c.kernel, channels, c.filters)
-	var bias *graph.Node
-	if !c.noBias {
-		bias = parameter(scope, x, "bias", bound, 1, 1, 1, c.filters)
-	}
+	weights, bias := c.parameters(scope, x, x.Shape().Dim(3)/c.groups)
 	y := c.convolve(x, weights)
 	note(x, cost{macs: y.Shape().Dim(1) * y.Shape().Dim(2) * weights.Shape().Size(), kernel: c.kernel, stride: c.stride})
-	if c.noBias {
+	if bias == nil {
 		return y
 	}
 	return graph.Add(y, bias)
+}
+
+// parameters are the weights and, if the layer has them, the biases of filters that see so many channels.
+func (c ConvLayer) parameters(scope *model.Scope, x *graph.Node, channels int) (weights, bias *graph.Node) {
+	bound := uniform(1 / math.Sqrt(float64(c.kernel*c.kernel*channels)))
+	weights = parameter(scope, x, "weights", bound, c.kernel, c.kernel, channels, c.filters)
+	if !c.noBias {
+		bias = parameter(scope, x, "bias", bound, 1, 1, 1, c.filters)
+	}
+	return weights, bias
 }
 
 // convolve applies each group's filters to its channels.
@@ -148,22 +152,25 @@ func asConvolution(x, weights *graph.Node, stride, padding int) *graph.Node {
 // multiplies: the convolution becomes one matrix product.
 func asPatches(x, weights *graph.Node, stride, padding int) *graph.Node {
 	x = pad(x, padding)
-	kernel, channels, filters := weights.Shape().Dim(0), weights.Shape().Dim(2), weights.Shape().Dim(3)
-	batch := x.Shape().Dim(0)
-	height := (x.Shape().Dim(1)-kernel)/stride + 1
-	width := (x.Shape().Dim(2)-kernel)/stride + 1
-	along := func(start, count int) graph.SliceAxisSpec { // every stride-th value, count of them
-		return graph.AxisRange(start, start+(count-1)*stride+1).Stride(stride)
+	kernel, filters := weights.Shape().Dim(0), weights.Shape().Dim(3)
+	patches := graph.Concatenate(windows(x, kernel, stride), -1) // [batch, height', width', kernel × kernel × channels]
+	dims := patches.Shape().Dimensions
+	y := graph.MatMul(graph.Reshape(patches, -1, dims[3]), graph.Reshape(weights, dims[3], filters))
+	return graph.Reshape(y, dims[0], dims[1], dims[2], filters)
+}
+
+// windows are what lies under each place of the window at all of its positions along axes 1 and 2 of x, row by row: for
+// a kernel of 3, nine arrays.
+func windows(x *graph.Node, kernel, stride int) (places []*graph.Node) {
+	along := func(axis, start int) graph.SliceAxisSpec { // every stride-th value
+		return graph.AxisRange(start, x.Shape().Dim(axis)-kernel+start+1).Stride(stride)
 	}
-	var patches []*graph.Node
 	for i := range kernel {
 		for j := range kernel {
-			patches = append(patches, graph.Slice(x, graph.AxisRange(), along(i, height), along(j, width)))
+			places = append(places, graph.Slice(x, graph.AxisRange(), along(1, i), along(2, j)))
 		}
 	}
-	rows := graph.Reshape(graph.Concatenate(patches, -1), batch*height*width, kernel*kernel*channels)
-	y := graph.MatMul(rows, graph.Reshape(weights, kernel*kernel*channels, filters))
-	return graph.Reshape(y, batch, height, width, filters)
+	return places
 }
 
 // asDense writes the convolution as a dense layer: one matrix with a row for every value of the image and a column for

@@ -50,10 +50,14 @@ func (s sequence) String() string { return s.name }
 
 func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	count := map[string]int{}
+	batchLast := false
 	for _, layer := range s.layers {
 		kind, _, _ := strings.Cut(layer.String(), " ")
 		count[kind]++
-		x = apply(scope.In("%s%d", kind, count[kind]), layer, x)
+		x, batchLast = applyInOrder(scope.In("%s%d", kind, count[kind]), layer, x, batchLast)
+	}
+	if batchLast {
+		x = turned(x)
 	}
 	return x
 }
@@ -77,6 +81,17 @@ type function struct {
 func (f function) String() string { return f.name }
 
 func (f function) Apply(scope *model.Scope, x *graph.Node) *graph.Node { return f.f(scope, x) }
+
+// elementwise makes a layer of a function that treats every value alike, wherever it stands.
+func elementwise(name string, f func(x *graph.Node) *graph.Node) Layer {
+	return each{function{name, func(_ *model.Scope, x *graph.Node) *graph.Node { return f(x) }}}
+}
+
+type each struct{ function }
+
+func (e each) canBatchLast(*graph.Node) bool { return true }
+
+func (e each) applyBatchLast(scope *model.Scope, x *graph.Node) *graph.Node { return e.f(scope, x) }
 
 // Name is the network's or layer's own name: the first word of its description.
 func Name(layer Layer) string {

@@ -73,6 +73,9 @@ func close(a, b []float32, tolerance float64) bool {
 
 var lowerings = map[string]lowering{
 	"convolution": asConvolution, "patches": asPatches, "dense": asDense, "Winograd": asConvolutionWinogradWeights,
+	"batch last": func(x, weights *graph.Node, stride, padding int) *graph.Node {
+		return turned(convolveBatchLast(materialize(turned(x)), weights, stride, padding))
+	},
 }
 
 // A case small enough for paper: the filter 1 0 / 0 −1 takes from each pixel the one to its lower right.
@@ -246,6 +249,48 @@ func TestMaxPoolGradient(t *testing.T) {
 	}
 	if ties := g[2] + g[3] + g[6] + g[7]; ties != 3 {
 		t.Errorf("the gradients of four equal values sum to %v, want 3: %v", ties, g)
+	}
+}
+
+// With the batch last, poolings give what they give with the batch first, and so do their gradients. Of equal values, the
+// first one gets a maximum's: PyTorch's nn.MaxPool2d gives 5 5 / 5 5 the gradient 1 0 / 0 0.
+func TestPoolingBatchLast(t *testing.T) {
+	for _, layer := range []PoolLayer{MaxPool(2), AvgPool(2), MaxPool(3)} {
+		got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+			first, last := layer.Apply(nil, in[0]), turned(layer.applyBatchLast(nil, turned(in[0])))
+			byFirst := graph.Gradient(graph.ReduceAllSum(graph.Mul(first, in[1])), in[0])[0]
+			byLast := graph.Gradient(graph.ReduceAllSum(graph.Mul(last, in[1])), in[0])[0]
+			return []*graph.Node{first, last, byFirst, byLast}
+		}, random(1, 3, 6, 12, 2), random(2, 3, 6/layer.size, 12/layer.size, 2))
+		if !close(got[1], got[0], 1e-6) || !close(got[3], got[2], 1e-6) {
+			t.Errorf("%v: values or gradients depend on where the batch is", layer)
+		}
+	}
+	ties := tensors.FromFlatDataAndDimensions([]float32{5, 5, 5, 5}, 1, 2, 2, 1)
+	got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+		return graph.Gradient(graph.ReduceAllSum(MaxPool(2).applyBatchLast(nil, in[0])), in[0])
+	}, ties)
+	if !slices.Equal(got[0], []float32{1, 0, 0, 0}) {
+		t.Errorf("the gradient of four equal values is %v", got[0])
+	}
+}
+
+// A sequence turns its images for a convolution of few weights, not for one of many, and not while it is traced.
+func TestSequenceTurnsImages(t *testing.T) {
+	for _, c := range []struct {
+		layer  ConvLayer
+		wanted bool
+	}{{Conv(4, 5), true}, {Conv(4, 3).Stride(2).Padding(1), true}, {Conv(4, 1), false}, {Conv(4, 7), false}, {Conv(4, 5).Groups(2), false}} {
+		run(t, func(in []*graph.Node) []*graph.Node {
+			if c.layer.prefersBatchLast(in[0]) != c.wanted {
+				t.Errorf("%v on %v: batch last should be %v", c.layer, in[0].Shape(), c.wanted)
+			}
+			newTracer(in[0])
+			if c.layer.prefersBatchLast(in[0]) {
+				t.Errorf("%v is turned in a trace", c.layer)
+			}
+			return in
+		}, random(1, 2, 9, 9, 6))
 	}
 }
 
