@@ -66,8 +66,9 @@ lint: setup $(VENV)/.test
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
 	@$(PYTHON) lib/headless/run.py --book $(NB)
 
-bench: setup data ## time the book's networks: a table, and build/bench.json
+bench: setup data ## time the book's networks and what a cell waits for: a table, and build/bench.json
 	go run ./lib/bench
+	@$(PYTHON) lib/bench/cell.py
 
 bench-peers: setup data ## time them beside PyTorch and JAX, which come into build/peers first, some gigabytes; ROUNDS=5
 	@test -x build/peers/bin/python || python3 -m venv build/peers
