@@ -10,6 +10,7 @@ SHELL := /bin/bash
 
 VENV := $(CURDIR)/.venv
 PYTHON := $(VENV)/bin/python
+PLUGIN := $(VENV)/lib/convbook/pjrt_c_api_cpu_plugin.so
 export PATH := $(VENV)/bin:$(PATH)
 export JUPYTER_CONFIG_DIR := $(VENV)/etc/jupyter
 export JUPYTER_DATA_DIR := $(VENV)/share/jupyter
@@ -65,8 +66,9 @@ lint: setup $(VENV)/.test
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
 	@$(PYTHON) lib/headless/run.py --book $(NB)
 
-bench: setup data ## time the book's networks: a table, and build/bench.json
+bench: setup data ## time the book's networks and what a cell waits for: a table, and build/bench.json
 	go run ./lib/bench
+	@$(PYTHON) lib/bench/cell.py
 
 bench-peers: setup data ## time them beside PyTorch and JAX, which come into build/peers first, some gigabytes; ROUNDS=5
 	@test -x build/peers/bin/python || python3 -m venv build/peers
@@ -77,7 +79,7 @@ bench-peers: setup data ## time them beside PyTorch and JAX, which come into bui
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@fetch mnist cifar10
 
-setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch ## install what is missing, into .venv
+setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch $(PLUGIN) ## install what is missing, into .venv
 	@:
 
 # What pip is told: exactly the files of the lock, and nothing that would have to be built. --no-deps: the lock lists all
@@ -119,6 +121,15 @@ $(VENV)/bin/fetch: $(shell find lib -name '*.go') go.mod go.sum | $(VENV)/.pytho
 	@go mod download || $(OFFLINE)
 	@go build ./lib/...
 	@go build -o $@ ./lib/dataset/fetch
+
+# XLA's plugin with compiled programs kept on disk. The header comes with go-xla, which is there once fetch is built.
+$(PLUGIN): lib/device/compiled/plugin.c go.mod $(VENV)/.python | $(VENV)/bin/fetch
+	@mkdir -p $(@D)
+	@real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
+		gcc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete \
+			-I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" \
+			-DREAL_PLUGIN="\"$$real\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < "$$real")\"" -o $@.partial $<
+	@mv $@.partial $@
 
 $(VENV)/.test: requirements-test.txt | $(VENV)/.python
 	@$(PIP) --quiet -r requirements-test.txt || $(OFFLINE)

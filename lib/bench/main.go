@@ -206,13 +206,18 @@ type result struct {
 	Seconds []float64 `json:"seconds"` // of each round
 }
 
-// all times everything: the works, compiling them, and opening the data.
+// all times everything: the works, compiling them or loading what was compiled, and opening the data.
 func all(out string) error {
 	line, err := device.Line()
 	if err != nil {
 		return err
 	}
 	fmt.Println(line)
+	compiled, err := os.MkdirTemp("", "convbook-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(compiled)
 	seconds := map[string][]float64{}
 	var failed error
 	timed := func(name string, f func() error) benchmarks.NamedFunction {
@@ -231,7 +236,11 @@ func all(out string) error {
 		run(timed("open "+data.Name, func() error { _, _, err := data.Open(); return err }))
 	}
 	for _, w := range works() {
-		run(timed("compile "+w.name, func() error { _, err := w.start(); return err }))
+		start := func() error { _, err := w.start(); return err }
+		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/compiled
+		run(timed("compile "+w.name, start))
+		os.Setenv("CONVBOOK_COMPILED", compiled)
+		run(timed("load compiled "+w.name, start))
 		worker, err := w.start()
 		if err != nil {
 			return err

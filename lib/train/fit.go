@@ -16,7 +16,6 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/ml/model"
-	"golang.org/x/sync/errgroup"
 
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
@@ -105,11 +104,12 @@ func (r *Run) setAside() error {
 // training is a run while it is being trained.
 type training struct {
 	*Run
+	backend compute.Backend
 	store   *model.Store
 	trainer *trainer
-	tester  *tester
-	images  int // training images
-	labels  []byte
+	tester  *tester // nil before needTester
+	images  int     // training images
+	tests   *dataset.Split
 	at      position
 	saved   time.Time // when the last checkpoint was written
 }
@@ -133,7 +133,7 @@ func newTraining(r *Run) (*training, error) {
 	}
 	fmt.Fprintf(r.config.Out, "%s, %d parameters, on %s\n", r.trace.Network, r.trace.Parameters(), line)
 
-	t := &training{Run: r, images: train.Len(), labels: test.Labels, saved: time.Now()}
+	t := &training{Run: r, backend: backend, images: train.Len(), tests: test, saved: time.Now()}
 	if t.store, err = newStore(r, backend); err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func newTraining(r *Run) (*training, error) {
 	} else {
 		fmt.Fprintf(r.config.Out, "going on after step %d of %d\n", t.at.Step, r.config.Epochs*t.batches())
 	}
-	return t, t.compile(backend, train, test)
+	return t, t.compile(train)
 }
 
 // newStore creates all variables of the network and the optimizer.
@@ -164,29 +164,31 @@ func newStore(r *Run, backend compute.Backend) (*model.Store, error) {
 // stepsPerCall is how many steps a call does at most. More would not be faster.
 const stepsPerCall = 100
 
-// compile prepares both programs, at the same time.
-func (t *training) compile(backend compute.Backend, train, test *dataset.Split) error {
+// compile prepares the program that trains.
+func (t *training) compile(train *dataset.Split) error {
 	start := time.Now()
-	var group errgroup.Group
-	group.Go(func() error {
-		split, err := upload(backend, t.data, train)
-		if err == nil {
-			t.trainer, err = newTrainer(backend, t.store, t.net, t.data, t.config, split, t.capacity())
-		}
-		return err
-	})
-	group.Go(func() error {
-		split, err := upload(backend, t.data, test)
-		if err == nil {
-			t.tester, err = newTester(backend, t.store, t.net, t.data, t.config, split, false)
-		}
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return err
+	split, err := upload(t.backend, t.data, train)
+	if err == nil {
+		t.trainer, err = newTrainer(t.backend, t.store, t.net, t.data, t.config, split, t.capacity())
 	}
 	t.at.CompileSeconds += seconds(start)
-	return nil
+	return err
+}
+
+// needTester prepares the program that tests, if it is not there yet. That happens after the first loss, which comes
+// earlier for it: XLA uses all cores for one program, so that two at the same time are not ready sooner. It does not
+// happen while training goes on, which would seem slower than it is.
+func (t *training) needTester() error {
+	if t.tester != nil {
+		return nil
+	}
+	start := time.Now()
+	split, err := upload(t.backend, t.data, t.tests)
+	if err == nil {
+		t.tester, err = newTester(t.backend, t.store, t.net, t.data, t.config, split, false)
+	}
+	t.at.CompileSeconds += seconds(start)
+	return err
 }
 
 // batches is the number of batches in an epoch, the last one perhaps short.
@@ -258,6 +260,9 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 			return fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
 				ErrInterrupted, t.at.Step-epoch*t.batches(), t.batches(), epoch+1)
 		}
+		if err := t.needTester(); err != nil {
+			return err
+		}
 	}
 }
 
@@ -315,11 +320,14 @@ func printLine(c Config, epoch, batch, batches, images int, loss float32) {
 
 // test tests the network after an epoch. The last time it keeps what the network gives for each image.
 func (t *training) test(epoch int, keep bool) error {
+	if err := t.needTester(); err != nil { // a training that went on after an epoch's last step has not been here
+		return err
+	}
 	outputs, losses, err := t.tester.test()
 	if err != nil {
 		return err
 	}
-	p := &Predictions{outputs, losses, t.labels, t.data.Classes}
+	p := &Predictions{outputs, losses, t.tests.Labels, t.data.Classes}
 	if math.IsNaN(p.Loss()) {
 		return fmt.Errorf("the test loss after epoch %d is not a number: the learning rate %v is too high for this network, try a tenth of it",
 			epoch+1, t.config.Optimizer.rate)
@@ -331,13 +339,13 @@ func (t *training) test(epoch int, keep bool) error {
 	}
 	t.at.History.Epochs = append(t.at.History.Epochs,
 		EpochHistory{sum / float64(len(epochLosses)), p.Loss(), p.Accuracy(), t.at.TrainSeconds})
-	printTest(t.config, p.Loss(), p.Accuracy(), len(t.labels))
+	printTest(t.config, p.Loss(), p.Accuracy(), len(t.tests.Labels))
 	if !keep {
 		return nil
 	}
 	return t.cannotWrite(safetensors.Write(t.path(testFile), map[string]safetensors.Tensor{
-		"outputs": safetensors.Float32(outputs, len(t.labels), len(t.data.Classes)),
-		"losses":  safetensors.Float32(losses, len(t.labels)),
+		"outputs": safetensors.Float32(outputs, len(t.tests.Labels), len(t.data.Classes)),
+		"losses":  safetensors.Float32(losses, len(t.tests.Labels)),
 	}, nil))
 }
 

@@ -62,9 +62,9 @@ type Result struct {
 	Seed           int       `json:"seed"`
 	Epochs         int       `json:"epochs"`
 	TestLoss       float64   `json:"test_loss"`
-	TestAccuracy   float64   `json:"test_accuracy"` // percent
-	TrainSeconds   float64   `json:"train_seconds"` // without compiling and testing
-	CompileSeconds float64   `json:"compile_seconds"`
+	TestAccuracy   float64   `json:"test_accuracy"`   // percent
+	TrainSeconds   float64   `json:"train_seconds"`   // without compiling and testing
+	CompileSeconds float64   `json:"compile_seconds"` // little where the programs were kept from before
 	Device         string    `json:"device"`
 	Versions       Versions  `json:"versions"`
 	StartedAt      time.Time `json:"started_at"`

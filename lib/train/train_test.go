@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -656,4 +657,63 @@ func TestModelOfAnotherNetwork(t *testing.T) {
 	}
 	_, err := run.Activations(test, 0)
 	checkError(t, err, "is of another network: there is no dense1/weights of dimensions [784 10]")
+}
+
+// A training program that was loaded, with its loop and the variables' memory given to it, trains to the last bit as one
+// that was just compiled. With batches of 512 there is one step in an epoch, and so no loop.
+func TestKeptProgramsTrainAlike(t *testing.T) {
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !device.IsCPU(backend) {
+		t.Skip("programs are kept for the processor only")
+	}
+	isolate(t)
+	folder := t.TempDir()
+	t.Setenv("CONVBOOK_COMPILED", folder)
+	programs := func() map[string]fs.FileInfo {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]fs.FileInfo{}
+		for _, entry := range entries {
+			if all[entry.Name()], err = entry.Info(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return all
+	}
+	for _, batch := range []int{64, 512} {
+		c := quick()
+		c.Batch, c.Fresh = batch, true
+		fresh := mustFit(t, zoo.CNN(2), digits(), c)
+		before := programs()
+		longAgo := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+		for name := range before {
+			if err := os.Chtimes(filepath.Join(folder, name), longAgo, longAgo); err != nil {
+				t.Fatal(err)
+			}
+		}
+		loaded := mustFit(t, zoo.CNN(2), digits(), c)
+		used := 0
+		for name, after := range programs() {
+			if before[name] == nil || !os.SameFile(before[name], after) {
+				t.Errorf("batches of %d: %s was compiled again", batch, name)
+			}
+			if after.ModTime().After(longAgo) {
+				used++
+			}
+		}
+		if used < 2 {
+			t.Errorf("batches of %d: %d programs were loaded, want the one that trains and the one that tests", batch, used)
+		}
+		if !slices.Equal(fresh.History.Losses, loaded.History.Losses) {
+			t.Errorf("batches of %d: losses %v, freshly compiled %v", batch, loaded.History.Losses, fresh.History.Losses)
+		}
+		if a, b := fresh.History.Epochs[1], loaded.History.Epochs[1]; a.TestLoss != b.TestLoss || a.TestAccuracy != b.TestAccuracy {
+			t.Errorf("batches of %d: test %v, freshly compiled %v", batch, b, a)
+		}
+	}
 }

@@ -30,14 +30,17 @@ func NewWorker(net nn.Layer, data dataset.Images, config Config) (*Worker, error
 	if err := r.config.checkData(data, train, r.trace.Network, r.trace.Output); err != nil {
 		return nil, err
 	}
-	t := &training{Run: r, images: train.Len(), labels: test.Labels}
+	t := &training{Run: r, backend: backend, images: train.Len(), tests: test}
 	if t.store, err = newStore(r, backend); err != nil {
 		return nil, err
 	}
-	return &Worker{t}, t.compile(backend, train, test)
+	if err := t.compile(train); err != nil {
+		return nil, err
+	}
+	return &Worker{t}, t.needTester()
 }
 
-// CompileSeconds is how long both programs took to compile, at the same time.
+// CompileSeconds is how long both programs took to compile.
 func (w *Worker) CompileSeconds() float64 { return w.t.at.CompileSeconds }
 
 // Batches is the number of steps in an epoch.

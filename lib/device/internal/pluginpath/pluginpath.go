@@ -1,5 +1,6 @@
-// Package pluginpath points go-xla at the XLA plugin that `make setup` installs in the clone's virtual environment,
-// unless the user already set PJRT_PLUGIN_LIBRARY_PATH.
+// Package pluginpath points go-xla at the XLA plugins that `make setup` installs in the clone's virtual environment,
+// unless the user already set PJRT_PLUGIN_LIBRARY_PATH. First comes the one that keeps compiled programs
+// (lib/device/compiled), then the one of XLA, which is enough where the first is missing.
 //
 // go-xla reads that variable once, when its package pjrt is initialised, so it has to be set before. Go initialises
 // packages in the order of their import paths as soon as what they import is initialised (The Go Programming Language
@@ -30,8 +31,8 @@ func init() {
 func find() []string {
 	var dirs []string
 	for dir, err := os.Getwd(); err == nil; dir = filepath.Dir(dir) {
-		for _, place := range []string{"*", "jax_plugins/*"} { // of the CPU's plugin and of CUDA's
-			plugins, _ := filepath.Glob(filepath.Join(dir, ".venv/lib/python3*/site-packages", place, "pjrt_c_api_*_plugin.so"))
+		for _, place := range []string{"convbook", "python3*/site-packages/*", "python3*/site-packages/jax_plugins/*"} {
+			plugins, _ := filepath.Glob(filepath.Join(dir, ".venv/lib", place, "pjrt_c_api_*_plugin.so"))
 			for _, plugin := range plugins {
 				dirs = append(dirs, filepath.Dir(plugin))
 			}

@@ -1,0 +1,246 @@
+// A PJRT plugin in front of XLA's CPU plugin that keeps compiled programs on disk: every cell is a process of its own,
+// and XLA takes seconds to compile a training step that the cell before had compiled already. `make setup` builds it, and
+// lib/device/internal/pluginpath lets go-xla find it before the real one.
+//
+// It is the real plugin with one function replaced. PJRT_Client_Compile first looks for the same program, compiled under
+// the same circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
+// folder or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the
+// program is compiled then, as without this file.
+//
+// Compiled with -DREAL_PLUGIN="path of the real plugin" -DREAL_PLUGIN_SUM="its SHA-256".
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pjrt_c_api.h"
+
+static const PJRT_Api *real;
+
+#define ARGS(function, ...) {.struct_size = function##_Args_STRUCT_SIZE, __VA_ARGS__}
+
+// failed tells whether a call of the real plugin failed, and drops its error.
+static bool failed(PJRT_Error *error) {
+  if (!error) return false;
+  PJRT_Error_Destroy_Args args = ARGS(PJRT_Error_Destroy, .error = error);
+  real->PJRT_Error_Destroy(&args);
+  return true;
+}
+
+struct bytes {
+  char *data;
+  size_t size;
+};
+
+// sum is FNV-1a. It names files and finds damage in them; neither must withstand a deliberate collision.
+static uint64_t sum(struct bytes b) {
+  uint64_t h = 14695981039346656037u;
+  for (size_t i = 0; i < b.size; i++) h = (h ^ (unsigned char)b.data[i]) * 1099511628211u;
+  return h;
+}
+
+// ---- The key: all that a compiled program depends on. A file holds it whole, and serves only the very same.
+
+// add appends a part behind its size, so that no two lists of parts give the same bytes.
+static void add(struct bytes *key, const void *part, size_t size) {
+  key->data = realloc(key->data, key->size + sizeof size + size);
+  if (!key->data) abort();
+  memcpy(key->data + key->size, &size, sizeof size);
+  if (size) memcpy(key->data + key->size + sizeof size, part, size);
+  key->size += sizeof size + size;
+}
+
+static void add_text(struct bytes *key, const char *text) { add(key, text, text ? strlen(text) : 0); }
+
+// add_processor appends what the first processor is and which instructions it has.
+static void add_processor(struct bytes *key) {
+  FILE *file = fopen("/proc/cpuinfo", "re");
+  char *line = NULL;
+  size_t room = 0;
+  while (file && getline(&line, &room, file) > 1) // an empty line ends the first processor
+    if (!strncmp(line, "model", 5) || !strncmp(line, "flags", 5)) add_text(key, line);
+  free(line);
+  if (file) fclose(file);
+}
+
+static struct bytes key_of(const PJRT_Client_Compile_Args *args) {
+  struct bytes key = {0};
+  struct stat plugin = {0}; // it may have been exchanged since this file was compiled
+  stat(REAL_PLUGIN, &plugin);
+  cpu_set_t cpus; // XLA divides the work by their number
+  int usable = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus);
+  add_text(&key, REAL_PLUGIN_SUM);
+  add(&key, &plugin.st_size, sizeof plugin.st_size);
+  add(&key, &plugin.st_mtim, sizeof plugin.st_mtim);
+  add_processor(&key);
+  add(&key, &usable, sizeof usable);
+  add_text(&key, getenv("NPROC")); // XLA's number of threads, where it is set
+  add_text(&key, getenv("XLA_FLAGS"));
+  add(&key, args->compile_options, args->compile_options_size);
+  add(&key, args->program->format, args->program->format_size);
+  add(&key, args->program->code, args->program->code_size);
+  return key;
+}
+
+// ---- The files: a header, the key, the program.
+
+static const char MAGIC[8] = "XLAkept1"; // the last character is the version of the format
+
+struct header {
+  char magic[sizeof MAGIC];
+  uint64_t key_size, program_size, program_sum;
+};
+
+// path_of writes where the program of a key is kept, and tells whether it may be.
+static bool path_of(struct bytes key, char path[PATH_MAX]) {
+  const char *folder = getenv("CONVBOOK_COMPILED"), *inside = "", *flags = getenv("XLA_FLAGS");
+  if (flags && strstr(flags, "xla_dump")) return false; // who wants to see XLA compile must not get a finished program
+  if (!folder || !*folder) folder = getenv("XDG_CACHE_HOME"), inside = "/convbook/compiled";
+  if (!folder || !*folder) folder = getenv("HOME"), inside = "/.cache/convbook/compiled";
+  if (!folder || *folder != '/') return false; // "off", and what would be another folder in each process
+  return snprintf(path, PATH_MAX, "%s%s/%016jx.xla", folder, inside, (uintmax_t)sum(key)) < PATH_MAX;
+}
+
+// content is what a file holds, or nothing.
+static struct bytes content(const char *path) {
+  struct bytes all = {0};
+  struct stat info;
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return all;
+  // It is code, and this process will run it: nobody else may have written it.
+  if (!fstat(file, &info) && info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH)))
+    all = (struct bytes){malloc(info.st_size), info.st_size};
+  if (!all.data || read(file, all.data, all.size) != (ssize_t)all.size) all.size = 0;
+  close(file);
+  return all;
+}
+
+// load gives the program that is kept for the key, or NULL.
+static PJRT_LoadedExecutable *load(const char *path, struct bytes key, PJRT_Client *client) {
+  PJRT_LoadedExecutable *loaded = NULL;
+  struct bytes all = content(path);
+  struct header *header = (struct header *)all.data;
+  if (all.size > sizeof *header + key.size && !memcmp(header->magic, MAGIC, sizeof MAGIC) && header->key_size == key.size &&
+      !memcmp(all.data + sizeof *header, key.data, key.size)) {
+    struct bytes program = {all.data + sizeof *header + key.size, all.size - sizeof *header - key.size};
+    PJRT_Executable_DeserializeAndLoad_Args args = ARGS(PJRT_Executable_DeserializeAndLoad, .client = client,
+      .serialized_executable = program.data, .serialized_executable_size = program.size);
+    if (header->program_size == program.size && header->program_sum == sum(program) &&
+        !failed(real->PJRT_Executable_DeserializeAndLoad(&args))) {
+      loaded = args.loaded_executable;
+      utimensat(AT_FDCWD, path, NULL, 0); // used now
+    }
+  }
+  free(all.data);
+  return loaded;
+}
+
+static bool put(int file, const void *data, size_t size) { return write(file, data, size) == (ssize_t)size; }
+
+// keep writes a file in one step: whoever finds it finds all of it.
+static void keep(const char *path, struct bytes key, struct bytes program) {
+  struct header header = {.key_size = key.size, .program_size = program.size, .program_sum = sum(program)};
+  memcpy(header.magic, MAGIC, sizeof MAGIC);
+  char partial[PATH_MAX + 16];
+  snprintf(partial, sizeof partial, "%s.XXXXXX.partial", path);
+  int file = mkostemps(partial, strlen(".partial"), O_CLOEXEC);
+  if (file < 0) return;
+  bool whole = put(file, &header, sizeof header) && put(file, key.data, key.size) && put(file, program.data, program.size) && !fsync(file);
+  if (close(file) || !whole || rename(partial, path)) unlink(partial);
+}
+
+enum {
+  MOST = 256 << 20, // bytes in the folder: some hundred programs
+  LEFT = 3600,      // seconds after which nobody is writing a partial file any more
+};
+
+// tidy removes what was not used for the longest time while there is too much, and what a killed process left half written.
+// It goes by the names that are given here, for the user may have named a folder in which other things are.
+static void tidy(const char *folder) {
+  off_t total;
+  do {
+    char oldest[NAME_MAX + 1] = "";
+    struct timespec used = {0};
+    DIR *dir = opendir(folder);
+    total = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+      struct stat info;
+      const char *end = entry->d_name + 16;
+      if (strspn(entry->d_name, "0123456789abcdef") != 16 || strncmp(end, ".xla", 4) || fstatat(dirfd(dir), entry->d_name, &info, 0)) continue;
+      bool partial = strlen(end) > 4;
+      if (partial && info.st_mtim.tv_sec < time(NULL) - LEFT) unlinkat(dirfd(dir), entry->d_name, 0);
+      if (partial) continue;
+      total += info.st_size;
+      if (!*oldest || info.st_mtim.tv_sec < used.tv_sec || (info.st_mtim.tv_sec == used.tv_sec && info.st_mtim.tv_nsec < used.tv_nsec))
+        used = info.st_mtim, strcpy(oldest, entry->d_name);
+    }
+    if (total > MOST && unlinkat(dirfd(dir), oldest, 0)) total = 0; // not ours to remove: leave it
+    if (dir) closedir(dir);
+  } while (total > MOST);
+}
+
+// keep_compiled keeps a program that has been compiled. It takes a hundredth of the time that compiling took.
+static void keep_compiled(char *path, struct bytes key, PJRT_LoadedExecutable *loaded) {
+  PJRT_LoadedExecutable_GetExecutable_Args get = ARGS(PJRT_LoadedExecutable_GetExecutable, .loaded_executable = loaded);
+  if (failed(real->PJRT_LoadedExecutable_GetExecutable(&get))) return;
+  PJRT_Executable_Serialize_Args serialize = ARGS(PJRT_Executable_Serialize, .executable = get.executable);
+  if (!failed(real->PJRT_Executable_Serialize(&serialize))) {
+    char *slash = path;
+    while ((slash = strchr(slash + 1, '/'))) { // the folders above the file
+      *slash = 0;
+      mkdir(path, 0755);
+      *slash = '/';
+    }
+    keep(path, key, (struct bytes){(char *)serialize.serialized_bytes, serialize.serialized_bytes_size});
+    serialize.serialized_executable_deleter(serialize.serialized_executable);
+    *strrchr(path, '/') = 0;
+    tidy(path);
+  }
+  PJRT_Executable_Destroy_Args destroy = ARGS(PJRT_Executable_Destroy, .executable = get.executable);
+  failed(real->PJRT_Executable_Destroy(&destroy));
+}
+
+// ---- The plugin
+
+static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
+  char path[PATH_MAX];
+  struct bytes key = key_of(args);
+  bool may = path_of(key, path);
+  PJRT_Error *error = NULL;
+  if (!may || !(args->executable = load(path, key, args->client))) {
+    error = real->PJRT_Client_Compile(args);
+    if (may && !error) keep_compiled(path, key, args->executable);
+  }
+  free(key.data);
+  return error;
+}
+
+static PJRT_Api *table;
+
+static void make_table(void) {
+  void *library = dlopen(REAL_PLUGIN, RTLD_LAZY | RTLD_LOCAL);
+  const PJRT_Api *(*get)(void) = library ? (const PJRT_Api *(*)(void))dlsym(library, "GetPjrtApi") : NULL;
+  if (!get || !(real = get()) || !(table = malloc(real->struct_size))) return;
+  memcpy(table, real, real->struct_size); // its size, not that of our header: it may have functions that we do not know
+  table->PJRT_Client_Compile = compile;
+}
+
+// GetPjrtApi is what makes a library a plugin. It gives NULL where the real one does not load; go-xla then goes on to look
+// for another.
+__attribute__((visibility("default"))) const PJRT_Api *GetPjrtApi(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_table);
+  return table;
+}

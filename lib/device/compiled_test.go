@@ -1,0 +1,241 @@
+package device
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/go-xla/pjrt"
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// These are the tests of compiled/plugin.c, which keeps compiled programs. A training's programs are tested in lib/train.
+
+const (
+	folderEnv = "CONVBOOK_COMPILED"
+	childEnv  = "CONVBOOK_TEST_CHILD"
+)
+
+// TestChild is started by the other tests, in a process of its own as a cell is. It prints what a program computes, to the
+// last bit.
+func TestChild(t *testing.T) {
+	if os.Getenv(childEnv) == "" {
+		t.Skip("the other tests start it")
+	}
+	backend, err := open(Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugin, err := pjrt.GetPlugin("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if filepath.Base(filepath.Dir(plugin.Path())) != "convbook" {
+		t.Fatalf("the plugin in use is %s, not the one that keeps programs: run `make setup`", plugin.Path())
+	}
+	result := graph.MustExecOnce(backend, func(g *graph.Graph) *graph.Node {
+		x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 50, 50)))
+		return graph.ReduceAllSum(graph.Exp(graph.Dot(x, x).Product()))
+	})
+	fmt.Printf("result %b\n", result.Value())
+}
+
+// child runs TestChild with the folder of programs and returns its result.
+func child(t *testing.T, folder string, env ...string) string {
+	t.Helper()
+	command := exec.Command(os.Args[0], "-test.run=^TestChild$")
+	command.Env = append(append(os.Environ(), childEnv+"=1", "XLA_FLAGS=", folderEnv+"="+folder), env...)
+	var printed bytes.Buffer
+	command.Stdout, command.Stderr = &printed, &printed
+	if err := command.Run(); err != nil {
+		t.Fatalf("%v: %s", err, &printed)
+	}
+	for line := range strings.Lines(printed.String()) {
+		if strings.HasPrefix(line, "result ") {
+			return line
+		}
+		t.Errorf("printed %q before the result", line)
+	}
+	t.Fatalf("no result: %s", &printed)
+	return ""
+}
+
+// kept is the only program in the folder.
+func kept(t *testing.T, folder string) (path string, info fs.FileInfo) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%v, %v in the folder, want one program", entries, err)
+	}
+	if info, err = entries[0].Info(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(folder, entries[0].Name()), info
+}
+
+// file tells a file from another one that replaced it.
+func file(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
+
+var longAgo = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestCompiledProgramIsKeptAndLoaded(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "not", "there", "yet")
+	fresh := child(t, folder)
+	path, before := kept(t, folder)
+	if before.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, want only the user to read and write it", before.Mode())
+	}
+	if err := os.Chtimes(path, longAgo, longAgo); err != nil {
+		t.Fatal(err)
+	}
+	loaded := child(t, folder)
+	_, after := kept(t, folder)
+	if file(after) != file(before) {
+		t.Error("the second process compiled again")
+	}
+	if !after.ModTime().After(longAgo) {
+		t.Error("the second process did not load the program: its file is untouched")
+	}
+	if loaded != fresh {
+		t.Errorf("the loaded program computes %s, the fresh one %s", loaded, fresh)
+	}
+	if compiled := child(t, "off"); compiled != fresh {
+		t.Errorf("without the folder the program computes %s, with it %s", compiled, fresh)
+	}
+}
+
+// Whatever is wrong with a file, the program is compiled, and the file replaced.
+func TestCompiledProgramThatCannotBeUsed(t *testing.T) {
+	folder := t.TempDir()
+	want := child(t, folder)
+	path, _ := kept(t, folder)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip := func(at int) []byte {
+		bad := slices.Clone(good)
+		bad[at] ^= 1
+		return bad
+	}
+	for name, bad := range map[string][]byte{
+		"empty":                       {},
+		"shorter than its header":     good[:20],
+		"without its end":             good[:len(good)-1],
+		"with more behind its end":    append(slices.Clone(good), 0),
+		"with a flipped bit":          flip(len(good) - 1),
+		"of another format":           flip(7),
+		"of another key":              flip(100),
+		"of other sizes":              flip(8),
+		"of a program of other sizes": flip(16),
+		"something else":              bytes.Repeat([]byte("convolution "), 10000),
+	} {
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := child(t, folder); got != want {
+			t.Errorf("a file %s: the program computes %s, want %s", name, got, want)
+		}
+		mended, err := os.ReadFile(path)
+		if err != nil || len(mended) < len(good)*9/10 || bytes.Equal(mended, bad) {
+			t.Errorf("a file %s was not replaced: %d bytes, before %d (%v)", name, len(mended), len(bad), err)
+		}
+	}
+	// One that others can write may be anybody's program.
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	child(t, folder)
+	if _, info := kept(t, folder); info.Mode().Perm() != 0o600 {
+		t.Errorf("a file that others can write was used: mode %v", info.Mode())
+	}
+}
+
+// A program is loaded only under the circumstances under which it was compiled.
+func TestCompiledProgramOfOtherCircumstances(t *testing.T) {
+	folder := t.TempDir()
+	child(t, folder)
+	child(t, folder, "XLA_FLAGS=--xla_cpu_enable_fast_math=true")
+	child(t, folder, "XLA_FLAGS=--xla_dump_to="+t.TempDir()) // to see what XLA does, which it must do then
+	if entries, _ := os.ReadDir(folder); len(entries) != 2 {
+		t.Errorf("%d programs in the folder, want 2: other flags give another program, and a dump none", len(entries))
+	}
+}
+
+func TestCompiledProgramsCanBeTurnedOff(t *testing.T) {
+	home := t.TempDir()
+	child(t, "off", "HOME="+home, "XDG_CACHE_HOME=")
+	if entries, _ := os.ReadDir(home); len(entries) > 0 {
+		t.Errorf("%v is left", entries)
+	}
+	child(t, "", "HOME="+home, "XDG_CACHE_HOME=")
+	kept(t, filepath.Join(home, ".cache", "convbook", "compiled"))
+	cache := t.TempDir()
+	child(t, "", "HOME="+home, "XDG_CACHE_HOME="+cache)
+	kept(t, filepath.Join(cache, "convbook", "compiled"))
+}
+
+func TestCompiledProgramsWithoutAFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := child(t, "off")
+	for _, folder := range []string{file, filepath.Join(file, "below"), "/proc/convbook", "relative"} {
+		if got := child(t, folder); got != want {
+			t.Errorf("with %s in the folder's place the program computes %s, want %s", folder, got, want)
+		}
+	}
+	if _, err := os.Stat("relative"); err == nil {
+		t.Error("a folder was made where the process happened to be")
+	}
+}
+
+// What was not used for the longest time goes when there is too much; so does what a killed process left; nothing else.
+func TestCompiledProgramsDoNotPileUp(t *testing.T) {
+	folder := t.TempDir()
+	make := func(name string, size int64, age time.Duration) {
+		t.Helper()
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, size); err != nil { // takes no room on the disk
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Now(), time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make("0000000000000001.xla", 200<<20, 3*time.Hour)
+	make("0000000000000002.xla", 100<<20, 5*time.Hour)
+	make("0000000000000003.xla", 100<<20, 4*time.Hour)
+	make("0000000000000004.xla.abcdef.partial", 1, 2*time.Hour)
+	make("0000000000000005.xla.abcdef.partial", 1, time.Minute)
+	make("thesis.xla", 400<<20, 1000*time.Hour)
+	child(t, folder)
+	var left []string
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), "000000000000000") || entry.Name() == "thesis.xla" {
+			left = append(left, entry.Name())
+		}
+	}
+	want := []string{"0000000000000001.xla", "0000000000000005.xla.abcdef.partial", "thesis.xla"}
+	if !slices.Equal(left, want) || len(entries) != len(want)+1 {
+		t.Errorf("%v is left, want %v and the new program", entries, want)
+	}
+}
