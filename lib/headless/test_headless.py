@@ -204,6 +204,10 @@ class Checks(unittest.TestCase):
             self.assertEqual(sorted(r["seed"] for r in run.runs_used(time.time() - 60)), [1, 2])
             self.assertEqual(run.runs_used(time.time() + 60), [])
 
+    def test_results_are_of_experiments_not_of_what_explains(self):
+        self.assertEqual([path.stem for path in run.find(["01", "10", "13"]) if run.is_experiment(path)],
+                         ["10_mnist_fc_vs_cnn", "13_cifar10_vgg16"])
+
     def test_a_file_is_replaced_in_one_step(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "a" / "x.json"
