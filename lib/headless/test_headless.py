@@ -91,7 +91,7 @@ class Command(unittest.TestCase):
 
     def test_bad_input_is_one_line_and_a_status(self):
         for arguments, told in {
-            ("99_nothing",): "error: there is no notebook 99_nothing: there is 00_start_here, 1",
+            ("99_nothing",): "error: there is no notebook 99_nothing: there is 00_start_here, ",
             ("--profile", "quick"): "error: there is no profile quick: there is full and smoke\n",
             ("--set", "epochs=2"): "error: parameters are for one notebook: say which with NB=, for instance NB=00_",
             ("--set", "epoch=2", "10"): "error: 10_mnist_fc_vs_cnn has no parameter epoch (did you mean epochs?): it has",
