@@ -33,10 +33,18 @@ func samples() map[string]func() Figure {
 		},
 		"bars":      func() Figure { return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}) },
 		"confusion": func() Figure { return Confusion("T", [][]int{{3, 1}, {0, 4}}, []string{"cat", "dog"}) },
+		"contours": func() Figure {
+			return Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "walk", X: []float64{2, 1, 0}, Y: []float64{0, 0.5, 0}})
+		},
 		"row": func() Figure {
 			return Row(Grid(Pictures{Images: []image.Image{dot}, Width: 50}), Grid(Pictures{Images: []image.Image{dot}, Width: 90}))
 		},
 	}
+}
+
+// bowl is round: its lines are circles.
+func bowl() Surface {
+	return Over(-3, 3, -3, 3, 41, func(x, y float64) float64 { return x*x + y*y })
 }
 
 func content(t *testing.T, f Figure) ([]byte, image.Image) {
@@ -80,6 +88,7 @@ func TestAlt(t *testing.T) {
 		"lines":     "Line chart: T, y over x; a from 1 to 2; b from 2 to 3.5",
 		"bars":      "Bar chart: T, y; a 2.00; b 4.00",
 		"confusion": "Confusion matrix: T; 7 of 8 right, on the diagonal",
+		"contours":  "Contour map: T, y over x; heights from 0 to 18; walk from (2, 0) to (0, 0)",
 		"row":       "1 pictures; beside it: 1 pictures",
 	} {
 		if got := samples()[name]().Alt; got != want {
@@ -95,6 +104,7 @@ func TestInk(t *testing.T) {
 		"lines":     {ink, palette[0], palette[1]},
 		"bars":      {ink, palette[0]},
 		"confusion": {ink, palette[0]},
+		"contours":  {ink, palette[0], {0x70, 0x70, 0x88, 0xff}},
 	} {
 		_, picture := content(t, samples()[name]())
 		for _, c := range want {
@@ -214,6 +224,11 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, Of("a", nil)),
 		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, Of("a", []float32{float32(math.NaN())})),
 		`chart "T" has no axis names`:              Lines(Chart{Title: "T"}, Of("a", []float32{1})),
+		"heights, and 2 × 2 at least":              Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
+		"places of a surface must go up":           Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
+		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, Over(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
+		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
+		`path "p" starts outside of the map`:       Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
 		"2 labels and 1 values":                    Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{1}),
 		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
 		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
@@ -292,5 +307,38 @@ func TestBubbles(t *testing.T) {
 	}
 	if f := Bubbles(c, "", Bubble{"none", 1, 1, 0}); f.err == nil {
 		t.Error("a bubble without a size is drawn")
+	}
+}
+
+// Around the middle of a bowl the lines of equal height are circles: as far to the left as to the right, to the top as to
+// the bottom.
+func TestContoursAreWhereTheHeightsAre(t *testing.T) {
+	const side = 400
+	_, picture := content(t, Contours(Chart{X: "x", Y: "y", Width: side, Height: side}, bowl()))
+	darkest := color.RGBA{0x70, 0x70, 0x88, 0xff} // of the lowest line
+	box := image.Rectangle{Min: picture.Bounds().Max}
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			if color.RGBAModel.Convert(picture.At(x, y)) == darkest {
+				box.Min.X, box.Min.Y = min(box.Min.X, x), min(box.Min.Y, y)
+				box.Max.X, box.Max.Y = max(box.Max.X, x), max(box.Max.Y, y)
+			}
+		}
+	}
+	// A thirtieth of the square of side 6 lies within the lowest line: a circle of radius √(36/30/π) = 0.62, 1.24 of 6 wide.
+	wide, high := float64(box.Dx())/(side*density), float64(box.Dy())/(side*density)
+	if share := 1.24 / 6; wide < 0.75*share || wide > share || high < 0.75*share || high > share { // the axes take some
+		t.Errorf("the lowest line takes %.3f of the width and %.3f of the height, want a little less than %.3f", wide, high, share)
+	}
+}
+
+func TestPathsEndAtTheEdge(t *testing.T) {
+	path := bowl().within(Series{Name: "p", X: []float64{0, 2, 4, 0}, Y: []float64{0, 1, 2, 0}})
+	if !slices.Equal(path.X, []float64{0, 2, 3}) || !slices.Equal(path.Y, []float64{0, 1, 1.5}) || path.Name != "p" {
+		t.Errorf("%+v", path)
+	}
+	path = bowl().within(Series{X: []float64{0, -6}, Y: []float64{0, -4}})
+	if !slices.Equal(path.X, []float64{0, -3}) || !slices.Equal(path.Y, []float64{0, -2}) {
+		t.Errorf("%+v", path)
 	}
 }

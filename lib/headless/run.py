@@ -155,6 +155,7 @@ def execute(path: Path, output: Path, values: dict) -> dict:
         row["outcome"] = "failed"
         row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     row["seconds"] = time.monotonic() - started
+    row["results"] = runs_used(time.time() - row["seconds"]) if is_experiment(path) else []
     row["cells"] = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
     return row
 
@@ -223,6 +224,12 @@ def results_table(results: list[dict]) -> str:
                      f"{', '.join(str(seed) for seed in sorted(r['seed'] for r in runs))} |")
     devices = sorted({r["device"] for r in results})
     return "\n".join(lines) + f"\n\nMeans where there are several seeds, on {'; '.join(devices)}. \"In the notes\" is what the lecture notes report.\n"
+
+
+def is_experiment(path: Path) -> bool:
+    """Whether a notebook's runs are results of the book. Those before 10 explain: they train small things on parts of the
+    data to show what an idea does."""
+    return path.stem >= "10"
 
 
 def runs_used(since: float) -> list[dict]:
@@ -336,7 +343,6 @@ def run(options) -> int:
     if options.profile == "smoke":  # it must train, not find runs of before
         shutil.rmtree(out / "runs", ignore_errors=True)
         os.environ["CONVBOOK_RUNS"] = str(out / "runs")
-    started = time.time()
     # Every notebook is a kernel of its own. Those of the full profile use all cores to train, so they take turns.
     at_once = options.jobs or ((os.cpu_count() or 1) if options.profile == "smoke" else 1)
     rows = []
@@ -356,7 +362,7 @@ def run(options) -> int:
             if row["outcome"] == "ok":
                 write_back(job[0], job[1], row["seconds"])
                 save_figures(job[1])
-        save_results(runs_used(started), keep=bool(options.notebooks))
+        save_results([result for row in rows for result in row["results"]], keep=bool(options.notebooks))
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 

@@ -91,7 +91,7 @@ class Command(unittest.TestCase):
 
     def test_bad_input_is_one_line_and_a_status(self):
         for arguments, told in {
-            ("99_nothing",): "error: there is no notebook 99_nothing: there is 00_start_here, 1",
+            ("99_nothing",): "error: there is no notebook 99_nothing: there is 00_start_here, ",
             ("--profile", "quick"): "error: there is no profile quick: there is full and smoke\n",
             ("--set", "epochs=2"): "error: parameters are for one notebook: say which with NB=, for instance NB=00_",
             ("--set", "epoch=2", "10"): "error: 10_mnist_fc_vs_cnn has no parameter epoch (did you mean epochs?): it has",
@@ -203,6 +203,10 @@ class Checks(unittest.TestCase):
                 os.utime(Path(folder) / name, (time.time() - age,) * 2)
             self.assertEqual(sorted(r["seed"] for r in run.runs_used(time.time() - 60)), [1, 2])
             self.assertEqual(run.runs_used(time.time() + 60), [])
+
+    def test_results_are_of_experiments_not_of_what_explains(self):
+        self.assertEqual([path.stem for path in run.find(["01", "10", "13"]) if run.is_experiment(path)],
+                         ["10_mnist_fc_vs_cnn", "13_cifar10_vgg16"])
 
     def test_a_file_is_replaced_in_one_step(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -52,7 +52,7 @@ func (s Step) String() string {
 
 // withDefaults fills in what is not set.
 func (c Config) withDefaults() Config {
-	if c.Loss.logs == nil {
+	if c.Loss.each == nil {
 		c.Loss = CrossEntropy
 	}
 	if c.Schedule.factor == nil {

@@ -212,13 +212,20 @@ func TestLosses(t *testing.T) {
 			CrossEntropy.test(scores, labels),
 			NLL.test(graph.LogSoftmax(scores), labels),
 			CrossEntropy.test(graph.LogSoftmax(scores), labels),
+			MSE.test(scores, labels),
 		}
 	}, scores, labels)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []float64{math.Log(math.Exp(1)+math.Exp(2)+math.Exp(3)) - 1, math.Log(3), 495}
-	for i, what := range []string{"cross-entropy", "NLL of a log-softmax", "cross-entropy of a log-softmax"} {
+	sum := math.Exp(1) + math.Exp(2) + math.Exp(3)
+	p, q, r := math.Exp(1)/sum, math.Exp(2)/sum, math.Exp(3)/sum
+	squares := []float64{((1-p)*(1-p) + q*q + r*r) / 3, (1./9 + 1./9 + 4./9) / 3, 2. / 3}
+	for i, what := range []string{"cross-entropy", "NLL of a log-softmax", "cross-entropy of a log-softmax", "MSE"} {
+		if what == "MSE" {
+			want = squares
+		}
 		for k, got := range tensors.MustCopyFlatData[float32](outputs[i]) {
 			if math.Abs(float64(got)-want[k]) > 1e-5*(1+want[k]) {
 				t.Errorf("%s of image %d: %v, want %v", what, k, got, want[k])
@@ -480,6 +487,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"no optimizer: set one":                                           func(c *Config) { c.Optimizer = Optimizer{} },
 		"weight decay is -1: it must be at least 0":                       func(c *Config) { c.Optimizer = SGD(0.1, 0).WeightDecay(-1) },
 		"labels are smoothed by 1: it must be at least 0 and below 1":     func(c *Config) { c.Loss = NLL.Smooth(1) },
+		"labels cannot be smoothed for the mean squared error":            func(c *Config) { c.Loss = MSE.Smooth(0.1) },
 		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Config) { c.Schedule = OneCycle(1) },
 		"the factor must be above 0, the epochs at least 1":               func(c *Config) { c.Schedule = Stairs(0, 0.1) },
 		"test batch is -1":                                                func(c *Config) { c.TestBatch = -1 },
