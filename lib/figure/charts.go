@@ -170,6 +170,58 @@ func Bars(c Chart, labels []string, values []float64) Figure {
 	return c.draw(p, alt)
 }
 
+// BarGroups draws a group of bars for each label: one of each series, whose Y are its values, with the values above them.
+func BarGroups(c Chart, labels []string, series ...Series) Figure {
+	if len(labels) == 0 || len(series) == 0 {
+		return fail("chart %q has %d labels and %d series of bars", c.Title, len(labels), len(series))
+	}
+	p, err := c.plot()
+	if err != nil {
+		return Figure{err: err}
+	}
+	alt := fmt.Sprintf("Bar chart: %s, %s", c.Title, c.Y)
+	wide := vg.Points(0.7 * float64(c.width()) / float64(len(labels)*len(series)) * density)
+	low, high := 0.0, 0.0
+	for i, s := range series {
+		if len(s.Y) != len(labels) {
+			return fail("chart %q: series %q has %d values for %d labels", c.Title, s.Name, len(s.Y), len(labels))
+		}
+		bars, err := plotter.NewBarChart(plotter.Values(s.Y), wide)
+		if err != nil {
+			return fail("chart %q: %w", c.Title, err)
+		}
+		bars.Color = palette[i%len(palette)]
+		bars.LineStyle.Width = 0
+		bars.Offset = wide * vg.Length(float64(i)-float64(len(series)-1)/2)
+		p.Add(bars)
+		p.Legend.Add(s.Name, bars)
+		alt += "; " + s.Name + ":"
+		points, above := make(plotter.XYs, len(labels)), make([]string, len(labels))
+		for k, v := range s.Y {
+			points[k], above[k] = plotter.XY{X: float64(k), Y: v}, fmt.Sprintf("%.3g", v)
+			low, high = min(low, v), max(high, v)
+			if k > 0 {
+				alt += ","
+			}
+			alt += fmt.Sprintf(" %s %.3g", strings.ReplaceAll(labels[k], "\n", " "), v)
+		}
+		numbers, err := plotter.NewLabels(plotter.XYLabels{XYs: points, Labels: above})
+		if err != nil {
+			return fail("chart %q: %w", c.Title, err)
+		}
+		for k := range numbers.TextStyle {
+			numbers.TextStyle[k] = style(textSize-1, false, ink, text.XCenter, text.YBottom)
+		}
+		numbers.Offset = vg.Point{X: bars.Offset, Y: vg.Points(2 * density)}
+		p.Add(numbers)
+	}
+	p.NominalX(labels...)
+	p.X.Tick.Label.XAlign = text.XCenter
+	p.X.Min, p.X.Max = -0.5, float64(len(labels))-0.5
+	p.Y.Min, p.Y.Max = low, high+(0.1+0.08*float64(len(series)))*(high-low) // room for the numbers and the legend
+	return c.draw(p, alt)
+}
+
 // Bubble is a point of a chart with a name and a size.
 type Bubble struct {
 	Name string

@@ -14,10 +14,11 @@ import (
 type Pictures struct {
 	Title    string
 	Images   []image.Image
-	Captions []string // below each picture, or those of the first row only, one or more lines; none if empty
-	Columns  int      // pictures in a row; all of them if 0
-	Width    int      // of the whole grid in screen pixels; 600 if 0
-	About    string   // what the pictures are, for the description in words; the title and the captions if empty
+	Captions []string          // below each picture, or those of the first row only, one or more lines; none if empty
+	Columns  int               // pictures in a row; all of them if 0
+	Width    int               // of the whole grid in screen pixels; 600 if 0
+	Frames   []image.Rectangle // one on each picture, in its pixels: what lies inside is framed; none if empty
+	About    string            // what the pictures are, for the description in words; the title and the captions if empty
 }
 
 // Grid draws small pictures in rows, enlarged without smoothing, so that each of their pixels is a square.
@@ -31,6 +32,9 @@ func Grid(p Pictures) Figure {
 	columns := min(p.Columns, len(p.Images))
 	if n := len(p.Captions); n != 0 && n != columns && n != len(p.Images) {
 		return fail("a grid of %d pictures has %d captions", len(p.Images), n)
+	}
+	if n := len(p.Frames); n != 0 && n != len(p.Images) {
+		return fail("a grid of %d pictures has %d frames", len(p.Images), n)
 	}
 	if p.Width == 0 {
 		p.Width = 600
@@ -73,6 +77,10 @@ func Grid(p Pictures) Figure {
 		row := i / columns
 		y := margin + titleHeight + row*(cell.Y+gap) + min(row, captioned)*captionHeight
 		enlarge(sheet.RGBA, image.Pt(x, y), small, factor)
+		if len(p.Frames) > 0 && !p.Frames[i].Empty() {
+			inside := p.Frames[i].Intersect(small.Bounds()).Sub(small.Bounds().Min)
+			sheet.frame(image.Rectangle{inside.Min.Mul(factor), inside.Max.Mul(factor)}.Add(image.Pt(x, y)))
+		}
 		sheet.write(captions[i], x+cell.X/2, y+cell.Y+density, captionSize, false, ink)
 	}
 	alt := p.About
