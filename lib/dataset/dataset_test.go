@@ -65,6 +65,14 @@ func TestFirst(t *testing.T) {
 	}
 }
 
+func TestFirstTest(t *testing.T) {
+	_, whole := open(t, sample.MNIST())
+	train, test := open(t, sample.MNIST().FirstTest(10))
+	if train.Len() != 512 || test.Len() != 10 || !slices.Equal(test.Pixels, whole.Pixels[:10*28*28]) || !slices.Equal(test.Labels, whole.Labels[:10]) {
+		t.Errorf("FirstTest(10) has %d training and %d test images, or others than the first", train.Len(), test.Len())
+	}
+}
+
 func TestPermutedImageHasTheSamePixelsElsewhere(t *testing.T) {
 	permutation := dataset.Permutation(28*28, 1)
 	train, _ := open(t, sample.MNIST())
@@ -166,6 +174,8 @@ func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
 		"MNIST sample: the permutation is not one of":   sample.MNIST().Permute(make([]int, 784)),
 		"cannot use the first -3 training images":       sample.MNIST().First(-3),
 		"cannot use the first 1000000":                  sample.MNIST().First(1000000),
+		"cannot use the first -3 test images":           sample.MNIST().FirstTest(-3),
+		"test images: cannot use the first 1000000":     sample.MNIST().FirstTest(1000000),
 		"cannot normalise with a standard deviation of": sample.MNIST().Normalize(0, -1),
 	} {
 		_, _, err := data.Open()
@@ -178,12 +188,12 @@ func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
 func TestStringTellsDataSetsApart(t *testing.T) {
 	seen := map[string]bool{}
 	d := sample.MNIST()
-	for _, data := range []dataset.Images{d, d.First(10), d.Normalize(0.5, 0.5),
+	for _, data := range []dataset.Images{d, d.First(10), d.FirstTest(10), d.Normalize(0.5, 0.5),
 		d.Permute(dataset.Permutation(784, 1)), d.Permute(dataset.Permutation(784, 2)), dataset.MNIST()} {
 		seen[data.String()] = true
 	}
-	if len(seen) != 6 {
-		t.Errorf("six data sets have %d descriptions: %v", len(seen), seen)
+	if len(seen) != 7 {
+		t.Errorf("seven data sets have %d descriptions: %v", len(seen), seen)
 	}
 }
 

@@ -30,6 +30,7 @@ type Images struct {
 	mean, std   []float64 // of pixels in 0 to 1, one for all channels or one for each; empty: not normalised
 	permutation []int     // pixel i of what the network sees is pixel permutation[i] of the picture; empty: as it is
 	first       int       // how many training images to use; 0: all
+	firstTest   int       // how many test images to use; 0: all
 
 	augmentations []Augmentation // of training pictures, in the order in which they are applied
 }
@@ -63,6 +64,12 @@ func (d Images) First(n int) Images {
 	return d
 }
 
+// FirstTest returns the data set with only its first n test images; all of them for n = 0.
+func (d Images) FirstTest(n int) Images {
+	d.firstTest = n
+	return d
+}
+
 // Permutation is a random order of n things, always the same for a seed.
 func Permutation(n, seed int) []int {
 	return rand.New(rand.NewPCG(uint64(seed), uint64(n))).Perm(n)
@@ -79,19 +86,27 @@ func (d Images) Open() (train, test *Split, err error) {
 	if train, test, err = d.open(); err != nil {
 		return nil, nil, err
 	}
-	if d.first > train.Len() {
-		return nil, nil, fmt.Errorf("%s has %d training images: cannot use the first %d", d.Name, train.Len(), d.first)
+	if train, err = d.begin(train, d.first, "training"); err != nil {
+		return nil, nil, err
 	}
-	n := train.Len()
-	if d.first > 0 {
-		n = d.first
+	if test, err = d.begin(test, d.firstTest, "test"); err != nil {
+		return nil, nil, err
 	}
-	part := *train
-	part.Pixels, part.Labels = train.Pixels[:n*d.pixels()*d.Channels], train.Labels[:n]
+	return train, test, nil
+}
+
+// begin is a split's first n images, all of them for n = 0.
+func (d Images) begin(s *Split, n int, what string) (*Split, error) {
+	if n > s.Len() {
+		return nil, fmt.Errorf("%s has %d %s images: cannot use the first %d", d.Name, s.Len(), what, n)
+	}
+	if n == 0 {
+		n = s.Len()
+	}
+	part := *s
+	part.Pixels, part.Labels = s.Pixels[:n*d.pixels()*d.Channels], s.Labels[:n]
 	part.data = d
-	whole := *test
-	whole.data = d
-	return &part, &whole, nil
+	return &part, nil
 }
 
 func (d Images) pixels() int { return d.Height * d.Width }
@@ -100,6 +115,9 @@ func (d Images) pixels() int { return d.Height * d.Width }
 func (d Images) check() error {
 	if d.first < 0 {
 		return fmt.Errorf("%s: cannot use the first %d training images", d.Name, d.first)
+	}
+	if d.firstTest < 0 {
+		return fmt.Errorf("%s: cannot use the first %d test images", d.Name, d.firstTest)
 	}
 	if len(d.mean) != len(d.std) || len(d.mean) > 1 && len(d.mean) != d.Channels {
 		return fmt.Errorf("%s has %d channels: normalise with one mean and std, or with one of each for every channel, not with %d and %d",
@@ -127,6 +145,9 @@ func (d Images) String() string {
 	s := d.Name
 	if d.first > 0 {
 		s += fmt.Sprintf(", first %d", d.first)
+	}
+	if d.firstTest > 0 {
+		s += fmt.Sprintf(", tested on the first %d", d.firstTest)
 	}
 	if len(d.mean) > 0 {
 		s += fmt.Sprintf(", normalised by mean %v and std %v", d.mean, d.std)

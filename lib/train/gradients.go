@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"path"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -53,14 +54,17 @@ func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) 
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (sizes []*graph.Node) {
 			images, wanted := take(in[0], in[1], in[2])
 			loss := graph.ReduceAllMean(c.Loss.train(nn.Apply(store.RootScope(), net, data.Preprocess(images)), wanted))
-			var weights []*graph.Node
+			var trainable []nn.Variable // of all kinds: batch norm works out its gradients together
+			var values []*graph.Node
 			for _, v := range r.trace.Variables {
-				if variable := store.GetVariable(nn.Path(v.Name)); variable.Trainable && variable.Name() == weightsKind {
-					names, weights = append(names, v.Name), append(weights, variable.NodeValue(g))
+				if v.Trainable {
+					trainable, values = append(trainable, v), append(values, store.GetVariable(nn.Path(v.Name)).NodeValue(g))
 				}
 			}
-			for _, gradient := range graph.Gradient(loss, weights...) {
-				sizes = append(sizes, graph.ReduceAllMean(graph.Square(gradient)))
+			for i, gradient := range graph.Gradient(loss, values...) {
+				if path.Base(trainable[i].Name) == weightsKind {
+					names, sizes = append(names, trainable[i].Name), append(sizes, graph.ReduceAllMean(graph.Square(gradient)))
+				}
 			}
 			return sizes
 		})

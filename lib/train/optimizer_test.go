@@ -276,3 +276,42 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 		t.Errorf("size %v, want %v", gradients[0].Size, want)
 	}
 }
+
+// What Gradients finds in a network with batch norm is what the first step of training has: its velocity.
+func TestGradientsWithBatchNorm(t *testing.T) {
+	isolate(t)
+	net := nn.Named("Normalised",
+		nn.Conv(4, 3).NoBias(), nn.BatchNorm, nn.ReLU, nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.GlobalAvgPool, nn.Dense(10))
+	config := Config{Epochs: 1, Batch: 16, Optimizer: SGD(0.1, 0.9), Seed: 2, Out: io.Discard}
+	gradients, err := Gradients(net, digits(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker, err := NewWorker(net, digits(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := worker.Steps(1); err != nil {
+		t.Fatal(err)
+	}
+	velocities, err := worker.Kept(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(gradients) != 3 {
+		t.Fatalf("gradients of %v, want those of three weights", gradients)
+	}
+	for _, g := range gradients {
+		values, err := velocities[g.Variable].Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		squares := 0.0
+		for _, v := range values {
+			squares += float64(v) * float64(v)
+		}
+		if want := math.Sqrt(squares / float64(len(values))); !(math.Abs(g.Size-want) <= 1e-4*want) || want == 0 {
+			t.Errorf("%s: %v, want %v", g.Variable, g.Size, want)
+		}
+	}
+}

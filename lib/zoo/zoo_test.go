@@ -14,7 +14,8 @@ import (
 )
 
 // The notes print the counts of the MNIST networks; PyTorch counts Net and VGG16. Those for 1,000 classes are published:
-// torchvision's, AlexNet's own as in Caffe's bvlc_alexnet, ZFNet's by the sums of its paper's figure 3.
+// torchvision's, AlexNet's own as in Caffe's bvlc_alexnet, ZFNet's by the sums of its paper's figure 3 and table 3. Of the
+// small forms, VGG-16 and ResNet-18 are known from github.com/kuangliu/pytorch-cifar; the others are sums by hand.
 func TestParameterCounts(t *testing.T) {
 	for _, c := range []struct {
 		net   nn.Layer
@@ -28,6 +29,7 @@ func TestParameterCounts(t *testing.T) {
 		{zoo.AlexNet(1000), []int{227, 227, 3}, 60965224},
 		{zoo.AlexNetOneTower(1000), []int{224, 224, 3}, 61100840},
 		{zoo.ZFNet(1000), []int{224, 224, 3}, 62357608},
+		{zoo.ZFNetLarger(1000), []int{224, 224, 3}, 107627624},
 		{zoo.VGG(11, 1000), []int{224, 224, 3}, 132863336},
 		{zoo.VGG(13, 1000), []int{224, 224, 3}, 133047848},
 		{zoo.VGG(16, 1000), []int{224, 224, 3}, 138357544},
@@ -39,6 +41,12 @@ func TestParameterCounts(t *testing.T) {
 		{zoo.ResNet(50, 1000), []int{224, 224, 3}, 25557032},
 		{zoo.ResNet(101, 1000), []int{224, 224, 3}, 44549160},
 		{zoo.ResNet(152, 1000), []int{224, 224, 3}, 60192808},
+		{zoo.SmallAlexNet(10), []int{32, 32, 3}, 450154},
+		{zoo.SmallZFNet(10), []int{32, 32, 3}, 1042154},
+		{zoo.SmallVGG(16, 10), []int{32, 32, 3}, 14728266},
+		{zoo.SmallGoogLeNet(10), []int{32, 32, 3}, 372578},
+		{zoo.SmallResNet(18, 64, 10), []int{32, 32, 3}, 11173962},
+		{zoo.SmallResNet(18, 16, 10), []int{32, 32, 3}, 701466},
 	} {
 		summary, err := nn.Summary(c.net, c.image...)
 		if err != nil {
@@ -50,6 +58,32 @@ func TestParameterCounts(t *testing.T) {
 		}
 		if summary.Parameters() != c.want || !slices.Equal(summary.Output, classes) {
 			t.Errorf("%v has %d parameters and gives %v, want %d and %v", c.net, summary.Parameters(), summary.Output, c.want, classes)
+		}
+	}
+}
+
+// An Inception module's cost is a sum of kernel² · channels in · channels out over its convolutions; each of its units has
+// two numbers a filter more, batch norm's. On 28 × 28 × 256, as in the notebook.
+func TestInceptionCosts(t *testing.T) {
+	const in = 256
+	for _, c := range []struct {
+		module           nn.Layer
+		weights, filters int
+		channels         int
+	}{
+		{zoo.InceptionNaive(128, 192, 96), in*128 + 9*in*192 + 25*in*96, 128 + 192 + 96, 128 + 192 + 96 + in},
+		{zoo.InceptionReduced(128, 64, 192, 64, 96, 64),
+			in*128 + in*64 + 9*64*192 + in*64 + 25*64*96 + in*64, 128 + 64 + 192 + 64 + 96 + 64, 128 + 192 + 96 + 64},
+		{zoo.InceptionV3(128, 64, 192, 64, 96, 64),
+			in*128 + in*64 + 9*64*192 + in*64 + 9*64*96 + 9*96*96 + in*64, 128 + 64 + 192 + 64 + 96 + 96 + 64, 128 + 192 + 96 + 64},
+	} {
+		s, err := nn.Summary(c.module, 28, 28, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []int{28, 28, c.channels}; !slices.Equal(s.Output, want) || s.MACs() != 28*28*c.weights || s.Parameters() != c.weights+2*c.filters {
+			t.Errorf("%v gives %v with %d parameters and %d MACs, want %v, %d and %d",
+				c.module, s.Output, s.Parameters(), s.MACs(), want, c.weights+2*c.filters, 28*28*c.weights)
 		}
 	}
 }
