@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,16 +41,16 @@ type work struct {
 }
 
 func works() []work {
-	mnist := dataset.MNIST().Normalize(0.1307, 0.3081)
-	cifar := dataset.CIFAR10().Normalize(0.5, 0.5)
-	thousand := dataset.New("CIFAR-10, 1,000 test images", cifar.Classes, 32, 32, 3, func() (*dataset.Split, *dataset.Split, error) {
+	mnist := normalised(dataset.MNIST())
+	cifar := normalised(dataset.CIFAR10())
+	thousand := normalised(dataset.New("CIFAR-10, 1,000 test images", cifar.Classes, 32, 32, 3, func() (*dataset.Split, *dataset.Split, error) {
 		train, test, err := cifar.Open()
 		if err != nil {
 			return nil, nil, err
 		}
 		few := &dataset.Split{Pixels: test.Pixels[:1000*32*32*3], Labels: test.Labels[:1000]}
 		return train, few, nil
-	}).Normalize(0.5, 0.5)
+	}))
 	return []work{
 		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0},
 		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0},
@@ -133,7 +134,11 @@ func server(w work) error {
 
 // agreement writes what others must compute alike: the weights before training, the first batch as bytes, the scores of
 // the test images before training, and the gradients of the first step.
+//
+// The images are noise. In photographs, neighbours in a flat area give equal numbers but for rounding, and which of them
+// a max-pool's gradient goes to is then up to the last bit.
 func (w work) agreement(path string) error {
+	w.data = noise(w.data)
 	worker, err := w.start()
 	if err != nil {
 		return err
@@ -174,6 +179,32 @@ func (w work) agreement(path string) error {
 	}
 	add("gradients", gradients)
 	return safetensors.Write(path, all, nil)
+}
+
+// noise is a data set of the same form, normalised alike, of random pixels.
+func noise(like dataset.Images) dataset.Images {
+	random := rand.New(rand.NewPCG(1, 0))
+	split := func(images int) *dataset.Split {
+		s := &dataset.Split{Pixels: make([]byte, images*like.Height*like.Width*like.Channels), Labels: make([]byte, images)}
+		for i := range s.Pixels {
+			s.Pixels[i] = byte(random.Uint32())
+		}
+		for i := range s.Labels {
+			s.Labels[i] = byte(random.IntN(len(like.Classes)))
+		}
+		return s
+	}
+	train, test := split(1024), split(1000)
+	return normalised(dataset.New("noise", like.Classes, like.Height, like.Width, like.Channels,
+		func() (*dataset.Split, *dataset.Split, error) { return train, test, nil }))
+}
+
+// normalised is the data set as the notes normalise it: peers.py does the same.
+func normalised(data dataset.Images) dataset.Images {
+	if data.Channels == 1 {
+		return data.Normalize(0.1307, 0.3081)
+	}
+	return data.Normalize(0.5, 0.5)
 }
 
 func count(n int) func(yield func(int32) bool) {

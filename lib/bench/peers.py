@@ -55,7 +55,7 @@ def read(path: str) -> dict[str, numpy.ndarray]:
     for name, entry in json.loads(content[8:8 + length]).items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            arrays[name] = numpy.frombuffer(content[8 + length:][begin:end], numpy.float32).reshape(entry["shape"])
+            arrays[name] = numpy.frombuffer(content[8 + length:][begin:end], numpy.float32).reshape(entry["shape"]).copy()  # PyTorch wants to be able to write
     return arrays
 
 
