@@ -73,44 +73,9 @@ func convolveBatchLast(x, weights *graph.Node, stride, padding int) *graph.Node 
 	return graph.Reshape(y, filters, dims[1], dims[2], dims[3])
 }
 
-func (p PoolLayer) canBatchLast(x *graph.Node) bool {
-	return p.size > 0 && p.padding == 0 && p.stride == p.size && x.Shape().Dim(1)%p.size == 0 && x.Shape().Dim(2)%p.size == 0
-}
+func (p PoolLayer) canBatchLast(x *graph.Node) bool { return p.tiles(x) }
 
-// applyBatchLast pools windows that cover the image without a gap.
-// [channels, height, width, batch] → [channels, height/size, width/size, batch]
-func (p PoolLayer) applyBatchLast(_ *model.Scope, x *graph.Node) *graph.Node {
-	channels, batch := x.Shape().Dim(0), x.Shape().Dim(3)
-	height, width := x.Shape().Dim(1)/p.size, x.Shape().Dim(2)/p.size
-	split := func(x *graph.Node) *graph.Node {
-		return graph.Reshape(x, channels, height, p.size, width, p.size, batch)
-	}
-	if p.kind == "avg-pool" {
-		return graph.ReduceMean(split(x), 2, 4)
-	}
-	var largest *graph.Node
-	return withGradient(x, func(x *graph.Node) *graph.Node {
-		largest = graph.ReduceMax(split(x), 2, 4)
-		return largest
-	}, func(pull *graph.Node) *graph.Node {
-		// The first of a window's largest values gets all of the gradient, as in PyTorch.
-		each := func(x *graph.Node) *graph.Node { return graph.Reshape(x, channels, height, 1, width, 1, batch) }
-		values, largest, pull := split(x), each(largest), each(pull)
-		none, free := graph.ZerosLike(pull), graph.Equal(largest, largest)
-		var lines []*graph.Node
-		for i := range p.size {
-			var line []*graph.Node
-			for j := range p.size {
-				value := graph.Slice(values, graph.AxisRange(), graph.AxisRange(), graph.AxisElem(i), graph.AxisRange(), graph.AxisElem(j))
-				hit := graph.LogicalAnd(free, graph.Equal(value, largest))
-				free = graph.LogicalAnd(free, graph.LogicalNot(hit))
-				line = append(line, graph.Where(hit, pull, none))
-			}
-			lines = append(lines, graph.Concatenate(line, 4))
-		}
-		return graph.Reshape(graph.Concatenate(lines, 2), x.Shape().Dimensions...)
-	})
-}
+func (p PoolLayer) applyBatchLast(_ *model.Scope, x *graph.Node) *graph.Node { return p.poolTiles(x) }
 
 // materialize returns x, computed once and kept in memory. XLA would compute it anew for every patch that a value is in:
 // it fuses everything into its users but reductions. So this is the maximum of x and a number that is never larger.

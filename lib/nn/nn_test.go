@@ -252,23 +252,34 @@ func TestMaxPoolGradient(t *testing.T) {
 	}
 }
 
-// With the batch last, poolings give what they give with the batch first, and so do their gradients. Of equal values, the
-// first one gets a maximum's: PyTorch's nn.MaxPool2d gives 5 5 / 5 5 the gradient 1 0 / 0 0.
-func TestPoolingBatchLast(t *testing.T) {
+// Poolings of tiles give what XLA's own pooling gives, with the batch first or last, and so do their gradients. Of equal
+// values, the first one gets a maximum's: PyTorch's nn.MaxPool2d gives 5 5 / 5 5 the gradient 1 0 / 0 0.
+func TestPoolingOfTiles(t *testing.T) {
 	for _, layer := range []PoolLayer{MaxPool(2), AvgPool(2), MaxPool(3)} {
 		got, _ := run(t, func(in []*graph.Node) []*graph.Node {
-			first, last := layer.Apply(nil, in[0]), turned(layer.applyBatchLast(nil, turned(in[0])))
-			byFirst := graph.Gradient(graph.ReduceAllSum(graph.Mul(first, in[1])), in[0])[0]
-			byLast := graph.Gradient(graph.ReduceAllSum(graph.Mul(last, in[1])), in[0])[0]
-			return []*graph.Node{first, last, byFirst, byLast}
+			var values, gradients []*graph.Node
+			for _, y := range []*graph.Node{
+				layer.pool(in[0]).Window(layer.size).NoPadding().Done(),
+				layer.poolTiles(in[0]),
+				turned(layer.poolTiles(turned(in[0]))),
+			} {
+				values = append(values, y)
+				gradients = append(gradients, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, in[1])), in[0])[0])
+			}
+			return append(values, gradients...)
 		}, random(1, 3, 6, 12, 2), random(2, 3, 6/layer.size, 12/layer.size, 2))
-		if !close(got[1], got[0], 1e-6) || !close(got[3], got[2], 1e-6) {
-			t.Errorf("%v: values or gradients depend on where the batch is", layer)
+		for i, where := range []string{"batch first", "batch last"} {
+			if !close(got[1+i], got[0], 1e-6) {
+				t.Errorf("%v, %s: other values than XLA's", layer, where)
+			}
+			if !close(got[4+i], got[3], 1e-6) {
+				t.Errorf("%v, %s: another gradient than XLA's", layer, where)
+			}
 		}
 	}
 	ties := tensors.FromFlatDataAndDimensions([]float32{5, 5, 5, 5}, 1, 2, 2, 1)
 	got, _ := run(t, func(in []*graph.Node) []*graph.Node {
-		return graph.Gradient(graph.ReduceAllSum(MaxPool(2).applyBatchLast(nil, in[0])), in[0])
+		return graph.Gradient(graph.ReduceAllSum(MaxPool(2).poolTiles(in[0])), in[0])
 	}, ties)
 	if !slices.Equal(got[0], []float32{1, 0, 0, 0}) {
 		t.Errorf("the gradient of four equal values is %v", got[0])
