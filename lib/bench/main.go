@@ -43,20 +43,12 @@ type work struct {
 func works() []work {
 	mnist := normalised(dataset.MNIST())
 	cifar := normalised(dataset.CIFAR10())
-	thousand := normalised(dataset.New("CIFAR-10, 1,000 test images", cifar.Classes, 32, 32, 3, func() (*dataset.Split, *dataset.Split, error) {
-		train, test, err := cifar.Open()
-		if err != nil {
-			return nil, nil, err
-		}
-		few := &dataset.Split{Pixels: test.Pixels[:1000*32*32*3], Labels: test.Labels[:1000]}
-		return train, few, nil
-	}))
 	return []work{
 		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0},
 		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0},
 		{"Net, epoch", zoo.Net(10), cifar, 64, 0},
 		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1},
-		{"VGG16, inference", zoo.VGG16(10), thousand, 128, -1},
+		{"VGG16, inference", zoo.VGG16(10), cifar.FirstTest(1000), 128, -1},
 	}
 }
 

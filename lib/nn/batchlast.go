@@ -44,12 +44,15 @@ func turned(x *graph.Node) *graph.Node { return graph.TransposeAllAxes(x, 3, 1, 
 // are turned. A trace shows the convolution itself.
 func (c ConvLayer) prefersBatchLast(x *graph.Node) bool {
 	return x.Rank() == 4 && tracerOf(x.Graph()) == nil && device.IsCPU(x.Graph().Backend()) &&
-		c.kernel > 1 && c.canBatchLast(turned(x))
+		c.kernel > 1 && c.fewWeights(x, x.Shape().Dim(3))
 }
 
-func (c ConvLayer) canBatchLast(x *graph.Node) bool {
+func (c ConvLayer) canBatchLast(x *graph.Node) bool { return c.fewWeights(x, x.Shape().Dim(0)) }
+
+// fewWeights reports whether the layer is one of few weights on images x of so many channels, and fits them.
+func (c ConvLayer) fewWeights(x *graph.Node, channels int) bool {
 	return c.filters > 0 && c.groups == 1 && c.kernel > 0 && c.stride > 0 && c.padding >= 0 &&
-		c.kernel <= min(x.Shape().Dim(1), x.Shape().Dim(2)) && c.kernel*c.kernel*x.Shape().Dim(0) <= fewWeights
+		c.kernel <= min(x.Shape().Dim(1), x.Shape().Dim(2)) && c.kernel*c.kernel*channels <= fewWeights
 }
 
 func (c ConvLayer) applyBatchLast(scope *model.Scope, x *graph.Node) *graph.Node {

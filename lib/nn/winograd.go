@@ -27,12 +27,9 @@ func canWinograd(x, weights *graph.Node, stride, padding int) bool {
 // asConvolutionWinogradWeights leaves the convolution and its gradient by the image to XLA, and computes the gradient by
 // the weights by Winograd's algorithm, where canWinograd holds. XLA's own takes two to three times as long as the others.
 func asConvolutionWinogradWeights(x, weights *graph.Node, stride, padding int) *graph.Node {
-	var pull *graph.Node // the gradient by the result, known once GoMLX comes by there on its way back to the weights
-	weights = graph.IdentityWithCustomGradient(weights, func(_, _ *graph.Node) *graph.Node { return winogradWeights(x, pull) })
-	return graph.IdentityWithCustomGradient(asConvolution(x, weights, stride, padding), func(_, v *graph.Node) *graph.Node {
-		pull = v
-		return v
-	})
+	return withGradient(weights,
+		func(weights *graph.Node) *graph.Node { return asConvolution(x, weights, stride, padding) },
+		func(pull *graph.Node) *graph.Node { return winogradWeights(x, pull) })
 }
 
 // winogradWeights is the gradient by the weights.
