@@ -47,6 +47,7 @@ test: lint test-go test-python test-notebooks ## the unit tests, and every noteb
 
 test-go: setup data
 	go test ./...
+	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn # the convolutions of machines that it is not for
 
 test-python: setup
 	$(PYTHON) -m unittest discover -s lib/headless
@@ -122,13 +123,19 @@ $(VENV)/bin/fetch: $(shell find lib -name '*.go') go.mod go.sum | $(VENV)/.pytho
 	@go build ./lib/...
 	@go build -o $@ ./lib/dataset/fetch
 
-# XLA's plugin with compiled programs kept on disk. The header comes with go-xla, which is there once fetch is built.
-$(PLUGIN): lib/device/compiled/plugin.c go.mod $(VENV)/.python | $(VENV)/bin/fetch
+# XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.
+# The header comes with go-xla, which is there once fetch is built.
+COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
+
+$(PLUGIN): lib/device/compiled/plugin.c lib/device/compiled/onednn.c lib/device/compiled/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
 	@mkdir -p $(@D)
-	@real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
-		gcc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete \
-			-I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" \
-			-DREAL_PLUGIN="\"$$real\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < "$$real")\"" -o $@.partial $<
+	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
+		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
+		if [ -e $(VENV)/lib/libdnnl.so ]; then \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $(@D)/onednn.so lib/device/compiled/onednn.c \
+				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; fi; \
+		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"$$real\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < "$$real")\"" \
+			-DONEDNN="\"$(@D)/onednn.so\"" -o $@.partial lib/device/compiled/plugin.c
 	@mv $@.partial $@
 
 $(VENV)/.test: requirements-test.txt | $(VENV)/.python

@@ -44,8 +44,9 @@ func TestChild(t *testing.T) {
 		t.Fatalf("the plugin in use is %s, not the one that keeps programs: run `make setup`", plugin.Path())
 	}
 	result := graph.MustExecOnce(backend, func(g *graph.Graph) *graph.Node {
-		x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 50, 50)))
-		return graph.ReduceAllSum(graph.Exp(graph.Dot(x, x).Product()))
+		x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 2, 5, 5, 4)))
+		w := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 3, 3, 4, 8)))
+		return graph.ReduceAllSum(graph.Exp(graph.Convolve(x, w).Done()))
 	})
 	fmt.Printf("result %b\n", result.Value())
 }

@@ -102,6 +102,16 @@ func IsCPU(backend compute.Backend) bool {
 	return !ok || b.IsCPU()
 }
 
+// OneDNN reports whether the backend's convolutions are those of oneDNN, which `make setup` puts in front of XLA's on
+// x86-64. CONVBOOK_ONEDNN=off leaves them to XLA.
+func OneDNN(backend compute.Backend) bool {
+	if b, ok := backend.(*xla.Backend); !ok || !b.IsCPU() {
+		return false
+	}
+	plugin, err := pjrt.GetPlugin("cpu")
+	return err == nil && plugin.Attributes()["convbook_onednn"] == true
+}
+
 // processor is the processor's name as Linux gives it, else the architecture.
 func processor() string {
 	file, err := os.Open("/proc/cpuinfo")

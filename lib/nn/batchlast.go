@@ -8,14 +8,12 @@ import (
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
-
-	"example.org/convbook/lib/device"
 )
 
-// On the CPU, convolutions of few weights take a third of the time when the batch is the innermost axis,
-// [channels, height, width, batch]: what lies under a window is then made of long runs of memory, and a filter's results
-// at all positions of all images are one row of a matrix. A sequence brings its images into this order before the first
-// layer that gains by it, and back before the first one that cannot work with it.
+// On the CPU, where oneDNN is missing, convolutions of few weights take a third of the time when the batch is the
+// innermost axis, [channels, height, width, batch]: what lies under a window is then made of long runs of memory, and a
+// filter's results at all positions of all images are one row of a matrix. A sequence brings its images into this order
+// before the first layer that gains by it, and back before the first one that cannot work with it.
 
 // batchLastLayer is a layer that can work on images with the batch last. It gives the same numbers as Apply.
 type batchLastLayer interface {
@@ -41,10 +39,9 @@ func applyInOrder(scope *model.Scope, layer Layer, x *graph.Node, batchLast bool
 func turned(x *graph.Node) *graph.Node { return graph.TransposeAllAxes(x, 3, 1, 2, 0) }
 
 // prefersBatchLast reports whether the convolution is faster on the images x, [batch, height, width, channels], if they
-// are turned. A trace shows the convolution itself.
+// are turned.
 func (c ConvLayer) prefersBatchLast(x *graph.Node) bool {
-	return x.Rank() == 4 && tracerOf(x.Graph()) == nil && device.IsCPU(x.Graph().Backend()) &&
-		c.kernel > 1 && c.fewWeights(x, x.Shape().Dim(3))
+	return x.Rank() == 4 && needsLowering(x.Graph()) && c.kernel > 1 && c.fewWeights(x, x.Shape().Dim(3))
 }
 
 func (c ConvLayer) canBatchLast(x *graph.Node) bool { return c.fewWeights(x, x.Shape().Dim(0)) }

@@ -111,11 +111,17 @@ const (
 	manyChannels = 64  // from which on, in and out, Winograd's additions cost less than the multiplications they save
 )
 
-// lower picks the fastest lowering. XLA's own convolution is right on a GPU. On the CPU it is slow for filters with few
-// weights, slower inside of a loop, where package train puts small networks, very slow where the feature map is about
-// as small as the kernel, and slow in the gradient by the weights. A trace shows the convolution itself.
+// needsLowering reports whether convolutions in the graph are faster when they are written as something else: on the CPU,
+// where oneDNN is missing. A trace shows the convolution itself.
+func needsLowering(g *graph.Graph) bool {
+	return tracerOf(g) == nil && device.IsCPU(g.Backend()) && !device.OneDNN(g.Backend())
+}
+
+// lower picks the fastest lowering. XLA's own convolution on the CPU is slow for filters with few weights, slower inside of
+// a loop, where package train puts small networks, very slow where the feature map is about as small as the kernel, and
+// slow in the gradient by the weights.
 func lower(x, weights *graph.Node, stride, padding int) lowering {
-	if tracerOf(x.Graph()) != nil || !device.IsCPU(x.Graph().Backend()) {
+	if !needsLowering(x.Graph()) {
 		return asConvolution
 	}
 	kernel, channels, filters := weights.Shape().Dim(0), weights.Shape().Dim(2), weights.Shape().Dim(3)

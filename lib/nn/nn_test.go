@@ -288,6 +288,9 @@ func TestPoolingOfTiles(t *testing.T) {
 
 // A sequence turns its images for a convolution of few weights, not for one of many, and not while it is traced.
 func TestSequenceTurnsImages(t *testing.T) {
+	if backend, err := device.Open(); err != nil || device.OneDNN(backend) {
+		t.Skip("oneDNN needs no turning: `make test-go` runs this without it")
+	}
 	for _, c := range []struct {
 		layer  ConvLayer
 		wanted bool

@@ -1,13 +1,16 @@
-// A PJRT plugin in front of XLA's CPU plugin that keeps compiled programs on disk: every cell is a process of its own,
-// and XLA takes seconds to compile a training step that the cell before had compiled already. `make setup` builds it, and
-// lib/device/internal/pluginpath lets go-xla find it before the real one.
+// A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla find
+// it before the real one. It is the real one with another PJRT_Client_Compile, which does two things more:
 //
-// It is the real plugin with one function replaced. PJRT_Client_Compile first looks for the same program, compiled under
-// the same circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
-// folder or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the
-// program is compiled then, as without this file.
+//   - It hands a program's convolutions to oneDNN (onednn.c), unless CONVBOOK_ONEDNN is "off" or that library does not
+//     load. The plugin's attribute convbook_onednn tells whether it does.
+//   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a training
+//     step that the cell before had compiled already. It looks for the same program, compiled under the same
+//     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another folder
+//     or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the program
+//     is compiled then.
 //
-// Compiled with -DREAL_PLUGIN="path of the real plugin" -DREAL_PLUGIN_SUM="its SHA-256".
+// Compiled with -DREAL_PLUGIN="path of the real plugin" -DREAL_PLUGIN_SUM="its SHA-256" -DONEDNN="path of what onednn.c
+// becomes".
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -214,7 +217,13 @@ static void keep_compiled(char *path, struct bytes key, PJRT_LoadedExecutable *l
 
 // ---- The plugin
 
+static char *(*rewrite)(const char *program, size_t size, size_t *written); // onednn.c's, or NULL
+
 static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
+  const PJRT_Program *given = args->program;
+  PJRT_Program program = *given;
+  char *rewritten = rewrite ? rewrite(given->code, given->code_size, &program.code_size) : NULL;
+  if (rewritten) program.code = rewritten, args->program = &program;
   char path[PATH_MAX];
   struct bytes key = key_of(args);
   bool may = path_of(key, path);
@@ -224,7 +233,21 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
     if (may && !error) keep_compiled(path, key, args->executable);
   }
   free(key.data);
+  free(rewritten);
+  args->program = given;
   return error;
+}
+
+static PJRT_Error *attributes(PJRT_Plugin_Attributes_Args *args) {
+  static PJRT_NamedValue *all; // lives as long as the process
+  PJRT_Error *error = real->PJRT_Plugin_Attributes(args);
+  if (error || (!all && !(all = calloc(args->num_attributes + 1, sizeof *all)))) return error;
+  memcpy(all, args->attributes, args->num_attributes * sizeof *all);
+  static const char NAME[] = "convbook_onednn";
+  all[args->num_attributes++] = (PJRT_NamedValue){.struct_size = PJRT_NamedValue_STRUCT_SIZE, .name = NAME,
+    .name_size = strlen(NAME), .type = PJRT_NamedValue_kBool, .bool_value = rewrite != NULL, .value_size = 1};
+  args->attributes = all;
+  return NULL;
 }
 
 static PJRT_Api *table;
@@ -235,6 +258,11 @@ static void make_table(void) {
   if (!get || !(real = get()) || !(table = malloc(real->struct_size))) return;
   memcpy(table, real, real->struct_size); // its size, not that of our header: it may have functions that we do not know
   table->PJRT_Client_Compile = compile;
+  table->PJRT_Plugin_Attributes = attributes;
+  const char *wish = getenv("CONVBOOK_ONEDNN");
+  void *onednn = wish && !strcmp(wish, "off") ? NULL : dlopen(ONEDNN, RTLD_NOW | RTLD_LOCAL);
+  bool (*start)(const PJRT_Api *) = onednn ? (bool (*)(const PJRT_Api *))dlsym(onednn, "start") : NULL;
+  if (start && start(real)) rewrite = (char *(*)(const char *, size_t, size_t *))dlsym(onednn, "rewrite");
 }
 
 // GetPjrtApi is what makes a library a plugin. It gives NULL where the real one does not load; go-xla then goes on to look

@@ -1,0 +1,426 @@
+// Convolutions by oneDNN in programs that XLA compiles for the CPU. XLA writes a convolution's patches into memory, or
+// calls Eigen, which does; oneDNN keeps them in registers. `make setup` builds this library, and plugin.c, the plugin in
+// front of XLA's, loads it, where oneDNN is: without either, XLA does all by itself.
+//
+// `rewrite` replaces the convolutions of a program (StableHLO as text, which go-xla writes) by calls of the handler
+// below, which XLA's runtime makes through its foreign function interface. Three of oneDNN's operations serve them:
+//
+//	[b, 0, 1, f] images                              forward
+//	[b, 0, 1, f] images and reversed weights         backward by the images
+//	[f, 0, 1, b] images: the batch is summed over    backward by the weights
+//
+// What oneDNN has no fast code for stays with XLA: other layouts and types than float32, and groups.
+
+#define _GNU_SOURCE
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oneapi/dnnl/dnnl.h"
+#include "xla.h"
+
+#pragma GCC diagnostic ignored "-Wstringop-overread" // oneDNN declares twelve axes where it reads as many as there are
+
+enum { FORWARD, BY_IMAGES, BY_WEIGHTS };
+
+// plan is all that there is to know about a convolution. A program carries it in each of its calls.
+// Sizes and strides are in oneDNN's order: batch, channels, height, width; of the weights filters, channels, height, width.
+struct plan {
+  int64_t kind;
+  int64_t x[4], w[4], y[4], x_strides[4], w_strides[4], y_strides[4];
+  int64_t stride[2], dilation[2], before[2], after[2];
+};
+
+enum { PLAN = sizeof(struct plan) / sizeof(int64_t) };
+
+// part is a share of a convolution: some images of the batch.
+struct part {
+  dnnl_memory_t x, y, w, scratchpad; // w is shared, unless it is this part's share of a sum
+};
+
+// convolution is a plan made ready: the operation, what it reads and writes, and weights in the order that it wants.
+struct convolution {
+  struct convolution *next;
+  struct plan plan;
+  pthread_mutex_t turn; // the memories below serve one call at a time
+  int parts;
+  size_t x_bytes, y_bytes; // from one part's images to those of the next
+  dnnl_primitive_t operation, reorder, add;
+  dnnl_memory_t w; // the weights as XLA reads or writes them
+  struct part part[];
+};
+
+static dnnl_engine_t engine;
+static struct convolution *ready; // all of this process, once made
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+// ARGUMENTS are oneDNN's names for x, w and y.
+static const int ARGUMENTS[][3] = {
+  [FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+  [BY_IMAGES] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+  [BY_WEIGHTS] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+};
+
+// describe is oneDNN's description of a convolution of so many images, or NULL where it has none or a slow one.
+static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
+  omp_set_num_threads(1); // of this thread: the others are XLA's
+  dnnl_memory_desc_t x = NULL, w = NULL, y = NULL;
+  dnnl_primitive_attr_t attributes = NULL;
+  dnnl_primitive_desc_t forward = NULL, made = NULL;
+  const int64_t dilates[2] = {p->dilation[0] - 1, p->dilation[1] - 1};
+  const int64_t x_sizes[4] = {images, p->x[1], p->x[2], p->x[3]}, y_sizes[4] = {images, p->y[1], p->y[2], p->y[3]};
+  if (!dnnl_primitive_attr_create(&attributes) && !dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) &&
+      !dnnl_memory_desc_create_with_strides(&x, 4, x_sizes, dnnl_f32, p->x_strides) &&
+      !dnnl_memory_desc_create_with_tag(&w, 4, p->w, dnnl_f32, dnnl_format_tag_any) &&
+      !dnnl_memory_desc_create_with_strides(&y, 4, y_sizes, dnnl_f32, p->y_strides) &&
+      !dnnl_convolution_forward_primitive_desc_create(&forward, engine, dnnl_forward_training, dnnl_convolution_direct, x, w,
+        NULL, y, p->stride, dilates, p->before, p->after, attributes)) {
+    if (p->kind == FORWARD)
+      made = forward;
+    else if (p->kind == BY_IMAGES)
+      dnnl_convolution_backward_data_primitive_desc_create(&made, engine, dnnl_convolution_direct, x, w, y, p->stride, dilates,
+        p->before, p->after, forward, attributes);
+    else
+      dnnl_convolution_backward_weights_primitive_desc_create(&made, engine, dnnl_convolution_direct, x, w, NULL, y, p->stride,
+        dilates, p->before, p->after, forward, attributes);
+  }
+  const char *name = NULL;
+  if (made && (dnnl_primitive_desc_query(made, dnnl_query_impl_info_str, 0, &name) || (!strstr(name, "jit") && !strstr(name, "brg")))) {
+    if (made != forward) dnnl_primitive_desc_destroy(made);
+    made = NULL; // gemm or the reference: XLA is faster
+  }
+  if (forward && forward != made) dnnl_primitive_desc_destroy(forward);
+  dnnl_memory_desc_destroy(x), dnnl_memory_desc_destroy(w), dnnl_memory_desc_destroy(y);
+  dnnl_primitive_attr_destroy(attributes);
+  return made;
+}
+
+// ---- The handler
+
+// reorder_of makes the operation that brings values from one order into another, and adds them there to what is there.
+static dnnl_primitive_t reorder_of(const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to, bool adds) {
+  dnnl_post_ops_t after = NULL;
+  dnnl_primitive_attr_t attributes = NULL;
+  dnnl_primitive_desc_t made = NULL;
+  dnnl_primitive_t reorder = NULL;
+  if (!dnnl_post_ops_create(&after) && (!adds || !dnnl_post_ops_append_sum(after, 1, 0, dnnl_data_type_undef)) &&
+      !dnnl_primitive_attr_create(&attributes) && !dnnl_primitive_attr_set_post_ops(attributes, after) &&
+      !dnnl_reorder_primitive_desc_create(&made, from, engine, to, engine, attributes))
+    dnnl_primitive_create(&reorder, made);
+  dnnl_primitive_desc_destroy(made);
+  dnnl_primitive_attr_destroy(attributes);
+  dnnl_post_ops_destroy(after);
+  return reorder;
+}
+
+// make makes a plan ready for as many threads, or returns NULL. It is not freed before the process ends: a program has
+// some dozens.
+static struct convolution *make(const struct plan *p) {
+  cpu_set_t cpus;
+  int threads = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus); // XLA has more threads than that
+  int parts = threads < p->x[0] ? threads : p->x[0];
+  while (p->x[0] % parts) parts--; // all parts are alike
+  dnnl_primitive_desc_t made = describe(p, p->x[0] / parts);
+  struct convolution *c = calloc(1, sizeof *c + parts * sizeof *c->part);
+  dnnl_memory_desc_t w = NULL;
+  if (!made || !c || dnnl_primitive_create(&c->operation, made) ||
+      dnnl_memory_desc_create_with_strides(&w, 4, p->w, dnnl_f32, p->w_strides) || dnnl_memory_create(&c->w, w, engine, DNNL_MEMORY_NONE))
+    return NULL;
+  c->plan = *p, c->parts = parts;
+  c->x_bytes = p->x[0] / parts * p->x_strides[0] * sizeof(float), c->y_bytes = p->x[0] / parts * p->y_strides[0] * sizeof(float);
+  const int *names = ARGUMENTS[p->kind];
+  const_dnnl_memory_desc_t x = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, names[0]),
+    inner = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, names[1]),
+    y = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, names[2]),
+    scratchpad = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, DNNL_ARG_SCRATCHPAD);
+  for (int i = 0; i < parts; i++) {
+    struct part *part = c->part + i;
+    if (i && !(p->kind == BY_WEIGHTS)) part->w = c->part->w;
+    else if (dnnl_memory_create(&part->w, inner, engine, DNNL_MEMORY_ALLOCATE)) return NULL;
+    if (dnnl_memory_create(&part->x, x, engine, DNNL_MEMORY_NONE) || dnnl_memory_create(&part->y, y, engine, DNNL_MEMORY_NONE) ||
+        dnnl_memory_create(&part->scratchpad, scratchpad, engine, DNNL_MEMORY_ALLOCATE))
+      return NULL;
+  }
+  if (!(c->reorder = (p->kind == BY_WEIGHTS) ? reorder_of(inner, w, false) : reorder_of(w, inner, false)) ||
+      ((p->kind == BY_WEIGHTS) && !(c->add = reorder_of(inner, w, true))) || pthread_mutex_init(&c->turn, NULL))
+    return NULL;
+  dnnl_memory_desc_destroy(w);
+  dnnl_primitive_desc_destroy(made);
+  c->next = ready;
+  return ready = c;
+}
+
+// find is the plan made ready, or NULL.
+static struct convolution *find(const struct plan *p) {
+  pthread_mutex_lock(&making);
+  struct convolution *c = ready;
+  while (c && memcmp(&c->plan, p, sizeof *p)) c = c->next;
+  if (!c) c = make(p);
+  pthread_mutex_unlock(&making);
+  return c;
+}
+
+// job is a call of a convolution, whose parts the threads take until none is left. The caller takes parts, too, and waits
+// only for those that others have begun: so a call ends even if all of XLA's threads are in calls.
+struct job {
+  struct convolution *c;
+  atomic_int users, taken, done;
+  atomic_bool failed;
+};
+
+static bool execute(dnnl_primitive_t operation, int n, const dnnl_exec_arg_t *arguments) {
+  static _Thread_local dnnl_stream_t stream;
+  if (!stream && dnnl_stream_create(&stream, engine, dnnl_stream_default_flags)) return false;
+  return !dnnl_primitive_execute(operation, stream, n, arguments) && !dnnl_stream_wait(stream);
+}
+
+static void work(void *data) {
+  struct job *job = data;
+  int parts = job->c->parts;
+  omp_set_num_threads(1);
+  for (int i; (i = atomic_fetch_add(&job->taken, 1)) < parts; atomic_fetch_add(&job->done, 1)) {
+    struct part *part = job->c->part + i;
+    const int *names = ARGUMENTS[job->c->plan.kind];
+    dnnl_exec_arg_t arguments[] = {{names[0], part->x}, {names[1], part->w}, {names[2], part->y}, {DNNL_ARG_SCRATCHPAD, part->scratchpad}};
+    if (!execute(job->c->operation, 4, arguments)) job->failed = true;
+  }
+  if (atomic_fetch_sub(&job->users, 1) == 1) free(job);
+}
+
+static bool at(dnnl_memory_t memory, void *data) { return !dnnl_memory_set_data_handle(memory, data); }
+
+// reorders brings the weights from the order of XLA's into the operation's, or back.
+static bool reorders(dnnl_primitive_t reorder, dnnl_memory_t from, dnnl_memory_t to) {
+  return execute(reorder, 2, (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+}
+
+// run computes a convolution of two arrays into a third.
+static bool run(struct convolution *c, XLA_FFI_CallFrame *call, char *first, char *second, char *result) {
+  bool by_weights = c->plan.kind == BY_WEIGHTS;
+  char *x = c->plan.kind == BY_IMAGES ? result : first, *y = c->plan.kind == BY_IMAGES ? first : by_weights ? second : result;
+  struct job *job = calloc(1, sizeof *job);
+  if (!job || !at(c->w, by_weights ? result : second) || (!by_weights && !reorders(c->reorder, c->w, c->part->w))) return false;
+  for (int i = 0; i < c->parts; i++)
+    if (!at(c->part[i].x, x + i * c->x_bytes) || !at(c->part[i].y, y + i * c->y_bytes)) return false;
+  job->c = c, job->users = c->parts + 1;
+  for (int i = 1; i < c->parts; i++) {
+    XLA_FFI_ThreadPool_Schedule_Args args = {.struct_size = sizeof args, .context = call->context, .task = work, .data = job};
+    if (call->api->XLA_FFI_ThreadPool_Schedule(&args)) return false;
+  }
+  work(job);
+  for (int spins = 0; job->done < c->parts; spins++)
+    if (spins < 1000) __builtin_ia32_pause();
+    else sched_yield();
+  bool done = !job->failed;
+  if (atomic_fetch_sub(&job->users, 1) == 1) free(job);
+  for (int i = 0; by_weights && done && i < c->parts; i++) done = reorders(i ? c->add : c->reorder, c->part[i].w, c->w);
+  return done;
+}
+
+static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
+  XLA_FFI_Extension_Base *extension = call->extension_start;
+  if (extension && extension->type == XLA_FFI_Extension_Metadata) { // XLA asks, as it registers, for which of its versions this is made
+    XLA_FFI_Api_Version *version = &((XLA_FFI_Metadata_Extension *)extension)->metadata->api_version;
+    version->major_version = XLA_FFI_API_MAJOR, version->minor_version = XLA_FFI_API_MINOR;
+    return NULL;
+  }
+  XLA_FFI_Array *plan = call->attrs.size == 1 ? call->attrs.attrs[0] : NULL;
+  if (plan && call->args.size == 2 && call->rets.size == 1 && plan->size == PLAN) {
+    XLA_FFI_Buffer *first = call->args.values[0], *second = call->args.values[1], *result = call->rets.values[0];
+    struct convolution *c = find(plan->data);
+    if (c) {
+      pthread_mutex_lock(&c->turn);
+      bool done = run(c, call, first->data, second->data, result->data);
+      pthread_mutex_unlock(&c->turn);
+      if (done) return NULL;
+    }
+  }
+  XLA_FFI_Error_Create_Args error = {.struct_size = sizeof error, .code = XLA_FFI_Error_Code_INTERNAL,
+    .message = "oneDNN failed at a convolution: set CONVBOOK_ONEDNN=off to compute without it"};
+  return call->api->XLA_FFI_Error_Create(&error);
+}
+
+// ---- Reading StableHLO, as go-xla writes it: one attribute a line.
+
+// numbers reads the whole numbers behind a name, up to the end of the line, and returns how many there are, at most `most`.
+static int numbers(const char *text, const char *name, int64_t *values, int most) {
+  const char *at = strstr(text, name);
+  int n = 0;
+  if (!at) return 0;
+  at += strlen(name);
+  while (*at && *at != '>' && n < most) {
+    char *end;
+    values[n] = strtoll(at, &end, 10);
+    if (end == at) at++;
+    else at = end, n++;
+  }
+  return n;
+}
+
+// order reads four axes, as [b, 0, 1, f], and tells where each of `names` is.
+static const char *order(const char *text, const char *names, int at[4]) {
+  for (int i = 0; i < 4; i++) at[i] = -1;
+  text = strchr(text, '[');
+  for (int axis = 0; text && axis < 4; axis++) {
+    const char *name = strchr(names, text[1]);
+    if (!name) return NULL;
+    at[name - names] = axis;
+    text += strcspn(text + 1, "],") + 1;
+    if (*text == ',') text++;
+    if (axis == 3 && *text != ']') return NULL;
+  }
+  for (int i = 0; i < 4; i++)
+    if (at[i] < 0) return NULL;
+  return text;
+}
+
+// sizes reads a type, as tensor<128x32x32x3xf32>.
+static const char *sizes(const char *text, int64_t dims[4]) {
+  text = text ? strstr(text, "tensor<") : NULL;
+  if (!text) return NULL;
+  text += strlen("tensor<");
+  for (int i = 0; i < 4; i++) {
+    char *end;
+    dims[i] = strtoll(text, &end, 10);
+    if (end == text || *end != 'x') return NULL;
+    text = end + 1;
+  }
+  return strncmp(text, "f32>", 4) ? NULL : text;
+}
+
+// arrange gives sizes, and the distances of their values in memory, in another order of axes.
+static void arrange(const int64_t dims[4], const int at[4], int64_t sorted[4], int64_t strides[4]) {
+  int64_t distance[4] = {0, 0, 0, 1};
+  for (int i = 2; i >= 0; i--) distance[i] = distance[i + 1] * dims[i + 1];
+  for (int i = 0; i < 4; i++) sorted[i] = dims[at[i]], strides[i] = distance[at[i]];
+}
+
+static void swap(int at[4]) {
+  int first = at[0];
+  at[0] = at[1], at[1] = first;
+}
+
+// parse reads a convolution's attributes and types, and tells whether oneDNN has it. Its weights are as they are, or
+// those of a layer, reversed in height and width.
+static bool parse(const char *text, bool reversed, struct plan *p) {
+  int64_t strides[2], input[2], kernel[2], padding[4], groups, batches, first[4], second[4], result[4];
+  if (numbers(text, "window_strides = array<i64:", strides, 2) != 2 || numbers(text, "lhs_dilation = array<i64:", input, 2) != 2 ||
+      numbers(text, "rhs_dilation = array<i64:", kernel, 2) != 2 || numbers(text, "feature_group_count =", &groups, 1) != 1 ||
+      numbers(text, "batch_group_count =", &batches, 1) != 1 || groups != 1 || batches != 1)
+    return false;
+  if (strstr(text, "true")) return false; // window_reversal, which go-xla does not use
+  switch (numbers(text, "padding = dense<", padding, 4)) {
+  case 1: padding[1] = padding[2] = padding[3] = padding[0];
+  case 4: break;
+  default: return false;
+  }
+  const char *axes = strstr(text, "#stablehlo.conv<"), *types = strstr(text, "} : (");
+  int x[4], w[4], y[4];
+  if (!axes || !types || !(axes = order(axes, "bf01", x)) || !(axes = order(axes, "oi01", w)) || !order(axes, "bf01", y) ||
+      !(types = sizes(types, first)) || !(types = sizes(types, second)) || !sizes(types, result))
+    return false;
+  if (x[0] == 3 && x[1] == 0) p->kind = BY_WEIGHTS;
+  else if (x[0] == 0 && x[1] == 3) p->kind = reversed ? BY_IMAGES : FORWARD;
+  else return false;
+  if (p->kind != BY_IMAGES && (input[0] != 1 || input[1] != 1)) return false;
+  const int64_t *stride = strides, *dilation = kernel;
+  for (int i = 0; i < 2; i++) p->before[i] = padding[2 * i], p->after[i] = padding[2 * i + 1];
+  switch (p->kind) {
+  case FORWARD:
+    arrange(first, x, p->x, p->x_strides), arrange(second, w, p->w, p->w_strides), arrange(result, y, p->y, p->y_strides);
+    break;
+  case BY_IMAGES: // the filters are what XLA sums over, and the padding is what it adds around y
+    swap(w);
+    arrange(result, y, p->x, p->x_strides), arrange(second, w, p->w, p->w_strides), arrange(first, x, p->y, p->y_strides);
+    if (strides[0] != 1 || strides[1] != 1) return false;
+    stride = input;
+    for (int i = 0; i < 2; i++) {
+      int64_t window = (p->w[2 + i] - 1) * kernel[i];
+      p->before[i] = window - p->before[i];
+      p->after[i] = (p->y[2 + i] - 1) * stride[i] + window + 1 - p->x[2 + i] - p->before[i];
+    }
+    break;
+  case BY_WEIGHTS: // XLA sums over the images: its f of the first and i of the second
+    swap(x), swap(w), swap(y);
+    arrange(first, x, p->x, p->x_strides), arrange(result, y, p->w, p->w_strides), arrange(second, w, p->y, p->y_strides);
+    stride = kernel, dilation = strides;
+  }
+  memcpy(p->stride, stride, sizeof p->stride);
+  memcpy(p->dilation, dilation, sizeof p->dilation);
+  dnnl_primitive_desc_t description = describe(p, p->x[0]);
+  if (!description) return false;
+  dnnl_primitive_desc_destroy(description);
+  return true;
+}
+
+// reversed finds which value a value is the reverse of, in height and width. It returns how long that one's name is, or 0.
+// `program` ends where the value is used.
+static int reversed(const char *program, const char *value, int length, const char **of) {
+  static const char REVERSE[] = "\"stablehlo.reverse\"(", AXES[] = ") { dimensions = array<i64: 0, 1> }";
+  char definition[32];
+  const char *at = NULL;
+  if (snprintf(definition, sizeof definition, " %.*s = ", length, value) >= (int)sizeof definition) return 0;
+  for (const char *next = program; (next = strstr(next, definition)); next++) at = next; // the nearest: names begin anew in a function
+  if (!at || strncmp(at += strlen(definition), REVERSE, strlen(REVERSE))) return 0;
+  *of = at + strlen(REVERSE);
+  int name = strcspn(*of, ")");
+  return strncmp(*of + name, AXES, strlen(AXES)) ? 0 : name;
+}
+
+// rewrite returns the program with its convolutions handed to oneDNN, in new memory, or NULL where there are none.
+__attribute__((visibility("default"))) char *rewrite(const char *program, size_t size, size_t *written) {
+  static const char NAME[] = "\"stablehlo.convolution\"(";
+  char *copy = strndup(program, size), *rest = copy, *at, *rewritten = NULL;
+  FILE *out = open_memstream(&rewritten, written);
+  int found = 0;
+  while (copy && out && (at = strstr(rest, NAME))) { // name(first, second) {attributes} : types
+    char *first = at + strlen(NAME), *second = strstr(first, ", "), *attributes = strstr(first, ") {"),
+         *types = strstr(first, "} : ("), *end = types ? strchr(types, '\n') : NULL;
+    if (!second || !attributes || second > attributes || !end) break;
+    second += strlen(", ");
+    *at = *end = 0;
+    const char *weights = second;
+    int length = reversed(copy, second, attributes - second, &weights);
+    struct plan plan;
+    if (!parse(attributes, length > 0, &plan)) {
+      fprintf(out, "%s%c%s\n", rest, NAME[0], at + 1);
+    } else {
+      static const char ROWS[] = "dense<[3, 2, 1, 0]> : tensor<4xindex>";
+      if (plan.kind != BY_IMAGES) weights = second, length = attributes - second;
+      fprintf(out, "%s\"stablehlo.custom_call\"(%.*s%.*s) {\n", rest, (int)(second - first), first, length, weights);
+      fputs("api_version = 4 : i32, call_target_name = \"convbook.convolution\", has_side_effect = false, backend_config = {plan = array<i64", out);
+      for (int i = 0; i < PLAN; i++) fprintf(out, "%s %jd", i ? "," : ":", (intmax_t)((int64_t *)&plan)[i]);
+      fprintf(out, ">}, operand_layouts = [%s, %s], result_layouts = [%s]\n%s\n", ROWS, ROWS, ROWS, types);
+      found++;
+    }
+    *at = NAME[0], *end = '\n';
+    rest = end + 1;
+  }
+  if (out && rest) fputs(rest, out);
+  free(copy);
+  if (out && !fclose(out) && found) return rewritten;
+  free(rewritten);
+  return NULL;
+}
+
+// start registers the handler with XLA and tells whether programs may use it.
+__attribute__((visibility("default"))) bool start(const PJRT_Api *xla) {
+  for (PJRT_Extension_Base *e = xla->extension_start; e; e = e->next) {
+    if (e->type != PJRT_Extension_Type_FFI) continue;
+    if (dnnl_engine_create(&engine, dnnl_cpu, 0)) return false;
+    static const char TARGET[] = "convbook.convolution", PLATFORM[] = "Host";
+    PJRT_FFI_Register_Handler_Args args = {.struct_size = sizeof args, .target_name = TARGET, .target_name_size = strlen(TARGET),
+      .handler = (void *)handler, .platform_name = PLATFORM, .platform_name_size = strlen(PLATFORM)};
+    PJRT_Error *error = ((PJRT_FFI_Extension *)e)->register_handler(&args);
+    if (!error) return true;
+    PJRT_Error_Destroy_Args destroy = {.struct_size = PJRT_Error_Destroy_Args_STRUCT_SIZE, .error = error};
+    xla->PJRT_Error_Destroy(&destroy);
+  }
+  return false;
+}

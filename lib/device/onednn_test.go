@@ -1,0 +1,160 @@
+package device
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// These are the tests of compiled/onednn.c: convolutions that oneDNN computes, against sums over four axes in Go.
+
+type convolution struct{ batch, side, channels, filters, kernel, stride, padding, dilation int }
+
+// out is the side of the feature map.
+func (c convolution) out() int { return (c.side+2*c.padding-c.dilation*(c.kernel-1)-1)/c.stride + 1 }
+
+// each calls f for every product in the convolution, with the places of its factors and of the sum that it goes into.
+func (c convolution) each(f func(x, w, y int)) {
+	for n := range c.batch {
+		for row := range c.out() {
+			for column := range c.out() {
+				for i := range c.kernel {
+					for j := range c.kernel {
+						r, s := row*c.stride+i*c.dilation-c.padding, column*c.stride+j*c.dilation-c.padding
+						if r < 0 || r >= c.side || s < 0 || s >= c.side {
+							continue
+						}
+						for channel := range c.channels {
+							for filter := range c.filters {
+								f(((n*c.side+r)*c.side+s)*c.channels+channel,
+									((i*c.kernel+j)*c.channels+channel)*c.filters+filter,
+									((n*c.out()+row)*c.out()+column)*c.filters+filter)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func random(dims ...int) *tensors.Tensor {
+	values := make([]float32, shapes.Make(0, dims...).Size())
+	for i := range values {
+		values[i] = rand.Float32() - 0.5
+	}
+	return tensors.FromFlatDataAndDimensions(values, dims...)
+}
+
+func TestConvolutionsByOneDNN(t *testing.T) {
+	backend, err := open(Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !OneDNN(backend) {
+		t.Skip("there is no oneDNN for this machine")
+	}
+	for _, c := range []convolution{
+		{4, 8, 3, 16, 3, 1, 1, 1},   // as VGG begins
+		{2, 8, 32, 32, 3, 1, 1, 1},  // as it goes on
+		{4, 2, 64, 48, 3, 1, 1, 1},  // and ends: maps smaller than the window
+		{2, 12, 3, 6, 5, 1, 0, 1},   // Net
+		{2, 6, 6, 16, 5, 1, 0, 1},   // Net
+		{3, 9, 1, 10, 5, 1, 0, 1},   // one channel, a batch that is not divisible by 2
+		{1, 7, 5, 7, 3, 1, 1, 1},    // a batch of one, odd numbers of channels
+		{2, 11, 8, 16, 3, 2, 1, 1},  // stride
+		{2, 10, 8, 16, 3, 2, 1, 1},  // stride with a last column that no window covers
+		{2, 8, 16, 8, 1, 2, 0, 1},   // ResNet's shortcut
+		{2, 23, 3, 16, 11, 4, 2, 1}, // AlexNet's first
+		{2, 9, 8, 8, 3, 1, 2, 2},    // dilation
+	} {
+		x, w, pull := random(c.batch, c.side, c.side, c.channels), random(c.kernel, c.kernel, c.channels, c.filters), random(c.batch, c.out(), c.out(), c.filters)
+		got := graph.MustExecOnceN(backend, func(x, w, pull *graph.Node) []*graph.Node {
+			around := [2]int{c.padding, c.padding}
+			y := graph.Convolve(x, w).Strides(c.stride).Dilations(c.dilation).PaddingPerDim([][2]int{around, around}).Done()
+			return append([]*graph.Node{y}, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, pull)), x, w)...)
+		}, x, w, pull)
+		xs, ws, pulls := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](w), tensors.MustCopyFlatData[float32](pull)
+		want := [3][]float64{make([]float64, len(pulls)), make([]float64, len(xs)), make([]float64, len(ws))}
+		c.each(func(x, w, y int) {
+			want[0][y] += float64(xs[x] * ws[w])
+			want[1][x] += float64(pulls[y] * ws[w])
+			want[2][w] += float64(pulls[y] * xs[x])
+		})
+		for i, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
+			for j, v := range tensors.MustCopyFlatData[float32](got[i]) {
+				if math.Abs(float64(v)-want[i][j]) > 1e-4 {
+					t.Errorf("%+v: value %d of %s is %g, want %g", c, j, name, v, want[i][j])
+					break
+				}
+			}
+		}
+	}
+}
+
+// A program that calls oneDNN names the call, so it is seen in the program that is kept.
+func TestOneDNNIsCalled(t *testing.T) {
+	for _, c := range []struct {
+		wish   string
+		called bool
+	}{{"on", true}, {"off", false}} {
+		folder := t.TempDir()
+		child(t, folder, "CONVBOOK_ONEDNN="+c.wish)
+		path, _ := kept(t, folder)
+		program, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		library, _ := filepath.Glob("../../.venv/lib/convbook/onednn.so")
+		if called := bytes.Contains(program, []byte("convbook.convolution")); called != (c.called && len(library) > 0) {
+			t.Errorf("CONVBOOK_ONEDNN=%s: oneDNN is called: %v", c.wish, called)
+		}
+	}
+}
+
+// Many convolutions at once, more than XLA has threads, end, and give what they give alone.
+func TestConvolutionsAtOnce(t *testing.T) {
+	backend, err := open(Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, w := random(4, 8, 8, 16), random(3, 3, 16, 16)
+	sum := func(x, w *graph.Node) *graph.Node {
+		around := [2]int{1, 1}
+		return graph.ReduceAllSum(graph.Square(graph.Convolve(x, w).PaddingPerDim([][2]int{around, around}).Done()))
+	}
+	want := graph.MustExecOnce(backend, sum, x, w).Value().(float32)
+	exec := graph.MustNewExec(backend, func(x, w *graph.Node) (all []*graph.Node) {
+		for i := range 32 {
+			all = append(all, sum(graph.MulScalar(x, float64(i)), w))
+		}
+		return all
+	})
+	results := make(chan error)
+	for range 8 {
+		go func() {
+			for range 20 {
+				for i, got := range exec.MustExec(x, w) {
+					if v, want := got.Value().(float32), want*float32(i*i); math.Abs(float64(v-want)) > 1e-3*float64(want) {
+						results <- fmt.Errorf("convolution %d gives %g, want %g", i, v, want)
+						return
+					}
+				}
+			}
+			results <- nil
+		}()
+	}
+	for range 8 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
