@@ -198,6 +198,12 @@ type Split struct {
 // Len is the number of images.
 func (s *Split) Len() int { return len(s.Labels) }
 
+// Part is the images from i on and before j.
+func (s *Split) Part(i, j int) *Split {
+	size := len(s.Pixels) / max(s.Len(), 1)
+	return &Split{Pixels: s.Pixels[i*size : j*size], Labels: s.Labels[i:j], data: s.data}
+}
+
 // Label is the name of image i's class.
 func (s *Split) Label(i int) string { return s.data.Classes[s.Labels[i]] }
 

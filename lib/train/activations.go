@@ -43,7 +43,7 @@ func (r *Run) Activations(split *dataset.Split, i int) ([]Activation, error) {
 		return nil, oneLine(err)
 	}
 	var layers []nn.LayerInfo
-	p, err := newProgram(backend, store, "activations of "+r.trace.Network, false, []shapes.Shape{shape},
+	p, err := newProgram(backend, store, "activations of "+r.trace.Network, false, false, []shapes.Shape{shape},
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (outputs []*graph.Node) {
 			layers, outputs = nn.Activations(store.RootScope(), r.net, r.data.Preprocess(in[0]))
 			return outputs

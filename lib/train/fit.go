@@ -185,7 +185,7 @@ func (t *training) needTester() error {
 	start := time.Now()
 	split, err := upload(t.backend, t.data, t.tests)
 	if err == nil {
-		t.tester, err = newTester(t.backend, t.store, t.net, t.data, t.config, split, false)
+		t.tester, err = newTester(t.backend, t.store, t.net, t.data, t.config, split, look{batch: t.config.TestBatch})
 	}
 	t.at.CompileSeconds += seconds(start)
 	return err

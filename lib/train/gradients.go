@@ -49,7 +49,7 @@ func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) 
 		return nil, err
 	}
 	var names []string
-	p, err := newProgram(backend, store, "gradients of "+r.trace.Network, true,
+	p, err := newProgram(backend, store, "gradients of "+r.trace.Network, true, true,
 		[]shapes.Shape{split.pixels.Shape(), split.labels.Shape(), shapes.Make(dtypes.Int32, c.Batch)},
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (sizes []*graph.Node) {
 			images, wanted := take(in[0], in[1], in[2])

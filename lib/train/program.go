@@ -28,10 +28,11 @@ type program struct {
 	changes bool              // whether the graph's first results are the variables' new values
 }
 
-// newProgram builds a graph whose parameters are the variables and then the inputs.
-func newProgram(backend compute.Backend, store *model.Store, name string, training bool, inputs []shapes.Shape,
+// newProgram builds a graph whose parameters are the variables and then the inputs. Layers behave in it as they do in
+// training or as in testing; the variables change or keep their values.
+func newProgram(backend compute.Backend, store *model.Store, name string, training, changes bool, inputs []shapes.Shape,
 	build func(g *graph.Graph, vars []*model.Variable, inputs []*graph.Node) (outputs []*graph.Node)) (*program, error) {
-	p := &program{graph: graph.NewGraph(backend, name), changes: training}
+	p := &program{graph: graph.NewGraph(backend, name), changes: changes}
 	err := exceptions.TryCatch[error](func() {
 		model.SetStore(p.graph, store)
 		store.SetTraining(p.graph, training)
@@ -44,7 +45,7 @@ func newProgram(backend compute.Backend, store *model.Store, name string, traini
 			nodes = append(nodes, graph.Parameter(p.graph, fmt.Sprintf("input%d", i), shape))
 		}
 		outputs := build(p.graph, p.vars, nodes)
-		if training {
+		if changes {
 			var changed []*graph.Node
 			for _, v := range p.vars {
 				changed = append(changed, v.NodeValue(p.graph))
@@ -207,7 +208,7 @@ func newTrainer(backend compute.Backend, store *model.Store, net nn.Layer, data 
 		shapes.Make(dtypes.Float32, capacity, scalars),                      // what the optimizer needs for each step
 		shapes.Make(dtypes.Float32, capacity),                               // where each step's loss goes
 	}
-	p, err := newProgram(backend, store, "train "+nn.Name(net), true, inputs,
+	p, err := newProgram(backend, store, "train "+nn.Name(net), true, true, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
 			pixels, labels, order, count, steps, random, states, scalars, losses := in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8]
 			return repeat(capacity == 1, steps, vars, []*graph.Node{losses}, []*graph.Node{pixels, labels, order, count, random, states, scalars},
@@ -342,11 +343,17 @@ type tester struct {
 	batch   int
 }
 
-// newTester compiles the program that gets the outputs and the loss of each image of a split. With flips the outputs are
-// the means of those for the image and for its mirror image.
-func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data dataset.Images, c Config, split deviceSplit, flips bool) (*tester, error) {
+// look is a way to test.
+type look struct {
+	batch    int  // images at a time
+	flips    bool // the outputs are the means of those for the image and for its mirror image
+	training bool // layers behave as they do in training
+}
+
+// newTester compiles the program that gets the outputs and the loss of each image of a split.
+func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data dataset.Images, c Config, split deviceSplit, look look) (*tester, error) {
 	images, classes := split.labels.Shape().Size(), len(data.Classes)
-	batch := min(c.TestBatch, images)
+	batch := min(look.batch, images)
 	t := &tester{split: split, images: images, rounds: (images + batch - 1) / batch, outputs: classes, batch: batch}
 	inputs := []shapes.Shape{
 		split.pixels.Shape(), split.labels.Shape(),
@@ -355,7 +362,7 @@ func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data d
 		shapes.Make(dtypes.Float32, t.rounds*batch),
 	}
 	var err error
-	t.program, err = newProgram(backend, store, "test "+nn.Name(net), false, inputs,
+	t.program, err = newProgram(backend, store, "test "+nn.Name(net), look.training, false, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
 			pixels, labels, rounds, outputs, losses := in[0], in[1], in[2], in[3], in[4]
 			return repeat(t.rounds == 1, rounds, vars, []*graph.Node{outputs, losses}, []*graph.Node{pixels, labels},
@@ -364,11 +371,14 @@ func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data d
 					indices := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, batch), 0))
 					indices = graph.MinScalar(indices, images-1) // a short last batch repeats the last image
 					x, wanted := take(fixed[0], fixed[1], indices)
-					if flips {
+					if look.flips {
 						x = graph.Concatenate([]*graph.Node{x, graph.Reverse(x, 2)}, 0)
 					}
+					if look.training { // dropout's numbers
+						nn.SetRandom(graph.Const(g, make([]uint64, randomState)))
+					}
 					y := nn.Apply(store.RootScope(), net, data.Preprocess(x))
-					if flips {
+					if look.flips {
 						y = graph.ReduceMean(graph.Reshape(y, 2, batch, classes), 0)
 					}
 					zero := graph.ScalarZero(g, dtypes.Int32)

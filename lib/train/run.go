@@ -238,6 +238,21 @@ func (r *Run) Test() (*Predictions, error) {
 // TestFlipped is Test with two looks at every image, at itself and at its mirror image: the outputs are the means of
 // both.
 func (r *Run) TestFlipped() (*Predictions, error) {
+	return r.test(look{batch: r.config.TestBatch, flips: true})
+}
+
+// TestAsInTraining is Test with a network that was not told that training is over: batch norm takes mean and variance from
+// so many test images at a time, not the averages that training kept, and dropout drops. It is what PyTorch does where
+// net.eval() is forgotten. A prediction then depends on which other images are in its batch.
+func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
+	if batch < 1 {
+		return nil, fmt.Errorf("batch is %d: it must be at least 1", batch)
+	}
+	return r.test(look{batch: batch, training: true})
+}
+
+// test looks at the test images in another way than the one whose predictions are stored.
+func (r *Run) test(look look) (*Predictions, error) {
 	backend, err := device.Open()
 	if err != nil {
 		return nil, err
@@ -250,16 +265,27 @@ func (r *Run) TestFlipped() (*Predictions, error) {
 	if err != nil {
 		return nil, err
 	}
-	split, err := upload(backend, r.data, test)
-	if err != nil {
-		return nil, err
+	p := &Predictions{Labels: test.Labels, Classes: r.data.Classes}
+	whole := test.Len() - test.Len()%min(look.batch, test.Len())
+	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} { // the last batch may be short
+		if part.Len() == 0 {
+			continue
+		}
+		split, err := upload(backend, r.data, part)
+		if err != nil {
+			return nil, err
+		}
+		tester, err := newTester(backend, store, r.net, r.data, r.config, split, look)
+		if err != nil {
+			return nil, err
+		}
+		outputs, losses, err := tester.test()
+		if err != nil {
+			return nil, err
+		}
+		p.Outputs, p.Losses = append(p.Outputs, outputs...), append(p.Losses, losses...)
 	}
-	tester, err := newTester(backend, store, r.net, r.data, r.config, split, true)
-	if err != nil {
-		return nil, err
-	}
-	outputs, losses, err := tester.test()
-	return &Predictions{outputs, losses, test.Labels, r.data.Classes}, err
+	return p, nil
 }
 
 // versions reads what this program was built from.

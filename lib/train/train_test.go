@@ -614,6 +614,73 @@ func TestTestFlipped(t *testing.T) {
 	}
 }
 
+// A network that was not told that training is over normalises a batch by that batch's own mean and variance, worked out
+// here by hand; one that behaves in training as in testing says the same as ever.
+func TestTestAsInTraining(t *testing.T) {
+	isolate(t)
+	plain := mustFit(t, linear(), digits(), quick())
+	usual, err := plain.Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unswitched, err := plain.TestAsInTraining(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range usual.Outputs {
+		if got := unswitched.Outputs[i]; math.Abs(float64(got-want)) > 1e-4 {
+			t.Fatalf("without batch norm output %d is %v, want %v", i, got, want)
+		}
+	}
+
+	config := quick()
+	config.Loss = CrossEntropy
+	run := mustFit(t, nn.Named("normalised", nn.BatchNorm, nn.Flatten, nn.Dense(10)), digits(), config)
+	const batch = 20
+	got, err := run.TestAsInTraining(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, test, err := digits().Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	variable := func(name string) []float32 {
+		values, _, err := run.Weights(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values
+	}
+	scale, shift := float64(variable("batch-norm1/scale")[0]), float64(variable("batch-norm1/shift")[0])
+	weights, bias := variable("dense1/weights"), variable("dense1/bias")
+	size := len(test.Pixels) / test.Len()
+	second := test.Pixels[batch*size : 2*batch*size]
+	var x []float64
+	var mean, variance float64
+	for _, p := range second {
+		x = append(x, (float64(p)/255-0.1307)/0.3081)
+		mean += x[len(x)-1] / float64(len(second))
+	}
+	for _, v := range x {
+		variance += (v - mean) * (v - mean) / float64(len(x))
+	}
+	for _, i := range []int{0, 1, batch - 1} {
+		for class := range 10 {
+			want := float64(bias[class])
+			for j, v := range x[i*size : (i+1)*size] {
+				want += float64(weights[j*10+class]) * (scale*(v-mean)/math.Sqrt(variance+1e-5) + shift)
+			}
+			if got := float64(got.Outputs[(batch+i)*10+class]); math.Abs(got-want) > 1e-3 {
+				t.Errorf("image %d, class %d: %v, want %v", batch+i, class, got, want)
+			}
+		}
+	}
+	if _, err := run.TestAsInTraining(0); err == nil || !strings.Contains(err.Error(), "batch is 0") {
+		t.Errorf("batches of 0: error %v", err)
+	}
+}
+
 func TestPredictions(t *testing.T) {
 	p := &Predictions{
 		Outputs: []float32{
