@@ -132,8 +132,8 @@ $(PLUGIN): lib/device/compiled/plugin.c lib/device/compiled/onednn.c lib/device/
 	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
-			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $(@D)/onednn.so lib/device/compiled/onednn.c \
-				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; fi; \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/compiled/onednn.c \
+				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"$$real\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < "$$real")\"" \
 			-DONEDNN="\"$(@D)/onednn.so\"" -o $@.partial lib/device/compiled/plugin.c
 	@mv $@.partial $@

@@ -75,6 +75,12 @@ func TestConvolutionsByOneDNN(t *testing.T) {
 		{2, 8, 16, 8, 1, 2, 0, 1},   // ResNet's shortcut
 		{2, 23, 3, 16, 11, 4, 2, 1}, // AlexNet's first
 		{2, 9, 8, 8, 3, 1, 2, 2},    // dilation
+		{16, 1, 64, 80, 3, 1, 1, 1}, // by products of matrices: one pixel, which one place of the window sees
+		{17, 2, 96, 64, 3, 1, 1, 1}, // an odd batch
+		{16, 4, 65, 67, 3, 1, 1, 1}, // odd channels
+		{16, 4, 64, 64, 3, 2, 2, 1}, // stride
+		{16, 6, 64, 64, 3, 1, 3, 3}, // dilation
+		{16, 5, 64, 64, 3, 4, 2, 1}, // pixels that no window sees
 	} {
 		x, w, pull := random(c.batch, c.side, c.side, c.channels), random(c.kernel, c.kernel, c.channels, c.filters), random(c.batch, c.out(), c.out(), c.filters)
 		got := graph.MustExecOnceN(backend, func(x, w, pull *graph.Node) []*graph.Node {

@@ -25,7 +25,7 @@ type Config struct {
 
 	// What follows does not change the result.
 
-	TestBatch int               // images at a time in a test; 1000 if not set
+	TestBatch int               // images at a time in a test; 250 if not set, whose feature maps a processor's cache holds
 	LogEvery  int               // steps between two lines of progress; 100 if not set
 	Line      func(Step) string // a line of progress; Step.String if not set
 	Out       io.Writer         // where the progress goes; os.Stdout if not set
@@ -59,7 +59,7 @@ func (c Config) withDefaults() Config {
 		c.Schedule = Constant()
 	}
 	if c.TestBatch == 0 {
-		c.TestBatch = 1000
+		c.TestBatch = 250
 	}
 	if c.LogEvery == 0 {
 		c.LogEvery = 100

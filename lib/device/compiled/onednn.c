@@ -9,6 +9,9 @@
 //	[b, 0, 1, f] images and reversed weights         backward by the images
 //	[f, 0, 1, b] images: the batch is summed over    backward by the weights
 //
+// Where most of a window lies outside of the map, as at the end of a deep network, a product of matrices for each pair of
+// a pixel of the map and a place of the window is faster than any of them, as it multiplies no zeros.
+//
 // What oneDNN has no fast code for stays with XLA: other layouts and types than float32, and groups.
 
 #define _GNU_SOURCE
@@ -39,20 +42,23 @@ struct plan {
 
 enum { PLAN = sizeof(struct plan) / sizeof(int64_t) };
 
-// part is a share of a convolution: some images of the batch.
+// part is what one thread does of a convolution: some images of the batch.
 struct part {
+  dnnl_primitive_t operation;
   dnnl_memory_t x, y, w, scratchpad; // w is shared, unless it is this part's share of a sum
+  int64_t image;                     // its first
 };
 
-// convolution is a plan made ready: the operation, what it reads and writes, and weights in the order that it wants.
+// convolution is a plan made ready. It has products, or operations and weights in the order that they want.
 struct convolution {
   struct convolution *next;
   struct plan plan;
   pthread_mutex_t turn; // the memories below serve one call at a time
-  int parts;
-  size_t x_bytes, y_bytes; // from one part's images to those of the next
-  dnnl_primitive_t operation, reorder, add;
+  bool products;
+  char *arrays[3]; // a call's x, w and y
+  dnnl_primitive_t reorder, add;
   dnnl_memory_t w; // the weights as XLA reads or writes them
+  int parts;
   struct part part[];
 };
 
@@ -103,6 +109,74 @@ static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
 
 // ---- The handler
 
+// inside tells whether the window at a row (axis 2) or column (axis 3) of y is, at one of its places, inside of x, and where.
+static bool inside(const struct plan *p, int axis, int64_t y, int64_t place, int64_t *x) {
+  *x = y * p->stride[axis - 2] + place * p->dilation[axis - 2] - p->before[axis - 2];
+  return *x >= 0 && *x < p->x[axis];
+}
+
+// pairs counts the pairs of a row or column of y and a place of the window that is inside of x.
+static int64_t pairs(const struct plan *p, int axis) {
+  int64_t n = 0, x;
+  for (int64_t y = 0; y < p->y[axis]; y++)
+    for (int64_t place = 0; place < p->w[axis]; place++) n += inside(p, axis, y, place, &x);
+  return n;
+}
+
+// mostly_outside tells whether products of matrices are faster than oneDNN's convolutions, which they are from a quarter of
+// zeros on, if the matrices are large enough and lie as images and weights usually do.
+static bool mostly_outside(const struct plan *p) {
+  return 4 * pairs(p, 2) * pairs(p, 3) < 3 * p->y[2] * p->y[3] * p->w[2] * p->w[3] && p->x[0] >= 16 && p->x[1] >= 64 && p->y[1] >= 64 &&
+         p->x_strides[1] == 1 && p->y_strides[1] == 1 && p->w_strides[0] == 1 && p->w_strides[1] == p->w[0];
+}
+
+// range divides a number of things among parts.
+static int64_t range(int64_t things, int part, int parts, int64_t *first) {
+  *first = things * part / parts;
+  return things * (part + 1) / parts - *first;
+}
+
+// multiply does a part of a convolution by one product for each pair of a pixel of y and a place of the window inside of x.
+// The parts are of the images, but those of the gradient by the weights are of x's channels. A value of the result is a sum
+// of products: the first overwrites it.
+static bool multiply(const struct plan *p, char *arrays[3], int part, int parts) {
+  float *x = (float *)arrays[0], *w = (float *)arrays[1], *y = (float *)arrays[2];
+  int64_t first, count = range(p->kind == BY_WEIGHTS ? p->x[1] : p->x[0], part, parts, &first);
+  if (p->kind == BY_WEIGHTS) x += first, w += first * p->w_strides[1];
+  else x += first * p->x_strides[0], y += first * p->y_strides[0];
+  int64_t size = p->kind == BY_IMAGES ? p->x[2] * p->x[3] : p->kind == BY_WEIGHTS ? p->w[2] * p->w[3] : p->y[2] * p->y[3];
+  bool begun[size]; // by pixel or place of the result
+  memset(begun, 0, sizeof begun);
+  for (int64_t row = 0; row < p->y[2]; row++)
+    for (int64_t column = 0; column < p->y[3]; column++)
+      for (int64_t i = 0; i < p->w[2]; i++)
+        for (int64_t j = 0; j < p->w[3]; j++) {
+          int64_t r, s;
+          if (!inside(p, 2, row, i, &r) || !inside(p, 3, column, j, &s)) continue;
+          bool *more = begun + (p->kind == BY_IMAGES ? r * p->x[3] + s : p->kind == BY_WEIGHTS ? i * p->w[3] + j : row * p->y[3] + column);
+          float *xs = x + r * p->x_strides[2] + s * p->x_strides[3], *ws = w + i * p->w_strides[2] + j * p->w_strides[3],
+                *ys = y + row * p->y_strides[2] + column * p->y_strides[3];
+          dnnl_status_t failed =
+            p->kind == FORWARD     ? dnnl_sgemm('N', 'N', count, p->y[1], p->x[1], 1, xs, p->x_strides[0], ws, p->w_strides[1], *more, ys, p->y_strides[0])
+            : p->kind == BY_IMAGES ? dnnl_sgemm('N', 'T', count, p->x[1], p->y[1], 1, ys, p->y_strides[0], ws, p->w_strides[1], *more, xs, p->x_strides[0])
+                                   : dnnl_sgemm('T', 'N', count, p->y[1], p->x[0], 1, xs, p->x_strides[0], ys, p->y_strides[0], *more, ws, p->w_strides[1]);
+          if (failed) return false;
+          *more = true;
+        }
+  for (int64_t at = 0; at < size; at++) { // what no window touches
+    if (begun[at]) continue;
+    if (p->kind == BY_WEIGHTS)
+      memset(w + at / p->w[3] * p->w_strides[2] + at % p->w[3] * p->w_strides[3], 0, count * p->w_strides[1] * sizeof *w);
+    for (int64_t n = 0; p->kind != BY_WEIGHTS && n < count; n++) {
+      if (p->kind == BY_IMAGES)
+        memset(x + n * p->x_strides[0] + at / p->x[3] * p->x_strides[2] + at % p->x[3] * p->x_strides[3], 0, p->x[1] * sizeof *x);
+      else
+        memset(y + n * p->y_strides[0] + at / p->y[3] * p->y_strides[2] + at % p->y[3] * p->y_strides[3], 0, p->y[1] * sizeof *y);
+    }
+  }
+  return true;
+}
+
 // reorder_of makes the operation that brings values from one order into another, and adds them there to what is there.
 static dnnl_primitive_t reorder_of(const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to, bool adds) {
   dnnl_post_ops_t after = NULL;
@@ -119,39 +193,51 @@ static dnnl_primitive_t reorder_of(const_dnnl_memory_desc_t from, const_dnnl_mem
   return reorder;
 }
 
-// make makes a plan ready for as many threads, or returns NULL. It is not freed before the process ends: a program has
-// some dozens.
+// prepare makes a plan ready for that many parts, or returns false. What it made then is lost: that is rare, and little.
+static bool prepare(struct convolution *c) {
+  const struct plan *p = &c->plan;
+  const int *names = ARGUMENTS[p->kind];
+  dnnl_memory_desc_t w = NULL;
+  const_dnnl_memory_desc_t inner = NULL; // the weights' order in all parts
+  if (dnnl_memory_desc_create_with_strides(&w, 4, p->w, dnnl_f32, p->w_strides) || dnnl_memory_create(&c->w, w, engine, DNNL_MEMORY_NONE))
+    return false;
+  dnnl_primitive_desc_t description = NULL;
+  for (int i = 0; i < c->parts; i++) {
+    struct part *part = c->part + i;
+    int64_t images = p->x[0] / c->parts + (i < p->x[0] % c->parts);
+    bool another = !i || i == p->x[0] % c->parts; // number of images than the part before
+    if (another && (!(description = describe(p, images)) || dnnl_primitive_create(&part->operation, description))) return false;
+    if (!another) part->operation = part[-1].operation;
+    part->image = i ? part[-1].image + p->x[0] / c->parts + (i - 1 < p->x[0] % c->parts) : 0;
+    const_dnnl_memory_desc_t order = dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, names[1]);
+    if (inner && !dnnl_memory_desc_equal(inner, order)) return false;
+    inner = order;
+    if (i && p->kind != BY_WEIGHTS) part->w = c->part->w;
+    else if (dnnl_memory_create(&part->w, inner, engine, DNNL_MEMORY_ALLOCATE)) return false;
+    if (dnnl_memory_create(&part->x, dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, names[0]), engine, DNNL_MEMORY_NONE) ||
+        dnnl_memory_create(&part->y, dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, names[2]), engine, DNNL_MEMORY_NONE) ||
+        dnnl_memory_create(&part->scratchpad, dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, DNNL_ARG_SCRATCHPAD), engine,
+          DNNL_MEMORY_ALLOCATE))
+      return false;
+  }
+  if (p->kind != BY_WEIGHTS) return (c->reorder = reorder_of(w, inner, false));
+  return (c->reorder = reorder_of(inner, w, false)) && (c->add = reorder_of(inner, w, true));
+}
+
+// make makes a plan ready, or returns NULL. It is not freed before the process ends: a program has some dozens.
 static struct convolution *make(const struct plan *p) {
   cpu_set_t cpus;
   int threads = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus); // XLA has more threads than that
-  int parts = threads < p->x[0] ? threads : p->x[0];
-  while (p->x[0] % parts) parts--; // all parts are alike
-  dnnl_primitive_desc_t made = describe(p, p->x[0] / parts);
-  struct convolution *c = calloc(1, sizeof *c + parts * sizeof *c->part);
-  dnnl_memory_desc_t w = NULL;
-  if (!made || !c || dnnl_primitive_create(&c->operation, made) ||
-      dnnl_memory_desc_create_with_strides(&w, 4, p->w, dnnl_f32, p->w_strides) || dnnl_memory_create(&c->w, w, engine, DNNL_MEMORY_NONE))
-    return NULL;
-  c->plan = *p, c->parts = parts;
-  c->x_bytes = p->x[0] / parts * p->x_strides[0] * sizeof(float), c->y_bytes = p->x[0] / parts * p->y_strides[0] * sizeof(float);
-  const int *names = ARGUMENTS[p->kind];
-  const_dnnl_memory_desc_t x = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, names[0]),
-    inner = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, names[1]),
-    y = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, names[2]),
-    scratchpad = dnnl_primitive_desc_query_md(made, dnnl_query_exec_arg_md, DNNL_ARG_SCRATCHPAD);
-  for (int i = 0; i < parts; i++) {
-    struct part *part = c->part + i;
-    if (i && !(p->kind == BY_WEIGHTS)) part->w = c->part->w;
-    else if (dnnl_memory_create(&part->w, inner, engine, DNNL_MEMORY_ALLOCATE)) return NULL;
-    if (dnnl_memory_create(&part->x, x, engine, DNNL_MEMORY_NONE) || dnnl_memory_create(&part->y, y, engine, DNNL_MEMORY_NONE) ||
-        dnnl_memory_create(&part->scratchpad, scratchpad, engine, DNNL_MEMORY_ALLOCATE))
-      return NULL;
+  struct convolution *c = calloc(1, sizeof *c + threads * sizeof *c->part);
+  if (!c || pthread_mutex_init(&c->turn, NULL)) return NULL;
+  c->plan = *p;
+  c->products = mostly_outside(p);
+  c->parts = c->products || threads < p->x[0] ? threads : p->x[0];
+  if (!c->products && !prepare(c)) { // parts of other sizes may want the weights in another order
+    memset(c->part, 0, threads * sizeof *c->part);
+    while (p->x[0] % c->parts) c->parts--;
+    if (!prepare(c)) return NULL;
   }
-  if (!(c->reorder = (p->kind == BY_WEIGHTS) ? reorder_of(inner, w, false) : reorder_of(w, inner, false)) ||
-      ((p->kind == BY_WEIGHTS) && !(c->add = reorder_of(inner, w, true))) || pthread_mutex_init(&c->turn, NULL))
-    return NULL;
-  dnnl_memory_desc_destroy(w);
-  dnnl_primitive_desc_destroy(made);
   c->next = ready;
   return ready = c;
 }
@@ -182,13 +268,14 @@ static bool execute(dnnl_primitive_t operation, int n, const dnnl_exec_arg_t *ar
 
 static void work(void *data) {
   struct job *job = data;
-  int parts = job->c->parts;
+  struct convolution *c = job->c;
+  const int *names = ARGUMENTS[c->plan.kind];
+  int parts = c->parts;
   omp_set_num_threads(1);
   for (int i; (i = atomic_fetch_add(&job->taken, 1)) < parts; atomic_fetch_add(&job->done, 1)) {
-    struct part *part = job->c->part + i;
-    const int *names = ARGUMENTS[job->c->plan.kind];
+    struct part *part = c->part + i;
     dnnl_exec_arg_t arguments[] = {{names[0], part->x}, {names[1], part->w}, {names[2], part->y}, {DNNL_ARG_SCRATCHPAD, part->scratchpad}};
-    if (!execute(job->c->operation, 4, arguments)) job->failed = true;
+    if (!(c->products ? multiply(&c->plan, c->arrays, i, parts) : execute(part->operation, 4, arguments))) job->failed = true;
   }
   if (atomic_fetch_sub(&job->users, 1) == 1) free(job);
 }
@@ -200,14 +287,19 @@ static bool reorders(dnnl_primitive_t reorder, dnnl_memory_t from, dnnl_memory_t
   return execute(reorder, 2, (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
 }
 
-// run computes a convolution of two arrays into a third.
-static bool run(struct convolution *c, XLA_FFI_CallFrame *call, char *first, char *second, char *result) {
-  bool by_weights = c->plan.kind == BY_WEIGHTS;
-  char *x = c->plan.kind == BY_IMAGES ? result : first, *y = c->plan.kind == BY_IMAGES ? first : by_weights ? second : result;
+// run computes a convolution on the call's threads.
+static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
+  const struct plan *p = &c->plan;
+  bool sums = p->kind == BY_WEIGHTS && !c->products;
+  if (!c->products) {
+    if (!at(c->w, c->arrays[1]) || (!sums && !reorders(c->reorder, c->w, c->part->w))) return false;
+    for (struct part *part = c->part; part < c->part + c->parts; part++)
+      if (!at(part->x, c->arrays[0] + part->image * p->x_strides[0] * sizeof(float)) ||
+          !at(part->y, c->arrays[2] + part->image * p->y_strides[0] * sizeof(float)))
+        return false;
+  }
   struct job *job = calloc(1, sizeof *job);
-  if (!job || !at(c->w, by_weights ? result : second) || (!by_weights && !reorders(c->reorder, c->w, c->part->w))) return false;
-  for (int i = 0; i < c->parts; i++)
-    if (!at(c->part[i].x, x + i * c->x_bytes) || !at(c->part[i].y, y + i * c->y_bytes)) return false;
+  if (!job) return false;
   job->c = c, job->users = c->parts + 1;
   for (int i = 1; i < c->parts; i++) {
     XLA_FFI_ThreadPool_Schedule_Args args = {.struct_size = sizeof args, .context = call->context, .task = work, .data = job};
@@ -219,7 +311,7 @@ static bool run(struct convolution *c, XLA_FFI_CallFrame *call, char *first, cha
     else sched_yield();
   bool done = !job->failed;
   if (atomic_fetch_sub(&job->users, 1) == 1) free(job);
-  for (int i = 0; by_weights && done && i < c->parts; i++) done = reorders(i ? c->add : c->reorder, c->part[i].w, c->w);
+  for (int i = 0; sums && done && i < c->parts; i++) done = reorders(i ? c->add : c->reorder, c->part[i].w, c->w);
   return done;
 }
 
@@ -235,8 +327,11 @@ static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
     XLA_FFI_Buffer *first = call->args.values[0], *second = call->args.values[1], *result = call->rets.values[0];
     struct convolution *c = find(plan->data);
     if (c) {
+      static const int PLACES[][3] = {[FORWARD] = {0, 1, 2}, [BY_IMAGES] = {2, 1, 0}, [BY_WEIGHTS] = {0, 2, 1}};
+      char *given[] = {first->data, second->data, result->data};
       pthread_mutex_lock(&c->turn);
-      bool done = run(c, call, first->data, second->data, result->data);
+      for (int i = 0; i < 3; i++) c->arrays[i] = given[PLACES[c->plan.kind][i]];
+      bool done = run(c, call);
       pthread_mutex_unlock(&c->turn);
       if (done) return NULL;
     }
@@ -353,6 +448,7 @@ static bool parse(const char *text, bool reversed, struct plan *p) {
   }
   memcpy(p->stride, stride, sizeof p->stride);
   memcpy(p->dilation, dilation, sizeof p->dilation);
+  if (mostly_outside(p)) return true;
   dnnl_primitive_desc_t description = describe(p, p->x[0]);
   if (!description) return false;
   dnnl_primitive_desc_destroy(description);
