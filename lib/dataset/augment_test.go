@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"image"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -83,17 +84,51 @@ func TestRandomNumbers(t *testing.T) {
 	if n := data.RandomNumbers(); n != 3 {
 		t.Fatalf("%d random numbers for a picture, want 2 for the crop and 1 for the flip", n)
 	}
-	a, b := data.Random(1000, 1, 0), data.Random(1000, 1, 0)
+	order := make([]int32, 1000)
+	a, b := data.Random(order, 1, 0), data.Random(order, 1, 0)
 	if len(a) != 3000 || !slices.Equal(a, b) {
 		t.Errorf("the numbers of one seed and epoch differ")
 	}
-	for what, other := range map[string][]float32{"seed": data.Random(1000, 2, 0), "epoch": data.Random(1000, 1, 1)} {
+	for what, other := range map[string][]float32{"seed": data.Random(order, 2, 0), "epoch": data.Random(order, 1, 1)} {
 		if slices.Equal(a, other) {
 			t.Errorf("another %s has the same numbers", what)
 		}
 	}
 	if lowest, highest := slices.Min(a), slices.Max(a); lowest < 0 || highest >= 1 || lowest > 0.01 || highest < 0.99 {
 		t.Errorf("numbers from %v to %v", lowest, highest)
+	}
+}
+
+// A picture that an epoch turns the next one does not, and so on, wherever in the epoch it comes; half of them begin turned.
+func TestAlternateFlip(t *testing.T) {
+	data := digits1().Augment(RandomCrop(28, 2), AlternateFlip)
+	turned := func(epoch int) map[int32]bool {
+		order := []int32{}
+		for _, i := range rand.New(rand.NewPCG(7, uint64(epoch))).Perm(1000) {
+			order = append(order, int32(i))
+		}
+		numbers, turns := data.Random(order, 1, epoch), map[int32]bool{}
+		for i, picture := range order {
+			turns[picture] = numbers[3*i+2] < 0.5
+		}
+		return turns
+	}
+	first, second, third := turned(0), turned(1), turned(2)
+	n := 0
+	for picture, turns := range first {
+		if second[picture] == turns || third[picture] != turns {
+			t.Fatalf("picture %d is turned in epochs 1 to 3: %v, %v, %v", picture, turns, second[picture], third[picture])
+		}
+		if turns {
+			n++
+		}
+	}
+	if n < 450 || n > 550 {
+		t.Errorf("%d of 1,000 pictures begin turned", n)
+	}
+	got := augmented(t, AlternateFlip, pixels23, [][]float32{{0.49}, {0.5}})
+	if channel(got[0], 0)[0][0] != 3 || channel(got[1], 0)[0][0] != 1 {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -223,7 +223,7 @@ const (
 // epoch does the epoch's remaining steps.
 func (t *training) epoch(ctx context.Context, epoch int) error {
 	order := epochOrder(t.images, t.config.Seed, epoch)
-	random := t.data.Random(t.images, t.config.Seed, epoch)
+	random := t.data.Random(order, t.config.Seed, epoch)
 	numbers := t.data.RandomNumbers()
 	steps := 1 // at first: the line of the first loss comes soon, and shows how long a step takes
 	for {

@@ -53,7 +53,7 @@ func (w *Worker) Steps(n int) (losses []float32, err error) {
 	for n > 0 {
 		epoch, batch := t.at.Step/t.batches(), t.at.Step%t.batches()
 		order := epochOrder(t.images, t.config.Seed, epoch)
-		random := t.data.Random(t.images, t.config.Seed, epoch)
+		random := t.data.Random(order, t.config.Seed, epoch)
 		for n > 0 && batch < t.batches() {
 			steps := min(n, t.batches()-batch, t.trainer.capacity)
 			from, to := batch*t.config.Batch, min((batch+steps)*t.config.Batch, t.images)
