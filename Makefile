@@ -31,7 +31,7 @@ HOST := localhost
 PORT := 8888
 ROUNDS := 5
 
-.PHONY: help lab run test test-go test-python test-notebooks test-browser bench bench-peers book lint data setup cuda lock clean
+.PHONY: help lab run test test-go test-python test-notebooks test-browser bench bench-peers bench-gpu book lint data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -76,6 +76,10 @@ bench-peers: setup data ## time them beside PyTorch and JAX, which come into bui
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-peers.txt
 	@go build -o build/bench ./lib/bench
 	@build/peers/bin/python lib/bench/peers.py --rounds $(ROUNDS)
+
+bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
+	@go build -o build/bench ./lib/bench
+	@python3 lib/bench/gpu.py --rounds $(ROUNDS)
 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@fetch mnist cifar10

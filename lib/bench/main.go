@@ -3,8 +3,9 @@
 //	go run ./lib/bench                          all of it: a table, and build/bench.json
 //	go run ./lib/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
 //	go run ./lib/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
+//	go run ./lib/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
 //
-// peers.py runs the last two, side by side with PyTorch and JAX.
+// peers.py and gpu.py run the last three, side by side with PyTorch and JAX.
 package main
 
 import (
@@ -76,6 +77,8 @@ func main() {
 	agree := flag.String("agree", "", "the `work` to write weights, scores and gradients of")
 	out := flag.String("out", filepath.Join("build", "bench.json"), "where the results go")
 	list := flag.Bool("list", false, "list the works")
+	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
+	epochs := flag.Int("epochs", 10, "how long to train it")
 	flag.Parse()
 	var err error
 	switch {
@@ -87,6 +90,8 @@ func main() {
 		err = withWork(*serve, server)
 	case *agree != "":
 		err = withWork(*agree, func(w work) error { return w.agreement(flag.Arg(0)) })
+	case *net != "":
+		err = trainAsNotes(*net, *epochs)
 	default:
 		err = all(*out)
 	}
@@ -94,6 +99,33 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
+}
+
+// trainAsNotes trains by the recipes of notebooks 12 and 13, anew, and keeps nothing.
+func trainAsNotes(name string, epochs int) error {
+	runs, err := os.MkdirTemp("", "convbook-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(runs)
+	os.Setenv(train.RunsEnv, runs)
+	config := train.Config{Epochs: epochs, Optimizer: train.Adam(0.001), Seed: 1}
+	var run *train.Run
+	switch name {
+	case "Net":
+		config.Batch = 64
+		run, err = train.Fit(zoo.Net(10), normalised(dataset.CIFAR10()), config)
+	case "VGG16":
+		config.Batch = 128
+		photos := dataset.CIFAR10().NormalizeChannels([]float64{0.4914, 0.4822, 0.4465}, []float64{0.2023, 0.1994, 0.2010})
+		run, err = train.Fit(zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), config)
+	default:
+		return fmt.Errorf("there is no network %q to train: there are Net and VGG16", name)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(run.Result)
 }
 
 func withWork(name string, do func(work) error) error {

@@ -40,6 +40,7 @@ LAYERS = {
               for layer in (["pool"] if filters == 0 else [("conv", filters, 3, 1), "batch-norm", "relu"])] + ["flatten", ("dense", 10)],
 }
 RATE, MOMENTUM = 0.001, 0.5
+DEVICE = os.environ.get("CONVBOOK_BENCH_DEVICE", "cpu")  # gpu.py sets it
 
 
 def normalised(pixels: numpy.ndarray) -> numpy.ndarray:
@@ -69,9 +70,10 @@ def made_up(work: str) -> tuple[numpy.ndarray, numpy.ndarray]:
 class PyTorch:
     """A network in PyTorch as its users write it, with the data set as one tensor: no worker processes to wait for."""
 
-    def __init__(self, work: str, mode: str):
+    def __init__(self, work: str, mode: str, tf32: bool = False):
         import torch
         torch.set_num_threads(os.cpu_count() or 1)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         self.torch, self.mode, self.work = torch, mode, work
         self.name, self.shape, self.batch, self.steps = WORKS[work]
         nn = torch.nn
@@ -96,19 +98,19 @@ class PyTorch:
                 flat = layer[1]
             else:
                 layers.append({"relu": nn.ReLU, "batch-norm": lambda: nn.BatchNorm2d(channels), "log-softmax": lambda: nn.LogSoftmax(1)}[kind]())
-        self.net = nn.Sequential(*layers)
+        self.net = nn.Sequential(*layers).to(DEVICE)
         if mode == "channels last":
             self.net = self.net.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.net.parameters(), RATE, MOMENTUM)
         self.apply = torch.compile(self.net) if mode == "compiled" else self.net
 
     def image_tensor(self, images: numpy.ndarray):
-        x = self.torch.from_numpy(numpy.ascontiguousarray(normalised(images).transpose(0, 3, 1, 2)))
+        x = self.torch.from_numpy(numpy.ascontiguousarray(normalised(images).transpose(0, 3, 1, 2))).to(DEVICE)
         return x.contiguous(memory_format=self.torch.channels_last) if self.mode == "channels last" else x
 
     def load(self, work: str) -> None:
         images, labels = made_up(work)
-        self.images, self.labels = self.image_tensor(images), self.torch.from_numpy(labels)
+        self.images, self.labels = self.image_tensor(images), self.torch.from_numpy(labels).to(DEVICE)
 
     def variables(self):
         """The parameters with their names in the book and how to bring the book's arrays into PyTorch's order."""
@@ -138,15 +140,15 @@ class PyTorch:
                 parameter.copy_(torch.from_numpy(numpy.ascontiguousarray(convert(ours[f"weights/{name}"]))))
         self.net.eval()
         with torch.no_grad():
-            scores = self.apply(self.image_tensor(ours["test"])).numpy()
+            scores = self.apply(self.image_tensor(ours["test"])).cpu().numpy()
         self.net.train()
-        loss = torch.nn.functional.cross_entropy(self.apply(self.image_tensor(ours["batch"])), torch.from_numpy(ours["labels"]).long())
+        loss = torch.nn.functional.cross_entropy(self.apply(self.image_tensor(ours["batch"])), torch.from_numpy(ours["labels"]).long().to(DEVICE))
         loss.backward()
         found = {"scores": far(scores, ours["scores"])}
         variables = {name: (parameter, convert) for name, parameter, convert in self.variables()}
         for name in compared(self.work, variables):
             parameter, convert = variables[name]
-            found[name] = far(parameter.grad.numpy(), convert(ours[f"gradients/{name}"]))
+            found[name] = far(parameter.grad.cpu().numpy(), convert(ours[f"gradients/{name}"]))
         return found
 
     def round(self) -> None:
@@ -156,7 +158,7 @@ class PyTorch:
             with torch.inference_mode():
                 self.apply(self.images[:1000]).sum().item()
             return
-        order = torch.randperm(len(self.images))
+        order = torch.randperm(len(self.images), device=DEVICE)
         steps = self.steps or (len(self.images) + self.batch - 1) // self.batch
         for i in range(steps):
             chosen = order[i * self.batch:(i + 1) * self.batch]
@@ -252,14 +254,14 @@ def compared(work: str, gradients):
     return [name for name in gradients if not (normed and name.startswith("conv") and name.endswith("/bias"))]
 
 
-def peer(name: str, work: str):
+def peer(name: str, work: str, tf32: bool = False):
     kind, _, mode = name.partition(", ")
-    return {"PyTorch": PyTorch, "JAX": JAX}[kind](work, mode)
+    return PyTorch(work, mode, tf32) if kind == "PyTorch" else JAX(work, mode)
 
 
 def serve(name: str, work: str, file: str) -> None:
     """A process that does a round for each line it reads."""
-    made = peer(name, work)
+    made = peer(name, work, tf32=True)
     if name == "JAX":
         made.use(read(file))
     made.load(work)
@@ -294,10 +296,11 @@ class Process:
 def compare(work: str, peers: list[str], rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "ours.safetensors")
-        subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE)
+        exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}  # TF32, which only a GPU has, is for the timing
+        subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE, env=exact)
         for name in peers:
             found = json.loads(subprocess.run([sys.executable, __file__, "--agree", name, work, file], check=True, cwd=CLONE,
-                                              stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+                                              env=exact, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
             worst = max(found, key=found.get)
             print(f"{work}: {name} agrees to {found[worst]:.1e} ({worst})", flush=True)
             if not found[worst] <= 1e-4:
