@@ -119,7 +119,7 @@ func (g Group) describe() string {
 	for _, lane := range g.Lanes {
 		var labels []string
 		for _, box := range lane {
-			labels = append(labels, box.Kind+" "+box.Label)
+			labels = append(labels, strings.TrimSpace(box.Kind+" "+box.Label))
 		}
 		lanes = append(lanes, strings.Join(labels, ", "))
 	}
