@@ -131,15 +131,15 @@ $(VENV)/bin/fetch: $(shell find lib -name '*.go') go.mod go.sum | $(VENV)/.pytho
 # The header comes with go-xla, which is there once fetch is built.
 COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
 
-$(PLUGIN): lib/device/compiled/plugin.c lib/device/compiled/onednn.c lib/device/compiled/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
+$(PLUGIN): lib/device/plugin/plugin.c lib/device/plugin/onednn.c lib/device/plugin/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
 	@mkdir -p $(@D)
 	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
-			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/compiled/onednn.c \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c \
 				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"$$real\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < "$$real")\"" \
-			-DONEDNN="\"$(@D)/onednn.so\"" -o $@.partial lib/device/compiled/plugin.c
+			-DONEDNN="\"$(@D)/onednn.so\"" -o $@.partial lib/device/plugin/plugin.c
 	@mv $@.partial $@
 
 $(VENV)/.test: requirements-test.txt | $(VENV)/.python

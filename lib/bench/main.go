@@ -293,7 +293,7 @@ func all(out string) error {
 	}
 	for _, w := range works() {
 		start := func() error { _, err := w.start(); return err }
-		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/compiled
+		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin
 		run(timed("compile "+w.name, start))
 		os.Setenv("CONVBOOK_COMPILED", compiled)
 		run(timed("load compiled "+w.name, start))

@@ -19,7 +19,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// These are the tests of compiled/plugin.c, which keeps compiled programs. A training's programs are tested in lib/train.
+// These are the tests of plugin/plugin.c, which keeps compiled programs. A training's programs are tested in lib/train.
 
 const (
 	folderEnv = "CONVBOOK_COMPILED"

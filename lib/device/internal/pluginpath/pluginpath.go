@@ -1,6 +1,6 @@
 // Package pluginpath points go-xla at the XLA plugins that `make setup` installs in the clone's virtual environment,
 // unless the user already set PJRT_PLUGIN_LIBRARY_PATH. First comes the one that keeps compiled programs
-// (lib/device/compiled), then the one of XLA, which is enough where the first is missing.
+// (lib/device/plugin), then the one of XLA, which is enough where the first is missing.
 //
 // go-xla reads that variable once, when its package pjrt is initialised, so it has to be set before. Go initialises
 // packages in the order of their import paths as soon as what they import is initialised (The Go Programming Language

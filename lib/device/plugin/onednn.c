@@ -315,12 +315,18 @@ static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
   return done;
 }
 
+static XLA_FFI_Error *failure(XLA_FFI_CallFrame *call) {
+  XLA_FFI_Error_Create_Args error = {.struct_size = sizeof error, .code = XLA_FFI_Error_Code_INTERNAL,
+    .message = "oneDNN failed at a convolution: set CONVBOOK_ONEDNN=off to compute without it"};
+  return call->api->XLA_FFI_Error_Create(&error);
+}
+
 static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
   XLA_FFI_Extension_Base *extension = call->extension_start;
   if (extension && extension->type == XLA_FFI_Extension_Metadata) { // XLA asks, as it registers, for which of its versions this is made
     XLA_FFI_Api_Version *version = &((XLA_FFI_Metadata_Extension *)extension)->metadata->api_version;
     version->major_version = XLA_FFI_API_MAJOR, version->minor_version = XLA_FFI_API_MINOR;
-    return NULL;
+    return call->api->struct_size < sizeof *call->api ? failure(call) : NULL; // then it is not used
   }
   XLA_FFI_Array *plan = call->attrs.size == 1 ? call->attrs.attrs[0] : NULL;
   if (plan && call->args.size == 2 && call->rets.size == 1 && plan->size == PLAN) {
@@ -336,9 +342,7 @@ static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
       if (done) return NULL;
     }
   }
-  XLA_FFI_Error_Create_Args error = {.struct_size = sizeof error, .code = XLA_FFI_Error_Code_INTERNAL,
-    .message = "oneDNN failed at a convolution: set CONVBOOK_ONEDNN=off to compute without it"};
-  return call->api->XLA_FFI_Error_Create(&error);
+  return failure(call);
 }
 
 // ---- Reading StableHLO, as go-xla writes it: one attribute a line.
