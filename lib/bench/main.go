@@ -46,10 +46,18 @@ func works() []work {
 	cifar := normalised(dataset.CIFAR10())
 	return []work{
 		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0},
+		{"FC2Layer, inference", zoo.FC2Layer(8), mnist.FirstTest(1000), 64, -1},
 		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0},
+		{"CNN, inference", zoo.CNN(6), mnist.FirstTest(1000), 64, -1},
 		{"Net, epoch", zoo.Net(10), cifar, 64, 0},
+		{"Net, inference", zoo.Net(10), cifar.FirstTest(1000), 64, -1},
 		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1},
 		{"VGG16, inference", zoo.VGG16(10), cifar.FirstTest(1000), 128, -1},
+		{"SmallAlexNet, step", zoo.SmallAlexNet(10), cifar, 64, 1},
+		{"SmallZFNet, step", zoo.SmallZFNet(10), cifar, 64, 1},
+		{"SmallVGG-11, step", zoo.SmallVGG(11, 10), cifar, 64, 1},
+		{"SmallGoogLeNet, step", zoo.SmallGoogLeNet(10), cifar, 64, 1},
+		{"SmallResNet-18, step", zoo.SmallResNet(18, 16, 10), cifar, 64, 1},
 	}
 }
 
@@ -258,8 +266,9 @@ func pixels(d dataset.Images, s *dataset.Split, order []int32) safetensors.Tenso
 type result struct {
 	Name    string    `json:"name"`
 	Device  string    `json:"device"`
-	Median  float64   `json:"median_seconds"`
-	Seconds []float64 `json:"seconds"` // of each round
+	Median  float64   `json:"median_seconds,omitempty"`
+	Seconds []float64 `json:"seconds,omitempty"` // of each round
+	Bytes   int64     `json:"bytes,omitempty"`
 }
 
 // all times everything: the works, compiling them or loading what was compiled, and opening the data.
@@ -307,10 +316,10 @@ func all(out string) error {
 		}
 	}
 	fmt.Printf("memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
-	var results []result
+	results := []result{{Name: "memory of the process at most", Device: line, Bytes: peak()}}
 	for _, name := range slices.Sorted(maps.Keys(seconds)) {
 		rounds := seconds[name][1:] // without the one that warmed up
-		results = append(results, result{name, line, median(rounds), rounds})
+		results = append(results, result{Name: name, Device: line, Median: median(rounds), Seconds: rounds})
 	}
 	content, err := json.MarshalIndent(results, "", " ")
 	if err != nil {
