@@ -311,6 +311,7 @@ def compare(work: str, peers: list[str], rounds: int) -> dict:
         seconds = {name: [] for name in processes}
         for i in range(rounds + 1):
             for name, process in processes.items():
+                time.sleep(0.5)  # until the threads of the one before have stopped waiting for more work in a loop
                 took = process.round()
                 if i > 0:  # the first round warms up, and compiles
                     seconds[name].append(took)
