@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,6 +29,11 @@ def split(name: str) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The images, uint8 [image, 32, 32, 3], and labels of train or test, as `make data` leaves them."""
     labels = numpy.fromfile(DATA / f"{name}-labels", numpy.uint8)
     return numpy.fromfile(DATA / f"{name}-pixels", numpy.uint8).reshape(len(labels), 32, 32, 3), labels.astype(numpy.int64)
+
+
+def network(name: str, mode: str):
+    """The network on the device, with TF32 where that has it."""
+    return peers.PyTorch(next(work for work in WORKS if work.startswith(name)), mode, tf32=True).net
 
 
 def loader_epochs(name: str, epochs: int, device: str) -> tuple[float, float]:
@@ -54,7 +58,7 @@ def loader_epochs(name: str, epochs: int, device: str) -> tuple[float, float]:
 
     train = torch.utils.data.DataLoader(Photos("train", transforms.Compose(first + last)), batch, shuffle=True, num_workers=2)
     test = torch.utils.data.DataLoader(Photos("test", transforms.Compose(last)), 1000, num_workers=2)
-    net = peers.PyTorch(f"{name}, {'epoch' if name == 'Net' else 'step'}", "").net.to(device)
+    net = network(name, "")
     optimizer = torch.optim.Adam(net.parameters(), 0.001)
     start = time.perf_counter()
     for _ in range(epochs):
@@ -76,9 +80,8 @@ def tuned_epochs(name: str, epochs: int, device: str) -> tuple[float, float]:
     """The same training with PyTorch at its best. The seconds are without those of compiling, as the book's are."""
     import torch
     batch, mean, std, augmented = RECIPES[name]
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    net = peers.PyTorch(f"{name}, {'epoch' if name == 'Net' else 'step'}", "channels last").net.to(device)
+    net = network(name, "channels last")
     apply = torch.compile(net)
     optimizer = torch.optim.Adam(net.parameters(), 0.001, fused=True)
 

@@ -103,10 +103,9 @@ func (d Images) begin(s *Split, n int, what string) (*Split, error) {
 	if n == 0 {
 		n = s.Len()
 	}
-	part := *s
-	part.Pixels, part.Labels = s.Pixels[:n*d.pixels()*d.Channels], s.Labels[:n]
+	part := s.Part(0, n)
 	part.data = d
-	return &part, nil
+	return part, nil
 }
 
 func (d Images) pixels() int { return d.Height * d.Width }

@@ -372,11 +372,10 @@ static const char *order(const char *text, const char *names, int at[4]) {
     at[name - names] = axis;
     text += strcspn(text + 1, "],") + 1;
     if (*text == ',') text++;
-    if (axis == 3 && *text != ']') return NULL;
   }
   for (int i = 0; i < 4; i++)
     if (at[i] < 0) return NULL;
-  return text;
+  return *text == ']' ? text : NULL;
 }
 
 // sizes reads a type, as tensor<128x32x32x3xf32>.
