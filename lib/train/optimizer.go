@@ -18,8 +18,15 @@ type Optimizer struct {
 	// scalars are the numbers that a step, counted from 1, needs beside arrays: worked out on the host, in float64, so
 	// that a long training does not lose them to rounding. Only the rate if it is nil.
 	scalars func(rate float64, step int) []float64
-	slots   int // arrays of its own that it keeps for each parameter, zero at first
-	update  func(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node)
+
+	rule
+	filters *rule // for convolutions' weights, where they have a rule of their own
+}
+
+// rule is how a step changes a parameter.
+type rule struct {
+	slots  int // arrays of its own that it keeps for each parameter, zero at first
+	update func(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node)
 }
 
 // parameter is what an optimizer's update gets to know.
@@ -46,14 +53,14 @@ func Nesterov(rate, momentum float64) Optimizer {
 }
 
 func sgd(name string, rate, momentum float64, direction func(gradient, velocity *graph.Node) *graph.Node) Optimizer {
-	o := Optimizer{name: fmt.Sprintf("%s, momentum %v", name, momentum), rate: rate, slots: 1}
+	o := Optimizer{name: fmt.Sprintf("%s, momentum %v", name, momentum), rate: rate}
 	if !(momentum >= 0 && momentum < 1) {
 		o.invalid = fmt.Errorf("momentum is %v: it must be at least 0 and below 1", momentum)
 	}
-	o.update = func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
+	o.rule = rule{slots: 1, update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
 		velocity := graph.Add(graph.MulScalar(p.slots[0], momentum), p.gradient)
 		return graph.Sub(p.value, graph.Mul(scalars[0], direction(p.gradient, velocity))), []*graph.Node{velocity}
-	}
+	}}
 	return o
 }
 
@@ -80,7 +87,7 @@ func AdamW(rate, decay float64) Optimizer {
 
 func adam(name string, rate, decay float64) Optimizer {
 	return Optimizer{
-		name: name, rate: rate, slots: 2,
+		name: name, rate: rate,
 		scalars: func(rate float64, step int) []float64 {
 			return []float64{
 				rate / (1 - math.Pow(adamMean, float64(step))),
@@ -88,7 +95,7 @@ func adam(name string, rate, decay float64) Optimizer {
 				1 - rate*decay,
 			}
 		},
-		update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
+		rule: rule{slots: 2, update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
 			mean := toward(p.slots[0], p.gradient, adamMean)
 			variance := toward(p.slots[1], graph.Square(p.gradient), adamVariance)
 			scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), scalars[1]), adamEpsilon)
@@ -96,8 +103,67 @@ func adam(name string, rate, decay float64) Optimizer {
 				p.value = graph.Mul(p.value, scalars[2])
 			}
 			return graph.Sub(p.value, graph.Mul(scalars[0], graph.Div(mean, scale))), []*graph.Node{mean, variance}
-		},
+		}},
 	}
+}
+
+// Muon gives each convolution a step that turns it in every direction alike (Jordan et al., 2024). A gradient's few large
+// directions drown its many small ones; Muon takes the momentum's matrix, inputs × filters, and brings all of its singular
+// values to about 1. As torch.optim.Muon with adjust_lr_fn "match_rms_adamw" it has Nesterov's momentum 0.95, AdamW's
+// decay, and steps of the size that AdamW's would have, so that one rate serves both (Liu et al., "Muon is Scalable for LLM
+// Training", 2025). All other parameters follow AdamW with the same rate and decay.
+func Muon(rate, decay float64) Optimizer {
+	o := AdamW(rate, decay)
+	o.name = fmt.Sprintf("Muon, decay %v", decay)
+	adamW := o.scalars
+	o.scalars = func(rate float64, step int) []float64 { return append(adamW(rate, step), rate) }
+	o.filters = &rule{slots: 1, update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
+		kept, rate := scalars[2], scalars[3]
+		momentum := graph.Add(graph.MulScalar(p.slots[0], muonMomentum), p.gradient)
+		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, muonMomentum))
+		dims := p.value.Shape().Dimensions
+		filters := dims[len(dims)-1]
+		inputs := p.value.Shape().Size() / filters
+		step := graph.Reshape(orthogonal(graph.Reshape(ahead, inputs, filters)), dims...)
+		step = graph.MulScalar(step, muonSize*math.Sqrt(float64(max(inputs, filters))))
+		return graph.Sub(graph.Mul(p.value, kept), graph.Mul(rate, step)), []*graph.Node{momentum}
+	}}
+	return o
+}
+
+// Muon's constants, those of PyTorch.
+const (
+	muonMomentum = 0.95
+	muonSize     = 0.2 // the root mean square of a weight's step, which is about that of Adam's
+	muonRounds   = 5
+)
+
+// muonRound are a, b and c of a round of Newton and Schulz's iteration, x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x. Jordan chose
+// them so that small singular values grow fast; they end between 0.7 and 1.2.
+var muonRound = [3]float64{3.4445, -4.7750, 2.0315}
+
+// orthogonal brings the singular values of a matrix to about 1 and keeps its singular vectors.
+//
+// Each round multiplies x by a polynomial of its Gram matrix, which follows from the Gram matrix before. So the rounds need
+// only the smaller square matrix, and x itself is multiplied once, at the end: for 4,608 inputs of 512 filters that is 0.4
+// times the work.
+func orthogonal(x *graph.Node) *graph.Node {
+	if x.Shape().Dim(0) < x.Shape().Dim(1) {
+		return graph.Transpose(orthogonal(graph.Transpose(x, 0, 1)), 0, 1)
+	}
+	dot := func(a, b *graph.Node) *graph.Node { return graph.Einsum("ij,jk->ik", a, b) }
+	x = graph.Div(x, graph.AddScalar(graph.Sqrt(graph.ReduceAllSum(graph.Square(x))), 1e-7))
+	gram := graph.Einsum("ri,rj->ij", x, x)
+	one := graph.DiagonalWithValue(graph.ScalarOne(x.Graph(), x.DType()), gram.Shape().Dim(0))
+	product := one
+	for range muonRounds {
+		p := graph.MulScalar(one, muonRound[0])
+		p = graph.Add(p, graph.MulScalar(gram, muonRound[1]))
+		p = graph.Add(p, graph.MulScalar(dot(gram, gram), muonRound[2]))
+		product = dot(product, p)
+		gram = dot(dot(p, gram), p)
+	}
+	return dot(x, product)
 }
 
 // toward is a running mean that keeps the given share of itself and takes the rest from the value.
@@ -134,10 +200,21 @@ func (o Optimizer) stepScalars(factor float64, step int) []float64 {
 	return o.scalars(factor*o.rate, step)
 }
 
+// ruleFor is the rule that the parameter called kind, with these dimensions, follows.
+func (o Optimizer) ruleFor(kind string, dims []int) rule {
+	if o.filters != nil && kind == weightsKind && len(dims) == filterAxes {
+		return *o.filters
+	}
+	return o.rule
+}
+
+// filterAxes are the axes of a convolution's weights: height, width, inputs, filters.
+const filterAxes = 4
+
 // apply does a step on one parameter.
 func (o Optimizer) apply(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node) {
 	if o.decay > 0 && p.kind == weightsKind {
 		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.decay))
 	}
-	return o.update(scalars, p)
+	return o.ruleFor(p.kind, p.value.Shape().Dimensions).update(scalars, p)
 }

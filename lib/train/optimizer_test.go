@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"gonum.org/v1/gonum/mat"
 
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
@@ -68,6 +70,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		{Adam(rate), adam(0, 0)},
 		{Adam(rate).WeightDecay(0.05), adam(0.05, 0)},
 		{AdamW(rate, 0.3), adam(0, 0.3)},
+		{Muon(rate, 0.3), adam(0, 0.3)}, // on all but convolutions
 	} {
 		for _, kind := range []string{weightsKind, "bias", "shift"} {
 			value := float32(start)
@@ -153,11 +156,11 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 }
 
-// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, two slots, a
-// schedule.
+// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of two
+// rules, a schedule.
 func modern() (nn.Layer, dataset.Images, Config) {
 	net := nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10))
-	config := Config{Epochs: 2, Batch: 50, Loss: CrossEntropy.Smooth(0.1), Optimizer: AdamW(0.01, 0.01),
+	config := Config{Epochs: 2, Batch: 50, Loss: CrossEntropy.Smooth(0.1), Optimizer: Muon(0.01, 0.01),
 		Schedule: OneCycle(0.3), Seed: 3, Out: io.Discard, LogEvery: 1}
 	return net, digits().Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip), config
 }
@@ -312,6 +315,83 @@ func TestGradientsWithBatchNorm(t *testing.T) {
 		}
 		if want := math.Sqrt(squares / float64(len(values))); !(math.Abs(g.Size-want) <= 1e-4*want) || want == 0 {
 			t.Errorf("%s: %v, want %v", g.Variable, g.Size, want)
+		}
+	}
+}
+
+// newtonSchulz is the iteration of Muon as Jordan writes it.
+func newtonSchulz(x *mat.Dense) *mat.Dense {
+	y := mat.DenseCopyOf(x)
+	y.Scale(1/mat.Norm(x, 2), x)
+	for range 5 {
+		var a, square, b, next mat.Dense
+		a.Mul(y, y.T())
+		square.Mul(&a, &a)
+		b.Scale(-4.7750, &a)
+		square.Scale(2.0315, &square)
+		b.Add(&b, &square)
+		next.Mul(&b, y)
+		y.Scale(3.4445, y)
+		y.Add(y, &next)
+	}
+	return y
+}
+
+// Three steps of Muon on the weights of a convolution, against torch.optim.Muon's formulas written out in float64.
+func TestMuonAgainstItsFormulas(t *testing.T) {
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rate, decay = 0.1, 0.3
+	for _, dims := range [][]int{{2, 3, 2, 5}, {1, 1, 5, 12}, {1, 2, 3, 6}} {
+		inputs, filters := dims[0]*dims[1]*dims[2], dims[3]
+		random := rand.New(rand.NewPCG(1, 2))
+		draw := func() *mat.Dense {
+			x := mat.NewDense(inputs, filters, nil)
+			x.Apply(func(_, _ int, _ float64) float64 { return random.NormFloat64() }, x)
+			return x
+		}
+		tensor := func(x *mat.Dense) *tensors.Tensor {
+			flat := make([]float32, inputs*filters)
+			for i, v := range x.RawMatrix().Data {
+				flat[i] = float32(v)
+			}
+			return tensors.FromFlatDataAndDimensions(flat, dims...)
+		}
+		optimizer := Muon(rate, decay)
+		want, momentum := draw(), mat.NewDense(inputs, filters, nil)
+		value, slot := tensor(want), tensor(momentum)
+		for i, factor := range []float64{1, 0.5, 0.25} { // of a schedule
+			gradient := draw()
+			var ahead, step mat.Dense
+			momentum.Scale(0.95, momentum)
+			momentum.Add(momentum, gradient)
+			ahead.Scale(0.95, momentum)
+			ahead.Add(&ahead, gradient)
+			step.Scale(factor*rate*0.2*math.Sqrt(float64(max(inputs, filters))), newtonSchulz(&ahead))
+			want.Scale(1-factor*rate*decay, want)
+			want.Sub(want, &step)
+
+			scalars := optimizer.stepScalars(factor, i+1)
+			outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
+				var constants []*graph.Node
+				for _, v := range scalars {
+					constants = append(constants, graph.Const(in[0].Graph(), float32(v)))
+				}
+				p := parameter{value: in[0], gradient: in[1], slots: in[2:], kind: weightsKind}
+				value, slots := optimizer.apply(constants, p)
+				return append([]*graph.Node{value}, slots...)
+			}, value, tensor(gradient), slot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, slot = outputs[0], outputs[1]
+		}
+		for i, got := range tensors.MustCopyFlatData[float32](value) {
+			if want := want.RawMatrix().Data[i]; !(math.Abs(float64(got)-want) <= 1e-4) {
+				t.Errorf("%v: weight %d is %v, want %v", dims, i, got, want)
+			}
 		}
 	}
 }

@@ -288,7 +288,7 @@ func slot(i int, path string) string { return fmt.Sprintf("/optimizer/%d%s", i, 
 // addSlots creates the optimizer's own variables.
 func addSlots(store *model.Store, o Optimizer) {
 	for _, v := range optimizedOf(store) {
-		for i := range o.slots {
+		for i := range o.ruleFor(v.Name(), v.Shape().Dimensions).slots {
 			store.VariableWithValue(slot(i, v.Path()), tensors.FromShape(v.Shape())).SetTrainable(false)
 		}
 	}
@@ -321,7 +321,7 @@ func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
 	for i, v := range vs {
 		p := parameter{value: nodes[i], gradient: gradients[i], kind: v.Name()}
 		var kept []*model.Variable
-		for k := range o.slots {
+		for k := range o.ruleFor(p.kind, v.Shape().Dimensions).slots {
 			kept = append(kept, store.GetVariable(slot(k, v.Path())))
 			p.slots = append(p.slots, kept[k].NodeValue(loss))
 		}
