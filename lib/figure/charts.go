@@ -93,7 +93,7 @@ func Lines(c Chart, series ...Series) Figure {
 			dot.GlyphStyle = draw.GlyphStyle{Color: line.Color, Radius: vg.Points(3 * density), Shape: draw.CircleGlyph{}}
 			p.Add(dot)
 		}
-		p.Legend.Add(s.Name, line)
+		addLegend(p, s.Name, line)
 		alt += fmt.Sprintf("; %s from %.4g to %.4g", s.Name, s.Y[0], s.Y[len(s.Y)-1])
 	}
 	if p.Y.Min > 0 && p.Y.Min < p.Y.Max/2 {
@@ -194,7 +194,7 @@ func BarGroups(c Chart, labels []string, series ...Series) Figure {
 		bars.LineStyle.Width = 0
 		bars.Offset = wide * vg.Length(float64(i)-float64(len(series)-1)/2)
 		p.Add(bars)
-		p.Legend.Add(s.Name, bars)
+		addLegend(p, s.Name, bars)
 		alt += "; " + s.Name + ":"
 		points, above := make(plotter.XYs, len(labels)), make([]string, len(labels))
 		for k, v := range s.Y {
@@ -320,6 +320,32 @@ func (c Chart) plot() (*plot.Plot, error) {
 	p.Legend.Padding = vg.Points(3 * density)
 	p.Legend.XOffs = -vg.Points(4 * density)
 	return p, nil
+}
+
+// addLegend adds an entry to the legend, on a veil that keeps the lines of the grid from running through its text.
+func addLegend(p *plot.Plot, name string, thumb plot.Thumbnailer) {
+	p.Legend.Add(name, veil{&p.Legend, name}, thumb)
+}
+
+// veil is drawn behind an entry of the legend. What it covers of the data can still be seen.
+type veil struct {
+	legend *plot.Legend
+	text   string
+}
+
+// Thumbnail is plot.Thumbnailer's.
+func (v veil) Thumbnail(c *draw.Canvas) {
+	r := c.Rectangle
+	width := v.legend.TextStyle.Rectangle(" " + v.text + " ").Max.X
+	if v.legend.Left {
+		r.Max.X += width
+	} else {
+		r.Min.X -= width
+	}
+	r.Min.Y -= v.legend.Padding / 2
+	r.Max.Y += v.legend.Padding / 2
+	c.SetColor(color.NRGBA{0xff, 0xff, 0xff, 0xd0})
+	c.Fill(r.Path())
 }
 
 // ticks are five or so round numbers.

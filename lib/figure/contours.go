@@ -95,7 +95,7 @@ func Contours(c Chart, s Surface, paths ...Series) Figure {
 			return draw.GlyphStyle{Color: line.Color, Radius: vg.Points(radius * density), Shape: draw.CircleGlyph{}}
 		}
 		p.Add(line, dots)
-		p.Legend.Add(path.Name, line)
+		addLegend(p, path.Name, line)
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = s.X[0], s.X[columns-1], s.Y[0], s.Y[rows-1]
 	p.Legend.Top, p.Legend.Left = emptiestCorner(p, inside)
