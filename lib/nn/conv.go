@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -214,17 +215,22 @@ func pad(x *graph.Node, padding int) *graph.Node {
 	return grow(grow(x, 1, padding, padding), 2, padding, padding)
 }
 
-// grow puts zeros before and after what is there along an axis. It concatenates, because GoMLX's Pad has no gradient.
+// grow puts zeros before and after what is there along an axis.
 func grow(x *graph.Node, axis, before, after int) *graph.Node {
-	zeros := func(n int) []*graph.Node {
+	return extend(x, axis, before, after, graph.ScalarZero(x.Graph(), x.DType()))
+}
+
+// extend puts a value before and after what is there along an axis. It concatenates, because GoMLX's Pad has no gradient.
+func extend(x *graph.Node, axis, before, after int, value *graph.Node) *graph.Node {
+	filled := func(n int) []*graph.Node {
 		if n == 0 {
 			return nil
 		}
-		shape := x.Shape().Clone()
-		shape.Dimensions[axis] = n
-		return []*graph.Node{graph.Zeros(x.Graph(), shape)}
+		dims := slices.Clone(x.Shape().Dimensions)
+		dims[axis] = n
+		return []*graph.Node{graph.BroadcastToDims(value, dims...)}
 	}
-	parts := append(append(zeros(before), x), zeros(after)...)
+	parts := append(append(filled(before), x), filled(after)...)
 	if len(parts) == 1 {
 		return x
 	}

@@ -286,6 +286,45 @@ func TestPoolingOfTiles(t *testing.T) {
 	}
 }
 
+// Poolings of windows that overlap give what XLA's own pooling gives, and so do their gradients. Of equal values, the first
+// one gets the gradient, as in PyTorch: 5 3 / 3 5 in one window gives 1 0 / 0 0.
+func TestPoolingOfOverlaps(t *testing.T) {
+	for _, layer := range []PoolLayer{
+		MaxPool(2).Stride(1), MaxPool(3).Stride(1).Padding(1), MaxPool(3).Stride(2), MaxPool(3).Stride(2).Padding(1), MaxPool(3).Stride(2).Ceil(),
+	} {
+		rows, columns := layer.beyond(6), layer.beyond(9)
+		got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+			var values, gradients []*graph.Node
+			own := layer.pool(in[0]).Window(layer.size).Strides(layer.stride).
+				PaddingPerDim([][2]int{{layer.padding, layer.padding + rows}, {layer.padding, layer.padding + columns}})
+			for _, y := range []*graph.Node{own.Done(), layer.poolShifted(in[0])} {
+				values = append(values, y)
+				weights := graph.IotaFull(y.Graph(), y.Shape())
+				gradients = append(gradients, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, weights)), in[0])[0])
+			}
+			return append(values, gradients...)
+		}, random(1, 3, 6, 9, 2))
+		if !close(got[1], got[0], 0) {
+			t.Errorf("%v: other values than XLA's", layer)
+		}
+		if !close(got[3], got[2], 1e-3) {
+			t.Errorf("%v: another gradient than XLA's", layer)
+		}
+	}
+	for _, c := range []struct{ image, want []float32 }{
+		{[]float32{5, 3, 3, 5}, []float32{1, 0, 0, 0}},
+		{[]float32{3, 5, 5, 3}, []float32{0, 1, 0, 0}},
+		{[]float32{5, 5, 5, 5}, []float32{1, 0, 0, 0}},
+	} {
+		got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+			return graph.Gradient(graph.ReduceAllSum(MaxPool(2).poolShifted(in[0])), in[0])
+		}, tensors.FromFlatDataAndDimensions(c.image, 1, 2, 2, 1))
+		if !slices.Equal(got[0], c.want) {
+			t.Errorf("%v has the gradient %v, want %v", c.image, got[0], c.want)
+		}
+	}
+}
+
 // A sequence turns its images for a convolution of few weights, not for one of many, and not while it is traced.
 func TestSequenceTurnsImages(t *testing.T) {
 	if backend, err := device.Open(); err != nil || device.OneDNN(backend) {

@@ -60,8 +60,12 @@ func (p PoolLayer) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
 		panicf("has size %d and padding %d: padding is half of the size at most", p.size, p.padding)
 	}
 	note(x, cost{kernel: p.size, stride: p.stride})
-	if p.kind == "max-pool" && p.tiles(x) && tracerOf(x.Graph()) == nil && device.IsCPU(x.Graph().Backend()) {
-		return p.poolTiles(x)
+	if p.kind == "max-pool" && tracerOf(x.Graph()) == nil && device.IsCPU(x.Graph().Backend()) {
+		// XLA's own gradient of a maximum takes ten times as long there.
+		if p.tiles(x) {
+			return p.poolTiles(x)
+		}
+		return p.poolShifted(x)
 	}
 	if p.kind == "avg-pool" {
 		if p.ceil {
@@ -82,8 +86,7 @@ func (p PoolLayer) tiles(x *graph.Node) bool {
 	return p.size > 0 && p.padding == 0 && p.stride == p.size && x.Shape().Dim(1)%p.size == 0 && x.Shape().Dim(2)%p.size == 0
 }
 
-// poolTiles pools windows that tile the images, whichever of batch and channels is first and last. XLA's own gradient of
-// a maximum takes ten times as long on the CPU.
+// poolTiles pools windows that tile the images, whichever of batch and channels is first and last.
 func (p PoolLayer) poolTiles(x *graph.Node) *graph.Node {
 	first, height, width, last := x.Shape().Dim(0), x.Shape().Dim(1)/p.size, x.Shape().Dim(2)/p.size, x.Shape().Dim(3)
 	split := func(x *graph.Node) *graph.Node { return graph.Reshape(x, first, height, p.size, width, p.size, last) }
@@ -112,6 +115,30 @@ func (p PoolLayer) poolTiles(x *graph.Node) *graph.Node {
 		}
 		return graph.Reshape(graph.Concatenate(lines, 2), x.Shape().Dimensions...)
 	})
+}
+
+// poolShifted takes the maximum of windows that overlap, as that of the images moved by 0, 1, … pixels: along the rows,
+// then along the columns. Of equal values, the first of the first row gets all of the gradient, as in PyTorch.
+func (p PoolLayer) poolShifted(x *graph.Node) *graph.Node {
+	lowest := graph.Infinity(x.Graph(), x.DType(), -1)
+	for _, axis := range []int{2, 1} {
+		x = extend(x, axis, p.padding, p.padding+p.beyond(x.Shape().Dim(axis)), lowest)
+		reach := x.Shape().Dim(axis) - p.size + 1 // where windows can begin
+		var largest *graph.Node
+		for k := range p.size {
+			axes := []graph.SliceAxisSpec{graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange()}
+			axes[axis] = graph.AxisRange(k, k+reach).Stride(p.stride)
+			value := graph.Slice(x, axes...)
+			if largest == nil {
+				largest = value
+				continue
+			}
+			larger := graph.LogicalOr(graph.GreaterThan(value, largest), graph.IsNaN(value))
+			largest = graph.Where(larger, value, largest)
+		}
+		x = largest
+	}
+	return x
 }
 
 // beyond is how far the last window reaches past the image and its padding. It must begin in the image or before.
