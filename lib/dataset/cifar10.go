@@ -67,7 +67,7 @@ var (
 // in red, green and blue.
 func CIFAR10() Images {
 	classes := []string{"plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-	return New(cifar10.name, classes, 32, 32, 3, func() (train, test *Split, err error) {
+	return published(cifar10.name, classes, 32, 32, 3, func() (train, test *Split, err error) {
 		files, err := cifar10.load()
 		if err != nil {
 			return nil, nil, err

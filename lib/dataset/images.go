@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type Images struct {
 	Height, Width, Channels int
 
 	open        func() (train, test *Split, err error)
+	published   bool      // what open returns was compared with published sums, so the name says what it is
 	mean, std   []float64 // of pixels in 0 to 1, one for all channels or one for each; empty: not normalised
 	permutation []int     // pixel i of what the network sees is pixel permutation[i] of the picture; empty: as it is
 	first       int       // how many training images to use; 0: all
@@ -35,7 +37,8 @@ type Images struct {
 	augmentations []Augmentation // of training pictures, in the order in which they are applied
 }
 
-// New describes a data set by its splits, which open returns. All pictures have the same size.
+// New describes a data set by its splits, which open returns. All pictures have the same size. A run trained on it is
+// known by the splits' contents, so open may return others at another time, but nobody may change what it returned.
 func New(name string, classes []string, height, width, channels int, open func() (train, test *Split, err error)) Images {
 	return Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels, open: open}
 }
@@ -70,6 +73,17 @@ func (d Images) FirstTest(n int) Images {
 	return d
 }
 
+// published is New for a data set whose files are compared with published sums whenever they are read.
+func published(name string, classes []string, height, width, channels int, open func() (train, test *Split, err error)) Images {
+	d := New(name, classes, height, width, channels, open)
+	d.published = true
+	return d
+}
+
+// Published reports whether the data set is known by its name, since its files are compared with published sums. Any
+// other is known by its contents only.
+func (d Images) Published() bool { return d.published }
+
 // Permutation is a random order of n things, always the same for a seed.
 func Permutation(n, seed int) []int {
 	return rand.New(rand.NewPCG(uint64(seed), uint64(n))).Perm(n)
@@ -95,23 +109,46 @@ func (d Images) Open() (train, test *Split, err error) {
 	return train, test, nil
 }
 
-// begin is a split's first n images, all of them for n = 0.
+// begin is a split's first n images, all of them for n = 0, once it is sure that they are what they should be.
 func (d Images) begin(s *Split, n int, what string) (*Split, error) {
+	if s == nil || s.Len() == 0 {
+		return nil, fmt.Errorf("%s has no %s images: give it at least one", d.Name, what)
+	}
+	if size := d.pixels() * d.Channels; len(s.Pixels) != s.Len()*size {
+		return nil, fmt.Errorf("%s has %d labels of %s images and %d bytes of pixels: %d images of %d×%d×%d are %d bytes",
+			d.Name, s.Len(), what, len(s.Pixels), s.Len(), d.Height, d.Width, d.Channels, s.Len()*size)
+	}
+	for i, label := range s.Labels {
+		if int(label) >= len(d.Classes) {
+			return nil, fmt.Errorf("%s image %d of %s has the label %d: its %d classes have the labels 0 to %d",
+				what, i, d.Name, label, len(d.Classes), len(d.Classes)-1)
+		}
+	}
 	if n > s.Len() {
 		return nil, fmt.Errorf("%s has %d %s images: cannot use the first %d", d.Name, s.Len(), what, n)
 	}
 	if n == 0 {
 		n = s.Len()
 	}
-	part := s.Part(0, n)
-	part.data = d
-	return part, nil
+	return (&Split{Pixels: s.Pixels, Labels: s.Labels, data: d}).Part(0, n), nil
 }
+
+// maxClasses is how many classes a label of one byte can tell apart.
+const maxClasses = 256
 
 func (d Images) pixels() int { return d.Height * d.Width }
 
 // check finds settings that cannot work.
 func (d Images) check() error {
+	if d.open == nil {
+		return fmt.Errorf("the data set %q has no images: make it with dataset.New", d.Name)
+	}
+	if d.Height < 1 || d.Width < 1 || d.Channels < 1 {
+		return fmt.Errorf("%s has pictures of %d×%d×%d: height, width and channels must be at least 1", d.Name, d.Height, d.Width, d.Channels)
+	}
+	if len(d.Classes) < 1 || len(d.Classes) > maxClasses {
+		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d", d.Name, len(d.Classes), maxClasses)
+	}
 	if d.first < 0 {
 		return fmt.Errorf("%s: cannot use the first %d training images", d.Name, d.first)
 	}
@@ -122,8 +159,11 @@ func (d Images) check() error {
 		return fmt.Errorf("%s has %d channels: normalise with one mean and std, or with one of each for every channel, not with %d and %d",
 			d.Name, d.Channels, len(d.mean), len(d.std))
 	}
-	if i := slices.IndexFunc(d.std, func(std float64) bool { return !(std > 0) }); i >= 0 {
+	if i := slices.IndexFunc(d.std, func(std float64) bool { return !(std > 0) || math.IsInf(std, 0) }); i >= 0 {
 		return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, d.std[i])
+	}
+	if i := slices.IndexFunc(d.mean, func(mean float64) bool { return math.IsNaN(mean) || math.IsInf(mean, 0) }); i >= 0 {
+		return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, d.mean[i])
 	}
 	for _, a := range d.augmentations {
 		if err := a.check(d); err != nil {
@@ -197,6 +237,15 @@ type Split struct {
 // Len is the number of images.
 func (s *Split) Len() int { return len(s.Labels) }
 
+// Sum identifies the images and their labels: the SHA-256 of both.
+func (s *Split) Sum() string {
+	hash := sha256.New()
+	binary.Write(hash, binary.LittleEndian, int64(s.Len()))
+	hash.Write(s.Labels)
+	hash.Write(s.Pixels)
+	return fmt.Sprintf("%x", hash.Sum(nil))
+}
+
 // Part is the images from i on and before j.
 func (s *Split) Part(i, j int) *Split {
 	size := len(s.Pixels) / max(s.Len(), 1)
@@ -206,8 +255,8 @@ func (s *Split) Part(i, j int) *Split {
 // Label is the name of image i's class.
 func (s *Split) Label(i int) string { return s.data.Classes[s.Labels[i]] }
 
-// Image is picture i as the network sees it, permuted if the data set is, but before normalisation: gray for one
-// channel, colour for three.
+// Image is picture i as the network sees it, permuted if the data set is, but before normalisation: the first three
+// channels as red, green and blue, or the first one as gray if there are fewer.
 func (s *Split) Image(i int) image.Image {
 	return s.data.picture(s.picture(i))
 }
@@ -227,7 +276,7 @@ func (d Images) picture(picture []byte) image.Image {
 		return picture[p*d.Channels:]
 	}
 	bounds := image.Rect(0, 0, d.Width, d.Height)
-	if d.Channels == 1 {
+	if d.Channels < 3 {
 		gray := image.NewGray(bounds)
 		for p := range gray.Pix {
 			gray.Pix[p] = pixel(p)[0]

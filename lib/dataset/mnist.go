@@ -27,7 +27,7 @@ var mnist = source{
 
 // MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.
 func MNIST() Images {
-	return New(mnist.name, digits, 28, 28, 1, func() (train, test *Split, err error) {
+	return published(mnist.name, digits, 28, 28, 1, func() (train, test *Split, err error) {
 		files, err := mnist.load()
 		if err != nil {
 			return nil, nil, err

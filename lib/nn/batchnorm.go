@@ -13,6 +13,7 @@ import (
 // In training, mean and variance are the batch's, and running averages of them are kept: a step moves them a tenth of
 // the way to the batch's. Testing uses the running averages. Both numbers and the 1e-5 that is added to the variance are
 // those of PyTorch's nn.BatchNorm2d, and so is the variance: over n values for the batch, over n − 1 for the average.
+// Images that only fill a batch up (see SetCounted) have no part in any of this.
 var BatchNorm = BatchNormLayer{epsilon: 1e-5}
 
 // BatchNormLayer is BatchNorm's type.
@@ -50,19 +51,20 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		return graph.Add(graph.Mul(graph.Sub(x, runningMean.NodeValue(x)), factor), shift)
 	}
 
-	// The gradient is written out below, so that it takes two passes over the data: what follows shall not add its own.
-	values := x.Shape().Size() / channels
-	mean := graph.StopGradient(graph.ReduceAndKeep(x, graph.ReduceMean, 0, 1, 2))
-	variance := graph.StopGradient(graph.ReduceAndKeep(graph.Square(graph.Sub(x, mean)), graph.ReduceMean, 0, 1, 2))
-	toward := func(v *model.Variable, batch *graph.Node) {
-		v.SetNodeValue(graph.Add(graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum), graph.MulScalar(batch, batchNormMomentum)))
+	// The gradient is written out below, in two passes over the data, so the graph must not add one of its own here.
+	batch := momentsOf(x)
+	mean := graph.StopGradient(batch.mean(x))
+	variance := graph.StopGradient(batch.mean(graph.Square(graph.Sub(x, mean))))
+	toward := func(v *model.Variable, value *graph.Node) {
+		v.SetNodeValue(graph.Add(graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum), graph.MulScalar(value, batchNormMomentum)))
 	}
 	toward(runningMean, mean)
-	toward(runningVariance, graph.MulScalar(variance, float64(values)/float64(max(values-1, 1))))
+	toward(runningVariance, graph.Mul(variance, batch.unbiased()))
 
 	// With n values in a channel, x̂ = (x − mean)/√(variance + ε), y = scale · x̂ + shift, and g the gradient by y:
 	// by shift it is Σg, by scale Σg·x̂, and by x̂, with mean and variance that follow x, scale · (g − (Σg + x̂ · Σg·x̂)/n).
 	// GoMLX comes to scale and shift first, which come last in the graph, so their sums serve again for x̂.
+	// A filler has no part in mean and variance, so its gradient is scale · g, which is 0 as it has no part in the loss.
 	var sumG, sumGX *graph.Node
 	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(inverse(variance)))
 	normal = graph.IdentityWithCustomGradient(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
@@ -70,7 +72,7 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 			panicf("a batch norm in training has a gradient by its input only together with those by its scale and shift")
 		}
 		correction := graph.Mul(scale, graph.Add(sumG, graph.Mul(normal, sumGX)))
-		return graph.Sub(scaled, graph.MulScalar(correction, 1/float64(values)))
+		return graph.Sub(scaled, graph.Mul(correction, batch.share))
 	})
 	keep := func(parameter *graph.Node, sum **graph.Node) *graph.Node {
 		return graph.IdentityWithCustomGradient(parameter, func(_, g *graph.Node) *graph.Node {
@@ -79,4 +81,38 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		})
 	}
 	return graph.Add(graph.Mul(normal, keep(scale, &sumGX)), keep(shift, &sumG))
+}
+
+// moments takes means over a batch's values, channel by channel.
+type moments struct {
+	values *graph.Node // how many values a channel has in the images that count
+	share  *graph.Node // what a value has of a mean: 1/values, a scalar; with fillers, whose share is 0, [batch, 1, 1, 1]
+}
+
+func momentsOf(x *graph.Node) moments {
+	images, area := x.Shape().Dim(0), x.Shape().Dim(1)*x.Shape().Dim(2)
+	counted := countedOf(x.Graph())
+	if counted == nil {
+		values := graph.Scalar(x.Graph(), x.DType(), images*area)
+		return moments{values, graph.Inverse(values)}
+	}
+	if counted.Shape().Dim(0) != images {
+		panicf("cannot tell which of its %d images count in a batch of %d", images, counted.Shape().Dim(0))
+	}
+	values := graph.MulScalar(graph.ReduceAllSum(counted), area)
+	return moments{values, graph.Div(graph.Reshape(counted, images, 1, 1, 1), values)}
+}
+
+// mean is the mean of x in the images that count. [batch, height, width, channels] → [1, 1, 1, channels]
+func (m moments) mean(x *graph.Node) *graph.Node {
+	if m.share.IsScalar() {
+		return graph.ReduceAndKeep(x, graph.ReduceMean, 0, 1, 2)
+	}
+	ofImages := graph.ReduceAndKeep(x, graph.ReduceSum, 1, 2)
+	return graph.ReduceAndKeep(graph.Mul(ofImages, m.share), graph.ReduceSum, 0)
+}
+
+// unbiased makes a variance over n values one over n − 1.
+func (m moments) unbiased() *graph.Node {
+	return graph.Div(m.values, graph.MaxScalar(graph.AddScalar(m.values, -1), 1))
 }

@@ -93,3 +93,55 @@ func TestBatchNormsParameters(t *testing.T) {
 		t.Errorf("output %v", summary.Output)
 	}
 }
+
+// A batch with fillers computes, for the images that count, what these images alone compute: their outputs, the running
+// averages and the gradients. A filler has no gradient, whatever is in it.
+func TestBatchNormLeavesFillersOut(t *testing.T) {
+	const counted, fillers, size = 3, 2, 4 * 4 * 2
+	all := tensors.MustCopyFlatData[float32](random(1, counted+fillers, 4, 4, 2))
+	pull := tensors.MustCopyFlatData[float32](random(2, counted+fillers, 4, 4, 2))
+	for i := counted * size; i < len(all); i++ {
+		all[i] *= 1000
+	}
+	values := map[string][]float32{"batch-norm1/scale": {1.5, -0.5}, "batch-norm1/shift": {0.25, 2}}
+	run := func(images int, which []float32) (outputs [][]float32, running [2][]float32) {
+		x := tensors.FromFlatDataAndDimensions(all[:images*size], images, 4, 4, 2)
+		tell := Func("tell", func(x *graph.Node) *graph.Node {
+			if which != nil && x.Shape().Dim(0) == images { // not in the summary's graph
+				SetCounted(graph.Const(x.Graph(), which))
+			}
+			return x
+		})
+		store, outputs := appliedTo(t, Sequential(tell, BatchNorm), true, values, x, func(store *model.Store, x, y *graph.Node) []*graph.Node {
+			g := x.Graph()
+			value := func(name string) *graph.Node { return store.GetVariable(Path("batch-norm1/" + name)).NodeValue(x) }
+			weight := graph.Const(g, tensors.FromFlatDataAndDimensions(pull[:images*size], images, 4, 4, 2))
+			if which != nil {
+				weight = graph.Mul(weight, graph.Reshape(graph.Const(g, which), images, 1, 1, 1))
+			}
+			gradients := graph.Gradient(graph.ReduceAllSum(graph.Mul(y, weight)), x, value("scale"), value("shift"))
+			return append([]*graph.Node{y}, gradients...)
+		})
+		for i, name := range []string{"mean", "variance"} {
+			running[i] = tensors.MustCopyFlatData[float32](store.GetVariable(Path("batch-norm1/" + name)).MustValue())
+		}
+		return outputs, running
+	}
+	want, wantRunning := run(counted, nil)
+	got, gotRunning := run(counted+fillers, []float32{1, 1, 1, 0, 0})
+	for i, what := range []string{"outputs", "gradient by the input", "gradient by scale", "gradient by shift"} {
+		if !close(got[i][:len(want[i])], want[i], 1e-5) {
+			t.Errorf("%s %v, want %v", what, got[i][:len(want[i])], want[i])
+		}
+	}
+	for i := range wantRunning {
+		if !close(gotRunning[i], wantRunning[i], 1e-6) {
+			t.Errorf("running average %v, want %v", gotRunning[i], wantRunning[i])
+		}
+	}
+	for _, g := range got[1][counted*size:] {
+		if g != 0 {
+			t.Fatalf("a filler has the gradient %v", g)
+		}
+	}
+}

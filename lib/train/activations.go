@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -13,7 +14,6 @@ import (
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
-	"example.org/convbook/lib/safetensors"
 )
 
 // Activation is what a layer gives for one image.
@@ -51,7 +51,7 @@ func (r *Run) Activations(split *dataset.Split, i int) ([]Activation, error) {
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := p.run(image)
+	outputs, err := p.run(context.Background(), false, image)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (r *Run) Activations(split *dataset.Split, i int) ([]Activation, error) {
 
 // store holds the trained network's variables.
 func (r *Run) store() (*model.Store, error) {
-	saved, _, err := safetensors.Read(r.path(modelFile))
+	saved, err := r.readTensors(modelFile)
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -85,11 +84,25 @@ func setVariables(store *model.Store, saved map[string]safetensors.Tensor) error
 }
 
 // checkpoints lists the run's checkpoints, the newest first.
-func (r *Run) checkpoints() []string {
-	paths, _ := filepath.Glob(r.path("checkpoint-*.safetensors"))
-	slices.Sort(paths)
+func (r *Run) checkpoints() (paths []string) {
+	entries, _ := os.ReadDir(r.dir) // sorted by name
+	for _, entry := range entries {
+		if name := entry.Name(); strings.HasPrefix(name, "checkpoint-") && strings.HasSuffix(name, ".safetensors") {
+			paths = append(paths, r.path(name))
+		}
+	}
 	slices.Reverse(paths)
 	return paths
+}
+
+// sweep removes what a process that was killed had begun to write. Only the holder of the lock writes here.
+func (r *Run) sweep() {
+	entries, _ := os.ReadDir(r.dir)
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") { // renameio's temporary files
+			os.Remove(r.path(entry.Name()))
+		}
+	}
 }
 
 // save writes a checkpoint and removes the ones that are too old.
@@ -116,9 +129,9 @@ func (r *Run) save(store *model.Store, at position) error {
 
 // resume sets the store's variables to the newest checkpoint that is whole, and returns where it stood. Without any it
 // returns the start. What is damaged is set aside, and said.
-func (r *Run) resume(store *model.Store) (at position, err error) {
+func (r *Run) resume(store *model.Store, batches int) (at position, err error) {
 	for _, path := range r.checkpoints() {
-		at, err := readCheckpoint(path, store)
+		at, err := readCheckpoint(path, store, func(at position) bool { return at.possible(batches, r.config.Epochs) })
 		if err == nil {
 			return at, nil
 		}
@@ -133,16 +146,24 @@ func (r *Run) resume(store *model.Store) (at position, err error) {
 	return position{}, nil
 }
 
-func readCheckpoint(path string, store *model.Store) (at position, err error) {
+func readCheckpoint(path string, store *model.Store, possible func(position) bool) (at position, err error) {
 	saved, metadata, err := safetensors.Read(path)
 	if err != nil {
 		return at, fmt.Errorf("checkpoint %w", err)
 	}
-	if err := json.Unmarshal([]byte(metadata["position"]), &at); err != nil || at.Step != len(at.History.Losses) {
-		return at, fmt.Errorf("checkpoint %s: its position is %s", path, strconv.Quote(metadata["position"]))
+	if err := json.Unmarshal([]byte(metadata["position"]), &at); err != nil || !possible(at) {
+		return at, fmt.Errorf("checkpoint %s: it cannot be from where it says, after step %d", path, at.Step)
 	}
 	if err := setVariables(store, saved); err != nil {
 		return at, fmt.Errorf("checkpoint %s: %w", path, err)
 	}
 	return at, nil
+}
+
+// possible reports whether a training of so many batches an epoch can stand there: at the loss after each step, and at the
+// test after each epoch, but for the last one perhaps.
+func (at position) possible(batches, epochs int) bool {
+	done, tested := at.Step/batches, len(at.History.Epochs)
+	return at.Step > 0 && at.Step <= epochs*batches && len(at.History.Losses) == at.Step && tested < epochs &&
+		(tested == done || tested == done-1 && at.Step%batches == 0)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"example.org/convbook/lib/dataset"
 )
@@ -29,7 +30,8 @@ type Config struct {
 	LogEvery  int               // steps between two lines of progress; 100 if not set
 	Line      func(Step) string // a line of progress; Step.String if not set
 	Out       io.Writer         // where the progress goes; os.Stdout if not set
-	Fresh     bool              // train again even if the run is stored
+	SaveEvery time.Duration     // time between checkpoints, which is the work at stake; a minute if not set
+	Fresh     bool              // train again even if the run is stored; it takes the stored one's place when it is finished
 }
 
 // Step is where a training stands after one of its steps.
@@ -64,6 +66,9 @@ func (c Config) withDefaults() Config {
 	if c.LogEvery == 0 {
 		c.LogEvery = 100
 	}
+	if c.SaveEvery == 0 {
+		c.SaveEvery = time.Minute
+	}
 	if c.Line == nil {
 		c.Line = Step.String
 	}
@@ -84,6 +89,8 @@ func (c Config) check() error {
 		return fmt.Errorf("test batch is %d: it must be at least 1", c.TestBatch)
 	case c.LogEvery < 1:
 		return fmt.Errorf("progress every %d steps: it must be at least 1", c.LogEvery)
+	case c.SaveEvery < 0:
+		return fmt.Errorf("a checkpoint every %v: it must be more than 0", c.SaveEvery)
 	case c.Optimizer.update == nil:
 		return errors.New("no optimizer: set one, such as train.SGD(0.01, 0.5)")
 	}

@@ -30,48 +30,80 @@ var ErrInterrupted = errors.New("interrupted")
 // with the same network, data and settings that is on disk is returned at once, its progress printed again; one that
 // was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
 //
-// An interrupt (the stop button, Ctrl-C) keeps what was learned and returns ErrInterrupted. A loss that is not a number
-// ends the training with an error. Nothing that was stored before is lost either way.
+// An interrupt (the stop button, Ctrl-C, a closed terminal) is heard within a second, whatever is being computed. It keeps
+// what was learned and returns ErrInterrupted. A loss that is not a number ends the training with an error. Nothing that
+// was stored before is lost either way.
 func Fit(net nn.Layer, data dataset.Images, config Config) (*Run, error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
+		stops = append(stops, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), stops...)
 	defer stop()
-	return fit(ctx, net, data, config)
+	r, err := fit(ctx, net, data, config)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 func fit(ctx context.Context, net nn.Layer, data dataset.Images, config Config) (*Run, error) {
-	r, err := newRun(net, data, config)
+	r, err := newRun(ctx, net, data, config)
 	if err != nil {
 		return nil, err
+	}
+	fresh := r.config.Fresh
+	if !fresh {
+		if stored, err := r.stored(ctx); stored || err != nil {
+			return r, err
+		}
 	}
 	unlock, err := r.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if r.config.Fresh {
-		if err := r.setAside(); err != nil {
-			return nil, err
-		}
-	}
-	switch err := r.load(); {
-	case err == nil:
-		return r, r.replay()
-	case !errors.Is(err, fs.ErrNotExist):
+	installed, err := r.install() // what is left to do of a fresh run whose process was killed at its end
+	if err != nil {
 		return nil, err
 	}
-	t, err := newTraining(r)
+	if !fresh || installed {
+		if stored, err := r.stored(ctx); stored || err != nil { // another process may have trained it meanwhile
+			return r, err
+		}
+	}
+	home := r.dir
+	if fresh {
+		r.dir += freshSuffix
+	}
+	t, err := newTraining(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	if err := t.run(ctx); err != nil {
 		return nil, err
 	}
-	return r, nil
+	if r.dir = home; fresh {
+		_, err = r.install()
+	}
+	return r, err
+}
+
+// stored loads the run and prints its progress again, if it is finished.
+func (r *Run) stored(ctx context.Context) (bool, error) {
+	err := r.load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, r.replay(ctx)
 }
 
 // lock makes sure that one process at a time trains the run. Others wait for it and then find it done.
 func (r *Run) lock(ctx context.Context) (unlock func() error, err error) {
-	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return nil, r.cannotWrite(err)
 	}
 	lock := flock.New(r.dir + ".lock")
@@ -89,18 +121,6 @@ func (r *Run) lock(ctx context.Context) (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
-// setAside keeps what is there of the run under another name, in the place of what was set aside before.
-func (r *Run) setAside() error {
-	previous := r.dir + ".previous"
-	if err := os.RemoveAll(previous); err != nil {
-		return r.cannotWrite(err)
-	}
-	if err := os.Rename(r.dir, previous); err != nil {
-		return r.cannotWrite(err)
-	}
-	return r.cannotWrite(os.MkdirAll(r.dir, 0o755))
-}
-
 // training is a run while it is being trained.
 type training struct {
 	*Run
@@ -109,22 +129,14 @@ type training struct {
 	trainer *trainer
 	tester  *tester // nil before needTester
 	images  int     // training images
-	tests   *dataset.Split
 	at      position
 	saved   time.Time // when the last checkpoint was written
 }
 
 // newTraining opens the data and the backend, creates the variables, finds the checkpoint to go on from and compiles.
-func newTraining(r *Run) (*training, error) {
-	backend, err := device.Open()
+func newTraining(ctx context.Context, r *Run) (*training, error) {
+	t, err := prepare(ctx, r)
 	if err != nil {
-		return nil, err
-	}
-	train, test, err := r.data.Open()
-	if err != nil {
-		return nil, err
-	}
-	if err := r.config.checkData(r.data, train, r.trace.Network, r.trace.Output); err != nil {
 		return nil, err
 	}
 	line, err := device.Line()
@@ -132,15 +144,14 @@ func newTraining(r *Run) (*training, error) {
 		return nil, err
 	}
 	fmt.Fprintf(r.config.Out, "%s, %d parameters, on %s\n", r.trace.Network, r.trace.Parameters(), line)
-
-	t := &training{Run: r, backend: backend, images: train.Len(), tests: test, saved: time.Now()}
-	if t.store, err = newStore(r, backend); err != nil {
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return nil, r.cannotWrite(err)
+	}
+	r.sweep()
+	if err := r.write(configFile, r.about); err != nil {
 		return nil, err
 	}
-	if err := r.writeJSON("config.json", r.describe()); err != nil {
-		return nil, err
-	}
-	if t.at, err = r.resume(t.store); err != nil {
+	if t.at, err = r.resume(t.store, t.batches()); err != nil {
 		return nil, err
 	}
 	if t.at.Step == 0 {
@@ -148,7 +159,24 @@ func newTraining(r *Run) (*training, error) {
 	} else {
 		fmt.Fprintf(r.config.Out, "going on after step %d of %d\n", t.at.Step, r.config.Epochs*t.batches())
 	}
-	return t, t.compile(train)
+	return t, t.compile(ctx)
+}
+
+// prepare opens the data and the backend, makes sure that the settings fit the data and creates the variables.
+func prepare(ctx context.Context, r *Run) (*training, error) {
+	backend, err := device.Open()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.config.checkData(r.data, r.trainSplit, r.trace.Network, r.trace.Output); err != nil {
+		return nil, err
+	}
+	t := &training{Run: r, backend: backend, images: r.trainSplit.Len(), saved: time.Now()}
+	t.store, err = newStore(r, backend)
+	return t, err
 }
 
 // newStore creates all variables of the network and the optimizer.
@@ -165,12 +193,15 @@ func newStore(r *Run, backend compute.Backend) (*model.Store, error) {
 const stepsPerCall = 100
 
 // compile prepares the program that trains.
-func (t *training) compile(train *dataset.Split) error {
+func (t *training) compile(ctx context.Context) (err error) {
 	start := time.Now()
-	split, err := upload(t.backend, t.data, train)
-	if err == nil {
-		t.trainer, err = newTrainer(t.backend, t.store, t.net, t.data, t.config, split, t.capacity())
-	}
+	t.trainer, err = attend(ctx, func() (*trainer, error) {
+		split, err := upload(t.backend, t.data, t.trainSplit)
+		if err != nil {
+			return nil, err
+		}
+		return newTrainer(t.backend, t.store, t.net, t.data, t.config, split, t.capacity())
+	})
 	t.at.CompileSeconds += seconds(start)
 	return err
 }
@@ -178,15 +209,18 @@ func (t *training) compile(train *dataset.Split) error {
 // needTester prepares the program that tests, if it is not there yet. That happens after the first loss, which comes
 // earlier for it: XLA uses all cores for one program, so that two at the same time are not ready sooner. It does not
 // happen while training goes on, which would seem slower than it is.
-func (t *training) needTester() error {
+func (t *training) needTester(ctx context.Context) (err error) {
 	if t.tester != nil {
 		return nil
 	}
 	start := time.Now()
-	split, err := upload(t.backend, t.data, t.tests)
-	if err == nil {
-		t.tester, err = newTester(t.backend, t.store, t.net, t.data, t.config, split, look{batch: t.config.TestBatch})
-	}
+	t.tester, err = attend(ctx, func() (*tester, error) {
+		split, err := upload(t.backend, t.data, t.testSplit)
+		if err != nil {
+			return nil, err
+		}
+		return newTester(t.backend, t.store, t.net, t.data, t.config, split, look{batch: t.config.TestBatch})
+	})
 	t.at.CompileSeconds += seconds(start)
 	return err
 }
@@ -194,14 +228,30 @@ func (t *training) needTester() error {
 // batches is the number of batches in an epoch, the last one perhaps short.
 func (t *training) batches() int { return (t.images + t.config.Batch - 1) / t.config.Batch }
 
-// run trains from where the training stands to its end.
+// run trains from where the training stands to its end. An interrupt keeps what was learned until then.
 func (t *training) run(ctx context.Context) error {
-	for epoch := t.at.Step / t.batches(); epoch < t.config.Epochs; epoch++ {
+	err := t.epochs(ctx)
+	if !errors.Is(err, ErrInterrupted) {
+		return err
+	}
+	if t.at.Step == 0 {
+		return fmt.Errorf("%w before the first step", err)
+	}
+	if err := t.checkpoint(); err != nil {
+		return err
+	}
+	epoch := len(t.at.History.Epochs)
+	return fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
+		err, t.at.Step-epoch*t.batches(), t.batches(), epoch+1)
+}
+
+func (t *training) epochs(ctx context.Context) error {
+	for epoch := len(t.at.History.Epochs); epoch < t.config.Epochs; epoch++ {
 		if err := t.epoch(ctx, epoch); err != nil {
 			return err
 		}
 		last := epoch == t.config.Epochs-1
-		if err := t.test(epoch, last); err != nil {
+		if err := t.testAfter(ctx, epoch, last); err != nil {
 			return err
 		}
 		if !last {
@@ -213,23 +263,23 @@ func (t *training) run(ctx context.Context) error {
 	return t.finish()
 }
 
-// call is how long one call should take, so that an interrupt is heard and progress is seen soon; checkpointEvery is
-// how much work is at stake at most.
-const (
-	call            = time.Second
-	checkpointEvery = time.Minute
-)
+// call is how long one call should take, so an interrupt is heard and progress is seen soon.
+const call = time.Second / 2
 
 // epoch does the epoch's remaining steps.
 func (t *training) epoch(ctx context.Context, epoch int) error {
 	order := epochOrder(t.images, t.config.Seed, epoch)
 	random := t.data.Random(order, t.config.Seed, epoch)
 	numbers := t.data.RandomNumbers()
-	steps := 1 // at first: the line of the first loss comes soon, and shows how long a step takes
+	steps := 1                  // at first: the line of the first loss comes soon, and shows how long a step takes
+	ofStep := time.Duration(-1) // unknown
 	for {
 		batch := t.at.Step - epoch*t.batches()
 		if batch == t.batches() {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ErrInterrupted
 		}
 		toLine := t.config.LogEvery - batch%t.config.LogEvery
 		if batch%t.config.LogEvery == 0 {
@@ -238,7 +288,8 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		steps = min(steps, toLine, t.batches()-batch, t.trainer.capacity)
 		start := time.Now()
 		from, to := batch*t.config.Batch, min((batch+steps)*t.config.Batch, t.images)
-		losses, err := t.trainer.steps(order[from:to], random[from*numbers:to*numbers], t.randomState, t.scalars)
+		long := ofStep < 0 || ofStep > patience
+		losses, err := t.trainer.steps(ctx, long, order[from:to], random[from*numbers:to*numbers], t.randomState, t.scalars)
 		if err != nil {
 			return err
 		}
@@ -248,19 +299,14 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		}
 		t.at.Step += steps
 		t.at.TrainSeconds += took.Seconds()
-		steps = int(call.Seconds()*float64(steps)/took.Seconds()) + 1
-
-		interrupted := ctx.Err() != nil
-		if interrupted || time.Since(t.saved) > checkpointEvery {
+		ofStep = took / time.Duration(steps)
+		steps = int(call/ofStep) + 1
+		if time.Since(t.saved) > t.config.SaveEvery {
 			if err := t.checkpoint(); err != nil {
 				return err
 			}
 		}
-		if interrupted {
-			return fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
-				ErrInterrupted, t.at.Step-epoch*t.batches(), t.batches(), epoch+1)
-		}
-		if err := t.needTester(); err != nil {
+		if err := t.needTester(ctx); err != nil {
 			return err
 		}
 	}
@@ -301,16 +347,12 @@ func (t *training) record(epoch, batch int, losses []float32) error {
 				loss, epoch+1, batch+i, t.config.Optimizer.rate)
 		}
 		t.at.History.Losses = append(t.at.History.Losses, loss)
-		t.line(epoch, batch+i, loss)
+		printLine(t.config, epoch, batch+i, t.batches(), t.images, loss)
 	}
 	return nil
 }
 
-// line prints a line of progress if one is due.
-func (t *training) line(epoch, batch int, loss float32) {
-	printLine(t.config, epoch, batch, t.batches(), t.images, loss)
-}
-
+// printLine prints a line of progress if one is due.
 func printLine(c Config, epoch, batch, batches, images int, loss float32) {
 	if batch%c.LogEvery == 0 {
 		fmt.Fprintln(c.Out, c.Line(Step{Epoch: epoch + 1, Epochs: c.Epochs, Batch: batch, Batches: batches,
@@ -318,16 +360,16 @@ func printLine(c Config, epoch, batch, batches, images int, loss float32) {
 	}
 }
 
-// test tests the network after an epoch. The last time it keeps what the network gives for each image.
-func (t *training) test(epoch int, keep bool) error {
-	if err := t.needTester(); err != nil { // a training that went on after an epoch's last step has not been here
+// testAfter tests the network after an epoch. The last time it keeps what the network gives for each image.
+func (t *training) testAfter(ctx context.Context, epoch int, keep bool) error {
+	if err := t.needTester(ctx); err != nil { // a training that went on after an epoch's last step has not been here
 		return err
 	}
-	outputs, losses, err := t.tester.test()
+	outputs, losses, err := t.tester.test(ctx)
 	if err != nil {
 		return err
 	}
-	p := &Predictions{outputs, losses, t.tests.Labels, t.data.Classes}
+	p := &Predictions{outputs, losses, t.testSplit.Labels, t.data.Classes}
 	if math.IsNaN(p.Loss()) {
 		return fmt.Errorf("the test loss after epoch %d is not a number: the learning rate %v is too high for this network, try a tenth of it",
 			epoch+1, t.config.Optimizer.rate)
@@ -339,13 +381,13 @@ func (t *training) test(epoch int, keep bool) error {
 	}
 	t.at.History.Epochs = append(t.at.History.Epochs,
 		EpochHistory{sum / float64(len(epochLosses)), p.Loss(), p.Accuracy(), t.at.TrainSeconds})
-	printTest(t.config, p.Loss(), p.Accuracy(), len(t.tests.Labels))
+	printTest(t.config, p.Loss(), p.Accuracy(), t.testSplit.Len())
 	if !keep {
 		return nil
 	}
 	return t.cannotWrite(safetensors.Write(t.path(testFile), map[string]safetensors.Tensor{
-		"outputs": safetensors.Float32(outputs, len(t.tests.Labels), len(t.data.Classes)),
-		"losses":  safetensors.Float32(losses, len(t.tests.Labels)),
+		"outputs": safetensors.Float32(outputs, t.testSplit.Len(), len(t.data.Classes)),
+		"losses":  safetensors.Float32(losses, t.testSplit.Len()),
 	}, nil))
 }
 
@@ -359,7 +401,7 @@ func (t *training) checkpoint() error {
 	return t.save(t.store, t.at)
 }
 
-// finish writes the result. result.json comes last: a run that has it is whole. Then the checkpoints can go.
+// finish writes the result, and the sums last: a run that has them is whole. Then the checkpoints can go.
 func (t *training) finish() error {
 	model, err := variables(t.store, func(v *model.Variable) bool { return nn.Owns(v) })
 	if err != nil {
@@ -369,7 +411,7 @@ func (t *training) finish() error {
 		return t.cannotWrite(err)
 	}
 	t.History = t.at.History
-	if err := t.writeJSON("history.json", t.History); err != nil {
+	if err := t.writeJSON(historyFile, t.History); err != nil {
 		return err
 	}
 	line, err := device.Line()
@@ -383,30 +425,31 @@ func (t *training) finish() error {
 		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds, Device: line, Versions: versions(),
 		StartedAt: time.Unix(t.at.Started, 0).UTC(),
 	}
-	if err := t.writeJSON("result.json", t.Result); err != nil {
+	if err := t.writeJSON(resultFile, t.Result); err != nil {
 		return err
 	}
-	leftovers, _ := filepath.Glob(t.path("checkpoint-*"))
-	for _, path := range leftovers {
+	if err := t.writeSums(); err != nil {
+		return err
+	}
+	for _, path := range t.checkpoints() {
 		os.Remove(path)
 	}
 	return nil
 }
 
 // replay prints a stored run's progress as it was printed when it was trained.
-func (r *Run) replay() error {
+func (r *Run) replay(ctx context.Context) error {
 	fmt.Fprintf(r.config.Out, "%s, %d parameters, trained on %s in %.1f s on %s (stored; Fresh: true trains again)\n",
 		r.Result.Network, r.Result.Parameters, r.Result.StartedAt.Local().Format("2006-01-02 15:04"), r.Result.TrainSeconds, r.Result.Device)
-	train, test, err := r.data.Open()
-	if err != nil {
+	if err := r.open(ctx); err != nil {
 		return err
 	}
 	batches := len(r.History.Losses) / r.config.Epochs
 	for epoch, e := range r.History.Epochs {
 		for batch, loss := range r.History.Losses[epoch*batches:][:batches] {
-			printLine(r.config, epoch, batch, batches, train.Len(), loss)
+			printLine(r.config, epoch, batch, batches, r.trainSplit.Len(), loss)
 		}
-		printTest(r.config, e.TestLoss, e.TestAccuracy, test.Len())
+		printTest(r.config, e.TestLoss, e.TestAccuracy, r.testSplit.Len())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"math"
 	"path"
 
@@ -11,7 +12,6 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/dataset"
-	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
 )
 
@@ -24,27 +24,17 @@ type Gradient struct {
 // Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in the
 // order of the layers.
 func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) {
-	r, err := newRun(net, data, c)
+	ctx := context.Background()
+	r, err := newRun(ctx, net, data, c)
 	if err != nil {
 		return nil, err
 	}
-	c = r.config
-	train, _, err := data.Open()
+	t, err := prepare(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkData(data, train, r.trace.Network, r.trace.Output); err != nil {
-		return nil, err
-	}
-	backend, err := device.Open()
-	if err != nil {
-		return nil, err
-	}
-	store := model.NewStore()
-	if err := r.trace.Initialize(store, backend, c.Seed); err != nil {
-		return nil, oneLine(err)
-	}
-	split, err := upload(backend, data, train)
+	c, backend, store := r.config, t.backend, t.store
+	split, err := upload(backend, data, r.trainSplit)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +61,7 @@ func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) 
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := p.run(split.pixels, split.labels, epochOrder(train.Len(), c.Seed, 0)[:c.Batch])
+	outputs, err := p.run(ctx, false, split.pixels, split.labels, epochOrder(t.images, c.Seed, 0)[:c.Batch])
 	if err != nil {
 		return nil, err
 	}

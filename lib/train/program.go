@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -66,12 +67,18 @@ func newProgram(backend compute.Backend, store *model.Store, name string, traini
 type temporary struct{ *tensors.Tensor }
 
 // run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go values.
-func (p *program) run(inputs ...any) ([]*tensors.Tensor, error) {
-	var outputs []*tensors.Tensor
+//
+// An interrupt ends it after some patience, with ErrInterrupted and the variables as they were. Where the program changes
+// them, that takes memory for their old and their new values at once, so it is only done for a run that is said to be
+// long; a short one takes the variables' memory for the new values and is waited for.
+func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors.Tensor, error) {
+	if ctx.Err() != nil {
+		return nil, ErrInterrupted
+	}
+	var buffers []compute.Buffer
+	var donate []bool
 	err := exceptions.TryCatch[error](func() {
 		backend := p.graph.Backend()
-		var buffers []compute.Buffer
-		var donate []bool
 		add := func(t *tensors.Tensor, give bool) {
 			take := t.Buffer
 			if give {
@@ -84,8 +91,9 @@ func (p *program) run(inputs ...any) ([]*tensors.Tensor, error) {
 			buffers, donate = append(buffers, buffer), append(donate, give)
 		}
 		for _, v := range p.vars {
-			add(v.MustValue(), p.changes)
-			if p.changes { // the memory is the program's now, for the new values
+			give := p.changes && !long
+			add(v.MustValue(), give)
+			if give {
 				if err := v.Reset(); err != nil {
 					panic(err)
 				}
@@ -101,18 +109,32 @@ func (p *program) run(inputs ...any) ([]*tensors.Tensor, error) {
 				add(tensors.MustFromAnyValue(input), true)
 			}
 		}
-		outputs = p.graph.RunWithBuffers(buffers, donate, 0)
-		if p.changes {
-			for i, v := range p.vars {
-				v.MustSetValue(outputs[i])
-			}
-			outputs = outputs[len(p.vars):]
-		}
 	})
 	if err != nil {
 		return nil, oneLine(err)
 	}
-	return outputs, nil
+	execute := func() (outputs []*tensors.Tensor, err error) {
+		err = exceptions.TryCatch[error](func() { outputs = p.graph.RunWithBuffers(buffers, donate, 0) })
+		if err != nil {
+			return nil, oneLine(err)
+		}
+		return outputs, nil
+	}
+	var outputs []*tensors.Tensor
+	if p.changes && !long {
+		outputs, err = execute()
+	} else {
+		outputs, err = attend(ctx, execute)
+	}
+	if err != nil || !p.changes {
+		return outputs, err
+	}
+	for i, v := range p.vars {
+		if err := v.SetValue(outputs[i]); err != nil {
+			return nil, oneLine(err)
+		}
+	}
+	return outputs[len(p.vars):], nil
 }
 
 // repeat adds a loop of n rounds. Each round's body gets its number, from 0, the changing nodes as the round before left
@@ -219,6 +241,9 @@ func newTrainer(backend compute.Backend, store *model.Store, net nn.Layer, data 
 					// An epoch's last batch may be short. It is filled up with other images, which do not count.
 					position := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, c.Batch), 0))
 					counts := graph.ConvertDType(graph.LessThan(position, count), dtypes.Float32)
+					if split.pixels.Shape().Dim(0)%c.Batch != 0 {
+						nn.SetCounted(counts)
+					}
 
 					nn.SetRandom(graph.Reshape(rows(states, i, 1), randomState))
 					outputs := nn.Apply(store.RootScope(), net, data.Augmented(images, rows(random, first, c.Batch)))
@@ -252,15 +277,20 @@ const randomState = 3
 
 // steps trains on the images of order, which may end in a short batch, with their random numbers, the state of the random
 // generator and what the optimizer needs for the i-th step, and returns the loss of each step before it.
-func (t *trainer) steps(order []int32, random []float32, state func(i int) [randomState]uint64, scalars func(i int) []float64) ([]float32, error) {
+//
+// A short batch is filled up with its own images again, so whatever a layer does with them depends on nothing but the
+// step. See program.run for what long means.
+func (t *trainer) steps(ctx context.Context, long bool, order []int32, random []float32,
+	state func(i int) [randomState]uint64, scalars func(i int) []float64) ([]float32, error) {
 	n := (len(order) + t.batch - 1) / t.batch
 	images := make([]int32, t.capacity*t.batch)
 	numbers := make([]float32, len(images)*t.numbers)
 	copy(images, order)
 	copy(numbers, random)
-	for i := len(order); i > 0 && i < n*t.batch; i++ { // a short last batch is filled up with the first images again
-		images[i] = images[i%len(order)]
-		copy(numbers[i*t.numbers:], random[i%len(order)*t.numbers:][:t.numbers])
+	short := len(order) % t.batch
+	for i := len(order); short > 0 && i < n*t.batch; i++ {
+		images[i] = images[i-short]
+		copy(numbers[i*t.numbers:], numbers[(i-short)*t.numbers:][:t.numbers])
 	}
 	var settings []float32
 	var states []uint64
@@ -271,7 +301,7 @@ func (t *trainer) steps(order []int32, random []float32, state func(i int) [rand
 			settings = append(settings, float32(v))
 		}
 	}
-	outputs, err := t.run(t.train.pixels, t.train.labels, images, int32(len(order)), int32(n),
+	outputs, err := t.run(ctx, long, t.train.pixels, t.train.labels, images, int32(len(order)), int32(n),
 		temporary{tensors.FromFlatDataAndDimensions(numbers, len(images), t.numbers)},
 		temporary{tensors.FromFlatDataAndDimensions(states, t.capacity, randomState)},
 		temporary{tensors.FromFlatDataAndDimensions(settings, t.capacity, t.scalars)}, make([]float32, t.capacity))
@@ -392,9 +422,9 @@ func newTester(backend compute.Backend, store *model.Store, net nn.Layer, data d
 }
 
 // test returns the outputs, [image × class], and the loss of each image.
-func (t *tester) test() (outputs, losses []float32, err error) {
+func (t *tester) test(ctx context.Context) (outputs, losses []float32, err error) {
 	rows := t.rounds * t.batch
-	results, err := t.run(t.split.pixels, t.split.labels, int32(t.rounds),
+	results, err := t.run(ctx, true, t.split.pixels, t.split.labels, int32(t.rounds),
 		tensors.FromShape(shapes.Make(dtypes.Float32, rows, t.outputs)), make([]float32, rows))
 	if err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -14,12 +15,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
-	"example.org/convbook/lib/safetensors"
 )
 
 // RunsEnv names the folder of runs. It is convbook/runs in the user's cache folder if not set.
@@ -38,8 +36,8 @@ func RunsFolder() (string, error) {
 }
 
 // format is the version of what a run's result depends on beside its settings: raised when this package trains
-// differently than before, so that stored runs of before do not count.
-const format = 1
+// differently than before or keeps other files, so stored runs of before do not count.
+const format = 2
 
 // Run is a training, finished, with its network.
 type Run struct {
@@ -50,7 +48,10 @@ type Run struct {
 	data   dataset.Images
 	config Config
 	trace  *nn.Trace
-	dir    string
+	dir    string // where its files are
+	about  []byte // its config.json
+
+	trainSplit, testSplit *dataset.Split // nil before open
 }
 
 // Result is what a run says of itself in its result.json.
@@ -93,15 +94,16 @@ type EpochHistory struct {
 
 // description is a run's config.json: all that decides its result.
 type description struct {
-	Format      int    `json:"format"`
-	Network     string `json:"network"`
-	Fingerprint string `json:"fingerprint"`
-	Dataset     string `json:"dataset"`
-	Config      string `json:"config"`
+	Format      int      `json:"format"`
+	Network     string   `json:"network"`
+	Fingerprint string   `json:"fingerprint"`
+	Dataset     string   `json:"dataset"`
+	Contents    []string `json:"contents,omitempty"` // of a data set that its name does not identify: the splits' sums
+	Config      string   `json:"config"`
 }
 
-// newRun describes a run and names its folder; nothing is read or written.
-func newRun(net nn.Layer, data dataset.Images, c Config) (*Run, error) {
+// newRun describes a run and names its folder; nothing is written, and nothing is read but a data set of the user's own.
+func newRun(ctx context.Context, net nn.Layer, data dataset.Images, c Config) (*Run, error) {
 	c = c.withDefaults()
 	if err := c.check(); err != nil {
 		return nil, err
@@ -115,17 +117,40 @@ func newRun(net nn.Layer, data dataset.Images, c Config) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{net: net, data: data, config: c, trace: trace}
-	text, err := json.Marshal(r.describe())
-	if err != nil {
+	about := description{Format: format, Network: trace.Network, Fingerprint: trace.Fingerprint(), Dataset: data.String(), Config: c.key()}
+	if !data.Published() {
+		if err := r.open(ctx); err != nil {
+			return nil, err
+		}
+		about.Contents = []string{r.trainSplit.Sum(), r.testSplit.Sum()}
+	}
+	if r.about, err = json.MarshalIndent(about, "", "  "); err != nil {
 		return nil, err
 	}
 	label := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(trace.Network+"-"+data.Name, "-")
-	r.dir = filepath.Join(runs, fmt.Sprintf("%s-%x", label, sha256.Sum256(text))[:len(label)+1+12])
+	label = label[:min(len(label), longestLabel)]
+	r.dir = filepath.Join(runs, fmt.Sprintf("%s-%x", label, sha256.Sum256(r.about))[:len(label)+1+12])
 	return r, nil
 }
 
-func (r *Run) describe() description {
-	return description{format, r.trace.Network, r.trace.Fingerprint(), r.data.String(), r.config.key()}
+// longestLabel is how much of a run's folder's name tells people what is in it.
+const longestLabel = 60
+
+// open opens the data, once.
+func (r *Run) open(ctx context.Context) error {
+	if r.trainSplit != nil {
+		return nil
+	}
+	type splits struct{ train, test *dataset.Split }
+	both, err := attend(ctx, func() (splits, error) {
+		train, test, err := r.data.Open()
+		return splits{train, test}, err
+	})
+	if err != nil {
+		return err
+	}
+	r.trainSplit, r.testSplit = both.train, both.test
+	return nil
 }
 
 // Dir is the run's folder.
@@ -133,72 +158,34 @@ func (r *Run) Dir() string { return r.dir }
 
 // Load returns the finished run with these settings from disk, and an error if there is none.
 func Load(net nn.Layer, data dataset.Images, c Config) (*Run, error) {
-	r, err := newRun(net, data, c)
+	r, err := newRun(context.Background(), net, data, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.load(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s was not trained on %s with these settings yet (%s): run the cell with train.Fit first",
-				r.trace.Network, r.data.Name, r.config.key())
+	err = r.load()
+	if errors.Is(err, fs.ErrNotExist) && finished(r.dir+freshSuffix) { // it is about to be installed, or was when its process was killed
+		if unlock, locked := r.lock(context.Background()); locked == nil {
+			defer unlock()
+			if _, err := r.install(); err != nil {
+				return nil, err
+			}
+			err = r.load()
 		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s was not trained on %s with these settings yet (%s): run the cell with train.Fit first",
+			r.trace.Network, r.data.Name, r.config.key())
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// load reads a finished run, or returns fs.ErrNotExist.
-func (r *Run) load() error {
-	if err := r.readJSON("result.json", &r.Result); err != nil {
-		return err
-	}
-	if err := r.readJSON("history.json", &r.History); err != nil {
-		return err
-	}
-	now := time.Now()
-	os.Chtimes(r.dir, now, now) // shows which runs are in use, and which nobody asked for in a long time; no matter if it fails
-	_, err := os.Stat(r.path(modelFile))
-	return err
-}
-
-// Files of a finished run beside result.json, history.json and config.json.
-const (
-	modelFile = "model.safetensors" // the network's variables
-	testFile  = "test.safetensors"  // what the network gives for each test image
-)
-
-func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
-
-func (r *Run) readJSON(name string, v any) error {
-	text, err := os.ReadFile(r.path(name))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%s is damaged (%w): remove the folder and train again", r.path(name), err)
-	}
-	return nil
-}
-
-func (r *Run) writeJSON(name string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return r.cannotWrite(renameio.WriteFile(r.path(name), append(text, '\n'), 0o644))
-}
-
-// cannotWrite explains an error of writing into the run's folder.
-func (r *Run) cannotWrite(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder", r.dir, err, RunsEnv)
-}
-
-// Weights returns a variable of the trained network by its name, such as conv1/weights, with its dimensions: [kernel, kernel, channels, filters] of a convolution, [inputs, units] of a dense layer.
+// Weights returns a variable of the trained network by its name, such as conv1/weights, with its dimensions: [kernel,
+// kernel, channels, filters] of a convolution, [inputs, units] of a dense layer.
 func (r *Run) Weights(name string) (values []float32, dims []int, err error) {
-	tensors, _, err := safetensors.Read(r.path(modelFile))
+	tensors, err := r.readTensors(modelFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -216,23 +203,24 @@ func (r *Run) Weights(name string) (values []float32, dims []int, err error) {
 
 // Test returns what the trained network gives for every test image.
 func (r *Run) Test() (*Predictions, error) {
-	tensors, _, err := safetensors.Read(r.path(testFile))
+	tensors, err := r.readTensors(testFile)
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := tensors["outputs"].Float32s()
-	if err != nil {
+	if err := r.open(context.Background()); err != nil {
 		return nil, err
 	}
-	losses, err := tensors["losses"].Float32s()
-	if err != nil {
-		return nil, err
+	p := &Predictions{Labels: r.testSplit.Labels, Classes: r.data.Classes}
+	for name, values := range map[string]*[]float32{"outputs": &p.Outputs, "losses": &p.Losses} {
+		if *values, err = tensors[name].Float32s(); err != nil {
+			return nil, r.damaged("%s, %s: %w", testFile, name, err)
+		}
 	}
-	_, test, err := r.data.Open()
-	if err != nil {
-		return nil, err
+	if len(p.Losses) != len(p.Labels) || len(p.Outputs) != len(p.Labels)*len(p.Classes) {
+		return nil, r.damaged("%s has %d outputs and %d losses for %d test images of %d classes",
+			testFile, len(p.Outputs), len(p.Losses), len(p.Labels), len(p.Classes))
 	}
-	return &Predictions{outputs, losses, test.Labels, r.data.Classes}, nil
+	return p, nil
 }
 
 // TestFlipped is Test with two looks at every image, at itself and at its mirror image: the outputs are the means of
@@ -261,10 +249,10 @@ func (r *Run) test(look look) (*Predictions, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, test, err := r.data.Open()
-	if err != nil {
+	if err := r.open(context.Background()); err != nil {
 		return nil, err
 	}
+	test := r.testSplit
 	p := &Predictions{Labels: test.Labels, Classes: r.data.Classes}
 	whole := test.Len() - test.Len()%min(look.batch, test.Len())
 	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} { // the last batch may be short
@@ -279,7 +267,7 @@ func (r *Run) test(look look) (*Predictions, error) {
 		if err != nil {
 			return nil, err
 		}
-		outputs, losses, err := tester.test()
+		outputs, losses, err := tester.test(context.Background())
 		if err != nil {
 			return nil, err
 		}

@@ -288,7 +288,7 @@ func TestStoredRunIsReturnedAndPrintedAgain(t *testing.T) {
 	for _, file := range files {
 		names = append(names, filepath.Base(file))
 	}
-	if got := strings.Join(names, " "); got != "config.json history.json model.safetensors result.json test.safetensors" {
+	if got := strings.Join(names, " "); got != "SHA256SUMS config.json history.json model.safetensors result.json test.safetensors" {
 		t.Errorf("the run's folder holds %s", got)
 	}
 	text, _ := os.ReadFile(filepath.Join(stored.Dir(), "result.json"))
@@ -306,7 +306,7 @@ func TestWhatMakesAnotherRun(t *testing.T) {
 	name := func(net nn.Layer, data dataset.Images, change func(c *Config)) string {
 		c := base
 		change(&c)
-		run, err := newRun(net, data, c)
+		run, err := newRun(context.Background(), net, data, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -416,7 +416,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			isolate(t)
 			checkError(t, interruptAt(t, 20, c), "interrupted")
-			run, _ := newRun(linear(), digits(), c)
+			run, _ := newRun(context.Background(), linear(), digits(), c)
 			checkpoints := run.checkpoints()
 			if len(checkpoints) != 2 {
 				t.Fatalf("checkpoints: %v", checkpoints)
@@ -441,9 +441,9 @@ func TestCheckpointOfAnotherNetwork(t *testing.T) {
 	isolate(t)
 	c := quick()
 	checkError(t, interruptAt(t, 3, c), "interrupted")
-	run, _ := newRun(linear(), digits(), c)
+	run, _ := newRun(context.Background(), linear(), digits(), c)
 	path := run.checkpoints()[0]
-	other, _ := newRun(zoo.FC2Layer(8), digits(), c)
+	other, _ := newRun(context.Background(), zoo.FC2Layer(8), digits(), c)
 	os.MkdirAll(other.Dir(), 0o755)
 	moved := filepath.Join(other.Dir(), filepath.Base(path))
 	if err := os.Rename(path, moved); err != nil {
@@ -528,7 +528,7 @@ func TestDamagedResult(t *testing.T) {
 func TestTwoProcessesTrainOneRun(t *testing.T) {
 	isolate(t)
 	c := quick()
-	run, _ := newRun(linear(), digits(), c)
+	run, _ := newRun(context.Background(), linear(), digits(), c)
 	os.MkdirAll(run.Dir(), 0o755)
 	other := flock.New(run.Dir() + ".lock")
 	if err := other.Lock(); err != nil {

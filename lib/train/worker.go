@@ -1,10 +1,11 @@
 package train
 
 import (
+	"context"
+
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"example.org/convbook/lib/dataset"
-	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 )
@@ -15,29 +16,19 @@ type Worker struct{ t *training }
 
 // NewWorker compiles the programs and puts the data on the device.
 func NewWorker(net nn.Layer, data dataset.Images, config Config) (*Worker, error) {
-	r, err := newRun(net, data, config)
+	ctx := context.Background()
+	r, err := newRun(ctx, net, data, config)
 	if err != nil {
 		return nil, err
 	}
-	backend, err := device.Open()
+	t, err := prepare(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	train, test, err := data.Open()
-	if err != nil {
+	if err := t.compile(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.config.checkData(data, train, r.trace.Network, r.trace.Output); err != nil {
-		return nil, err
-	}
-	t := &training{Run: r, backend: backend, images: train.Len(), tests: test}
-	if t.store, err = newStore(r, backend); err != nil {
-		return nil, err
-	}
-	if err := t.compile(train); err != nil {
-		return nil, err
-	}
-	return &Worker{t}, t.needTester()
+	return &Worker{t}, t.needTester(ctx)
 }
 
 // CompileSeconds is how long both programs took to compile.
@@ -57,7 +48,7 @@ func (w *Worker) Steps(n int) (losses []float32, err error) {
 		for n > 0 && batch < t.batches() {
 			steps := min(n, t.batches()-batch, t.trainer.capacity)
 			from, to := batch*t.config.Batch, min((batch+steps)*t.config.Batch, t.images)
-			some, err := t.trainer.steps(order[from:to], random[from*numbers:to*numbers], t.randomState, t.scalars)
+			some, err := t.trainer.steps(context.Background(), false, order[from:to], random[from*numbers:to*numbers], t.randomState, t.scalars)
 			if err != nil {
 				return nil, err
 			}
@@ -70,7 +61,7 @@ func (w *Worker) Steps(n int) (losses []float32, err error) {
 
 // Test applies the network to all test images and returns the scores, [image × class].
 func (w *Worker) Test() ([]float32, error) {
-	outputs, _, err := w.t.tester.test()
+	outputs, _, err := w.t.tester.test(context.Background())
 	return outputs, err
 }
 

@@ -1,0 +1,208 @@
+package train
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"example.org/convbook/lib/safetensors"
+)
+
+// Files of a finished run.
+const (
+	configFile  = "config.json"       // what decides its result
+	historyFile = "history.json"      // how it went
+	modelFile   = "model.safetensors" // the network's variables
+	resultFile  = "result.json"       // what it says of itself
+	testFile    = "test.safetensors"  // what the network gives for each test image
+
+	// sumsFile has the sums of all others, as sha256sum writes and checks them. It is written last: a run that has it is
+	// whole.
+	sumsFile = "SHA256SUMS"
+)
+
+var summedFiles = []string{configFile, historyFile, modelFile, resultFile, testFile}
+
+// A fresh run trains in a folder of its own until it is finished. Then it takes the place of the run before, which is
+// kept under another name.
+const (
+	freshSuffix    = ".fresh"
+	previousSuffix = ".previous"
+)
+
+func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
+
+// damaged is the error of a finished run that is not what was written.
+func (r *Run) damaged(format string, args ...any) error {
+	return fmt.Errorf("the run in %s is damaged: %w: put its files back, or train it again with Fresh: true", r.dir, fmt.Errorf(format, args...))
+}
+
+// cannotWrite explains an error of writing into the run's folder.
+func (r *Run) cannotWrite(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder", r.dir, err, RunsEnv)
+}
+
+// load reads a finished run and compares all of its files with their sums. Without one it returns fs.ErrNotExist.
+//
+// It needs no lock and writes nothing, so a run can be used by whoever may read it. All files come from the folder that
+// was there at first, even if a fresh run takes its place meanwhile.
+func (r *Run) load() error {
+	folder, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	sums, err := readFile(folder, sumsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := folder.Lstat(resultFile); err == nil {
+			return r.damaged("it has no %s", sumsFile)
+		}
+		return err
+	}
+	if err != nil {
+		return r.damaged("%w", err)
+	}
+	want, err := parseSums(sums)
+	if err != nil {
+		return r.damaged("%s: %w", sumsFile, err)
+	}
+	for _, name := range summedFiles {
+		content, err := readFile(folder, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return r.damaged("it has no %s", name)
+		case err != nil:
+			return r.damaged("%w", err)
+		case sum(content) != want[name]:
+			return r.damaged("%s is not the one whose sum is in %s", name, sumsFile)
+		}
+		switch name {
+		case configFile:
+			if !bytes.Equal(content, r.about) {
+				return r.damaged("%s is of another run", name)
+			}
+		case historyFile:
+			err = json.Unmarshal(content, &r.History)
+		case resultFile:
+			err = json.Unmarshal(content, &r.Result)
+		}
+		if err != nil {
+			return r.damaged("%s: %w", name, err)
+		}
+	}
+	if n := len(r.History.Epochs); n != r.config.Epochs || len(r.History.Losses)%n != 0 {
+		return r.damaged("%s has %d epochs and %d losses, not those of %d epochs", historyFile, n, len(r.History.Losses), r.config.Epochs)
+	}
+	now := time.Now()
+	os.Chtimes(r.dir, now, now) // tells runs in use from those nobody asks for; not essential, so its error is dropped
+	return nil
+}
+
+// readFile reads a file of a folder, if it is one: a pipe in its place must not make the program wait.
+func readFile(folder *os.Root, name string) ([]byte, error) {
+	info, err := folder.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", name)
+	}
+	return folder.ReadFile(name)
+}
+
+func sum(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }
+
+// writeSums finishes a run.
+func (r *Run) writeSums() error {
+	var lines strings.Builder
+	for _, name := range summedFiles {
+		file, err := os.Open(r.path(name))
+		if err != nil {
+			return r.cannotWrite(err)
+		}
+		hash := sha256.New()
+		_, err = io.Copy(hash, file)
+		file.Close()
+		if err != nil {
+			return r.cannotWrite(err)
+		}
+		fmt.Fprintf(&lines, "%x  %s\n", hash.Sum(nil), name)
+	}
+	return r.write(sumsFile, []byte(lines.String()))
+}
+
+// parseSums reads what writeSums wrote.
+func parseSums(text []byte) (map[string]string, error) {
+	sums := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		digits, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		if !ok || !slices.Contains(summedFiles, name) {
+			return nil, fmt.Errorf("cannot read the line %q", line)
+		}
+		sums[name] = digits
+	}
+	return sums, nil
+}
+
+// readTensors reads one of the run's files of arrays.
+func (r *Run) readTensors(name string) (map[string]safetensors.Tensor, error) {
+	tensors, _, err := safetensors.Read(r.path(name))
+	if err != nil {
+		return nil, r.damaged("%w", err)
+	}
+	return tensors, nil
+}
+
+func (r *Run) write(name string, content []byte) error {
+	return r.cannotWrite(renameio.WriteFile(r.path(name), content, 0o644))
+}
+
+func (r *Run) writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.write(name, append(text, '\n'))
+}
+
+// finished reports whether the folder is that of a finished run.
+func finished(dir string) bool { return has(dir, sumsFile) }
+
+func has(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
+// install puts a finished fresh run, if there is one, in the place of the run before and reports whether it did. A run
+// before that was finished is kept, damaged or not; one that was not would have become the same.
+func (r *Run) install() (bool, error) {
+	fresh, previous := r.dir+freshSuffix, r.dir+previousSuffix
+	if !finished(fresh) {
+		return false, nil
+	}
+	if finished(r.dir) || has(r.dir, resultFile) {
+		if err := os.RemoveAll(previous); err != nil {
+			return false, r.cannotWrite(err)
+		}
+		if err := os.Rename(r.dir, previous); err != nil {
+			return false, r.cannotWrite(err)
+		}
+	} else if err := os.RemoveAll(r.dir); err != nil {
+		return false, r.cannotWrite(err)
+	}
+	return true, r.cannotWrite(os.Rename(fresh, r.dir))
+}
