@@ -205,3 +205,57 @@ func BenchmarkOpenMNIST(b *testing.B) {
 		}
 	}
 }
+
+// A data set of one's own that cannot be is refused in a line that names what is wrong with it.
+func TestDataSetsThatCannotBe(t *testing.T) {
+	mine := func(classes []string, height int, change func(train, test *dataset.Split)) dataset.Images {
+		return dataset.New("mine", classes, height, 28, 1, func() (*dataset.Split, *dataset.Split, error) {
+			a, b := open(t, sample.MNIST())
+			train := &dataset.Split{Pixels: a.Pixels, Labels: slices.Clone(a.Labels)}
+			test := &dataset.Split{Pixels: b.Pixels, Labels: slices.Clone(b.Labels)}
+			change(train, test)
+			return train, test, nil
+		})
+	}
+	digits := dataset.MNIST().Classes
+	same := func(_, _ *dataset.Split) {}
+	if _, _, err := mine(digits, 28, same).Open(); err != nil {
+		t.Fatal(err)
+	}
+	for want, data := range map[string]dataset.Images{
+		"training image 3 of mine has the label 10: its 10 classes have the labels 0 to 9": mine(digits, 28, func(train, _ *dataset.Split) { train.Labels[3] = 10 }),
+		"test image 255 of mine has the label 255":                                         mine(digits, 28, func(_, test *dataset.Split) { test.Labels[255] = 255 }),
+		"training image 0 of mine has the label 5: its 5 classes":                          mine(digits[:5], 28, same),
+		"mine has no training images":                                                      mine(digits, 28, func(train, _ *dataset.Split) { *train = dataset.Split{} }),
+		"mine has no test images":                                                          mine(digits, 28, func(_, test *dataset.Split) { *test = *test.Part(0, 0) }),
+		"512 labels of training images and 401407 bytes of pixels":                         mine(digits, 28, func(train, _ *dataset.Split) { train.Pixels = train.Pixels[1:] }),
+		"256 images of 29×28×1 are 207872 bytes":                                           mine(digits, 29, func(train, _ *dataset.Split) { train.Pixels = make([]byte, 512*29*28) }),
+		"511 labels of training images":                                                    mine(digits, 28, func(train, _ *dataset.Split) { train.Labels = train.Labels[1:] }),
+		"mine has 0 classes":                                                               mine(nil, 28, same),
+		"mine has 257 classes: a label is a byte":                                          mine(make([]string, 257), 28, same),
+		"mine has pictures of 0×28×1":                                                      mine(digits, 0, same),
+		"nothing has no test images":                                                       dataset.New("nothing", digits, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) { a, _ := open(t, sample.MNIST()); return a, nil, nil }),
+		`the data set "bare" has no images: make it with dataset.New`:                      {Name: "bare", Classes: digits, Height: 28, Width: 28, Channels: 1},
+		"cannot normalise with a mean of NaN":                                              sample.MNIST().Normalize(math.NaN(), 1),
+		"cannot normalise with a standard deviation of +Inf":                               sample.MNIST().Normalize(0, math.Inf(1)),
+	} {
+		_, _, err := data.Open()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// Pictures of other numbers of channels than 1 and 3 can be looked at, too.
+func TestPicturesOfManyChannels(t *testing.T) {
+	for channels, want := range map[int]color.Color{2: color.Gray{10}, 4: color.RGBA{10, 11, 12, 255}} {
+		data := dataset.New("channels", []string{"a"}, 1, 1, channels, func() (*dataset.Split, *dataset.Split, error) {
+			split := &dataset.Split{Pixels: []byte{10, 11, 12, 13}[:channels], Labels: []byte{0}}
+			return split, split, nil
+		})
+		train, _ := open(t, data)
+		if got := train.Image(0).At(0, 0); got != want {
+			t.Errorf("%d channels: %v, want %v", channels, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -35,6 +36,9 @@ const batchNormMomentum = 0.1
 func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if x.Rank() != 4 {
 		panicf("takes [batch, height, width, channels], got %v", x.Shape().Dimensions)
+	}
+	if !(b.epsilon > 0) || math.IsInf(b.epsilon, 1) {
+		panicf("adds %v to the variance: it must be above 0 and finite", b.epsilon)
 	}
 	channels := x.Shape().Dim(3)
 	perChannel := []int{1, 1, 1, channels}

@@ -491,6 +491,14 @@ func TestFingerprintTellsNetworksApart(t *testing.T) {
 	halve := func(by float64) Layer {
 		return Func("mine", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, by) })
 	}
+	inTests := func(by float64) Layer {
+		return ModelFunc("mine", func(scope *model.Scope, x *graph.Node) *graph.Node {
+			if scope.IsTraining(x.Graph()) {
+				return x
+			}
+			return graph.MulScalar(x, by)
+		})
+	}
 	same := of(Named("a", Conv(2, 3), ReLU))
 	if same != of(Named("b", Conv(2, 3), ReLU)) {
 		t.Error("a name changes the fingerprint")
@@ -502,6 +510,9 @@ func TestFingerprintTellsNetworksApart(t *testing.T) {
 		"max": Named("a", MaxPool(2)), "avg": Named("a", AvgPool(2)),
 		// The same name, another function: a cell whose code was edited.
 		"half": halve(0.5), "third": halve(1. / 3),
+		// What shows in a test alone, and what shows in the loss alone.
+		"doubled in tests": inTests(2), "tripled in tests": inTests(3),
+		"light guess": Named("a", Flatten, Auxiliary(0.3, Dense(2)), Dense(2)), "heavy guess": Named("a", Flatten, Auxiliary(0.6, Dense(2)), Dense(2)),
 	} {
 		if other, ok := seen[of(net)]; ok {
 			t.Errorf("%q has the fingerprint of %q", what, other)

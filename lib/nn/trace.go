@@ -12,6 +12,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
 )
 
 // Trace is what a network does to images of one size, found by applying it to a batch of shapes without computing
@@ -23,8 +24,9 @@ type Trace struct {
 	Output    []int       // dimensions of what comes out for one image
 	Variables []Variable  // in the order in which the layers create them
 
-	net   Layer
-	graph string // every operation of the network, as text
+	net     Layer
+	graph   string    // every operation of the network in training, as text
+	weights []float64 // of its auxiliary classifiers' losses
 }
 
 // LayerInfo is a line of the summary.
@@ -61,19 +63,16 @@ func Summary(net Layer, image ...int) (trace *Trace, err error) {
 			trace, err = nil, t.explain(net, image, cause)
 		}
 	}()
-	// The pure-Go backend serves for shapes alone here: it needs no plugin and is never asked to compute.
-	g := graph.NewGraph(gobackend.GetBackend(), Name(net))
-	defer g.Finalize()
 	store := model.NewStore()
-	model.SetStore(g, store)
-	store.SetTraining(g, true) // so that dropout and its like show in the graph
-
-	const batch = 2
-	x := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, image...)...))
+	x := images(store, Name(net), true, image) // in training, so dropout and its like show in the graph
+	g := x.Graph()
+	defer g.Finalize()
 	t = newTracer(x)
 	y := Apply(store.RootScope(), net, x)
-	trace = &Trace{Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:], net: net}
-	_, trace.graph, _ = strings.Cut(g.String(), "\n") // its first line has the network's name
+	trace = &Trace{Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:], net: net, graph: operations(g)}
+	for _, guess := range Guesses(g) {
+		trace.weights = append(trace.weights, guess.Weight)
+	}
 	for v := range store.IterVariables() {
 		if Owns(v) {
 			initial, drawn := t.initial[v.Path()]
@@ -82,6 +81,22 @@ func Summary(net Layer, image ...int) (trace *Trace, err error) {
 		}
 	}
 	return trace, nil
+}
+
+// images is a batch in a graph of its own, for a network's shapes and operations alone: the pure-Go backend needs no plugin
+// and is never asked to compute.
+func images(store *model.Store, name string, training bool, image []int) *graph.Node {
+	g := graph.NewGraph(gobackend.GetBackend(), name)
+	model.SetStore(g, store)
+	store.SetTraining(g, training)
+	const batch = 2
+	return graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, image...)...))
+}
+
+// operations lists the graph's operations, whatever its name, which stands in the first line.
+func operations(g *graph.Graph) string {
+	_, lines, _ := strings.Cut(g.String(), "\n")
+	return lines
 }
 
 // Activations applies a network as Apply does and returns what each of its layers gives, in the order of the summary.
@@ -111,11 +126,18 @@ func (t *Trace) MACs() int {
 	return total
 }
 
-// Fingerprint identifies what the network computes and how it starts: two networks that differ in any operation, size
-// or initial distribution have different fingerprints, whatever their names.
+// Fingerprint identifies what the network computes and how it starts: two networks that differ in any operation, size,
+// initial distribution or weight of an auxiliary classifier have different fingerprints, whatever their names. A gradient
+// that a layer gives itself does not show in it.
 func (t *Trace) Fingerprint() string {
 	hash := sha256.New()
-	fmt.Fprintln(hash, t.Input, t.graph)
+	fmt.Fprintln(hash, t.Input, t.graph, t.weights)
+	store := model.NewStore()
+	x := images(store, t.Network, false, t.Input)
+	defer x.Graph().Finalize()
+	if err := exceptions.TryCatch[error](func() { Apply(store.RootScope(), t.net, x) }); err == nil { // else a test will say so
+		fmt.Fprintln(hash, operations(x.Graph()))
+	}
 	for _, v := range t.Variables {
 		fmt.Fprintln(hash, v)
 	}

@@ -79,8 +79,8 @@ func Adam(rate float64) Optimizer { return adam("Adam", rate, 0) }
 // weights decay; biases and batch norm's scale and shift do not.
 func AdamW(rate, decay float64) Optimizer {
 	o := adam(fmt.Sprintf("AdamW, decay %v", decay), rate, decay)
-	if !(decay >= 0) {
-		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0", decay)
+	if !(decay >= 0) || math.IsInf(decay, 1) {
+		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
 	return o
 }
@@ -177,8 +177,8 @@ func toward(mean, value *graph.Node, keep float64) *graph.Node {
 func (o Optimizer) WeightDecay(decay float64) Optimizer {
 	o.name += fmt.Sprintf(", weight decay %v", decay)
 	o.decay = decay
-	if !(decay >= 0) {
-		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0", decay)
+	if !(decay >= 0) || math.IsInf(decay, 1) {
+		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
 	return o
 }
@@ -186,8 +186,8 @@ func (o Optimizer) WeightDecay(decay float64) Optimizer {
 func (o Optimizer) String() string { return fmt.Sprintf("%s, learning rate %v", o.name, o.rate) }
 
 func (o Optimizer) check() error {
-	if !(o.rate > 0) {
-		return fmt.Errorf("learning rate is %v: it must be above 0", o.rate)
+	if !(o.rate > 0) || math.IsInf(o.rate, 1) {
+		return fmt.Errorf("learning rate is %v: it must be above 0 and finite", o.rate)
 	}
 	return o.invalid
 }

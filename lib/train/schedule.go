@@ -21,8 +21,8 @@ func Constant() Schedule {
 // Stairs multiplies the learning rate by factor after every so many epochs, as PyTorch's StepLR does.
 func Stairs(epochs int, factor float64) Schedule {
 	s := Schedule{name: fmt.Sprintf("times %v every %d epochs", factor, epochs)}
-	if epochs < 1 || !(factor > 0) {
-		s.invalid = fmt.Errorf("the learning rate changes %s: the factor must be above 0, the epochs at least 1", s.name)
+	if epochs < 1 || !(factor > 0) || math.IsInf(factor, 1) {
+		s.invalid = fmt.Errorf("the learning rate changes %s: the factor must be above 0 and finite, the epochs at least 1", s.name)
 	}
 	s.factor = func(step, perEpoch, _ int) float64 { return math.Pow(factor, float64(step/perEpoch/epochs)) }
 	return s

@@ -342,22 +342,6 @@ func TestWhatMakesAnotherRun(t *testing.T) {
 	}
 }
 
-func TestFreshKeepsTheRunBefore(t *testing.T) {
-	isolate(t)
-	c := quick()
-	run := mustFit(t, linear(), digits(), c)
-	mark := filepath.Join(run.Dir(), "mark")
-	os.WriteFile(mark, nil, 0o644)
-	c.Fresh = true
-	mustFit(t, linear(), digits(), c)
-	if _, err := os.Stat(mark); err == nil {
-		t.Error("the run was not trained again")
-	}
-	if _, err := os.Stat(filepath.Join(run.Dir()+".previous", "mark")); err != nil {
-		t.Error("the run before is lost")
-	}
-}
-
 // interruptAt trains the linear network until the given step and stops there.
 func interruptAt(t *testing.T, step int, c Config) error {
 	t.Helper()
@@ -488,8 +472,12 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"weight decay is -1: it must be at least 0":                       func(c *Config) { c.Optimizer = SGD(0.1, 0).WeightDecay(-1) },
 		"labels are smoothed by 1: it must be at least 0 and below 1":     func(c *Config) { c.Loss = NLL.Smooth(1) },
 		"labels cannot be smoothed for the mean squared error":            func(c *Config) { c.Loss = MSE.Smooth(0.1) },
+		"learning rate is +Inf: it must be above 0":                       func(c *Config) { c.Optimizer = Adam(math.Inf(1)) },
+		"weight decay is +Inf":                                            func(c *Config) { c.Optimizer = AdamW(0.1, math.Inf(1)) },
+		"the learning rate changes times +Inf":                            func(c *Config) { c.Schedule = Stairs(1, math.Inf(1)) },
+		"a checkpoint every -1s":                                          func(c *Config) { c.SaveEvery = -time.Second },
 		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Config) { c.Schedule = OneCycle(1) },
-		"the factor must be above 0, the epochs at least 1":               func(c *Config) { c.Schedule = Stairs(0, 0.1) },
+		"the factor must be above 0 and finite, the epochs at least 1":    func(c *Config) { c.Schedule = Stairs(0, 0.1) },
 		"test batch is -1":                                                func(c *Config) { c.TestBatch = -1 },
 		"progress every -1 steps":                                         func(c *Config) { c.LogEvery = -1 },
 	} {
@@ -513,15 +501,6 @@ func TestLoadWithoutRun(t *testing.T) {
 	isolate(t)
 	_, err := Load(linear(), digits(), quick())
 	checkError(t, err, "Linear was not trained on MNIST sample with these settings yet", "run the cell with train.Fit first")
-}
-
-func TestDamagedResult(t *testing.T) {
-	isolate(t)
-	run := mustFit(t, linear(), digits(), quick())
-	path := filepath.Join(run.Dir(), "result.json")
-	os.WriteFile(path, []byte(`{"network": "Lin`), 0o644)
-	_, err := fit(context.Background(), linear(), digits(), quick())
-	checkError(t, err, path+" is damaged", "remove the folder and train again")
 }
 
 // The second of two processes waits for the first and then finds the run done.

@@ -28,7 +28,7 @@ func SmallResNet(layers, filters, classes int) nn.Layer {
 func residual(name string, all []nn.Layer, layers, filters, classes int) nn.Layer {
 	stages, ok := resNet[layers]
 	if !ok {
-		panic(fmt.Errorf("there is no ResNet-%d: there is ResNet-18, 34, 50, 101 and 152", layers))
+		return nn.Named(name, unknown("there is no ResNet-%d: there is ResNet-18, 34, 50, 101 and 152", layers))
 	}
 	block, wider := basic, 1
 	if layers >= 50 {

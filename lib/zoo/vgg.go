@@ -3,6 +3,8 @@ package zoo
 import (
 	"fmt"
 
+	"github.com/gomlx/gomlx/core/graph"
+
 	"example.org/convbook/lib/nn"
 )
 
@@ -44,7 +46,7 @@ func VGG16(classes int) nn.Layer {
 func vggConvolutions(layers int, after ...nn.Layer) (all []nn.Layer) {
 	plan, ok := vgg[layers]
 	if !ok {
-		panic(fmt.Errorf("there is no VGG-%d: there is VGG-11, 13, 16 and 19", layers))
+		return []nn.Layer{unknown("there is no VGG-%d: there is VGG-11, 13, 16 and 19", layers)}
 	}
 	for _, filters := range plan {
 		if filters == M {
@@ -54,4 +56,11 @@ func vggConvolutions(layers int, after ...nn.Layer) (all []nn.Layer) {
 		}
 	}
 	return all
+}
+
+// unknown stands for layers that do not exist. Whoever uses the network gets the error, as for any other layer that cannot
+// work.
+func unknown(format string, args ...any) nn.Layer {
+	err := fmt.Errorf(format, args...)
+	return nn.Func("unknown", func(*graph.Node) *graph.Node { panic(err) })
 }

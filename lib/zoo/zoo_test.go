@@ -132,3 +132,19 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 		}
 	}
 }
+
+// A number of layers that no network has is an error of one line, not a panic: notebooks make networks where they declare
+// variables.
+func TestNetworksThatDoNotExist(t *testing.T) {
+	for want, net := range map[string]nn.Layer{
+		"there is no VGG-12: there is VGG-11, 13, 16 and 19": zoo.VGG(12, 10),
+		"there is no VGG-0": zoo.SmallVGG(0, 10),
+		"there is no ResNet-20: there is ResNet-18, 34, 50, 101 and 152": zoo.ResNet(20, 10),
+		"there is no ResNet--1": zoo.SmallResNet(-1, 16, 10),
+	} {
+		_, err := nn.Summary(net, 32, 32, 3)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,345 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
+	"example.org/convbook/lib/zoo"
+)
+
+// Whatever happens to a file of a finished run is noticed when the run is loaded, in a line that names the folder, the file
+// and the remedy; the remedy works, and what was there is kept.
+func TestDamagedRunIsNoticed(t *testing.T) {
+	isolate(t)
+	run := mustFit(t, linear(), digits(), quick())
+	other := quick()
+	other.Seed = 2
+	stranger := mustFit(t, linear(), digits(), other)
+	whole := map[string][]byte{}
+	for _, name := range append(slices.Clone(summedFiles), sumsFile) {
+		content, err := os.ReadFile(run.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole[name] = content
+	}
+	digit := func(content []byte) []byte { // another digit in the place of one
+		content = slices.Clone(content)
+		i := bytes.LastIndexAny(content, "123456789")
+		content[i] = '1' + (content[i]-'1'+1)%9
+		return content
+	}
+	damages := map[string]func(name string, content []byte) error{
+		"missing":   func(name string, _ []byte) error { return nil },
+		"empty":     func(name string, _ []byte) error { return os.WriteFile(run.path(name), nil, 0o644) },
+		"null":      func(name string, _ []byte) error { return os.WriteFile(run.path(name), []byte("null"), 0o644) },
+		"truncated": func(name string, c []byte) error { return os.WriteFile(run.path(name), c[:len(c)/2], 0o644) },
+		"digit":     func(name string, c []byte) error { return os.WriteFile(run.path(name), digit(c), 0o644) },
+		"longer": func(name string, c []byte) error {
+			return os.WriteFile(run.path(name), append(slices.Clone(c), '\n'), 0o644)
+		},
+		"a folder":   func(name string, _ []byte) error { return os.Mkdir(run.path(name), 0o755) },
+		"a pipe":     func(name string, _ []byte) error { return syscall.Mkfifo(run.path(name), 0o644) },
+		"a lost end": func(name string, _ []byte) error { return os.Symlink("nowhere", run.path(name)) },
+		"a stranger": func(name string, _ []byte) error {
+			content, err := os.ReadFile(stranger.path(name))
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(run.path(name), content, 0o644)
+		},
+	}
+	for what, damage := range damages {
+		for name, content := range whole {
+			if err := os.RemoveAll(run.path(name)); err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(name, content); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load(linear(), digits(), quick())
+			if err == nil {
+				t.Errorf("%s, %s: loaded", name, what)
+				continue
+			}
+			if name != sumsFile || what != "a stranger" { // then the first other file is the one that does not fit
+				checkError(t, err, run.Dir(), name, "put its files back, or train it again with Fresh: true")
+			}
+			if _, again := fit(context.Background(), linear(), digits(), quick()); again == nil {
+				t.Errorf("%s, %s: trained without a word", name, what)
+			}
+			os.RemoveAll(run.path(name))
+			if err := os.WriteFile(run.path(name), content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := Load(linear(), digits(), quick()); err != nil {
+		t.Fatalf("all files are back: %v", err)
+	}
+	os.Remove(run.path(modelFile))
+	c := quick()
+	c.Fresh = true
+	mustFit(t, linear(), digits(), c)
+	if _, err := Load(linear(), digits(), quick()); err != nil {
+		t.Errorf("trained again: %v", err)
+	}
+	if !has(run.Dir()+previousSuffix, resultFile) {
+		t.Error("what was there is lost")
+	}
+}
+
+// All files of another run, sums and all, are not this run.
+func TestRunOfOtherSettings(t *testing.T) {
+	isolate(t)
+	run := mustFit(t, linear(), digits(), quick())
+	c := quick()
+	c.Seed = 2
+	other, err := newRun(context.Background(), linear(), digits(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(other.Dir(), os.DirFS(run.Dir())); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(linear(), digits(), c)
+	checkError(t, err, other.Dir(), "config.json is of another run")
+}
+
+// A file that is damaged after the run was loaded is noticed when it is read.
+func TestDamageAfterLoading(t *testing.T) {
+	isolate(t)
+	run := mustFit(t, linear(), digits(), quick())
+	for _, name := range []string{modelFile, testFile} {
+		if err := os.WriteFile(run.path(name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := run.Weights("dense1/weights")
+	checkError(t, err, run.Dir(), modelFile, "Fresh: true")
+	_, err = run.Test()
+	checkError(t, err, run.Dir(), testFile, "Fresh: true")
+	few := map[string]safetensors.Tensor{"outputs": safetensors.Float32(make([]float32, 20), 2, 10), "losses": safetensors.Float32(make([]float32, 2), 2)}
+	if err := safetensors.Write(run.path(testFile), few, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err = run.Test()
+	checkError(t, err, "has 20 outputs and 2 losses for 256 test images of 10 classes")
+}
+
+// A finished run is used without writing: no lock is needed, and none that is held is waited for.
+func TestFinishedRunNeedsNoLock(t *testing.T) {
+	isolate(t)
+	run := mustFit(t, linear(), digits(), quick())
+	lock := run.Dir() + ".lock"
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(lock, 0o755); err != nil { // whoever wanted the lock would fail
+		t.Fatal(err)
+	}
+	mustFit(t, linear(), digits(), quick())
+	if _, err := Load(linear(), digits(), quick()); err != nil {
+		t.Error(err)
+	}
+}
+
+// mark puts a file into a run's folder, by which it is known again.
+func mark(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "mark"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFreshKeepsTheRunBefore(t *testing.T) {
+	isolate(t)
+	c := quick()
+	run := mustFit(t, linear(), digits(), c)
+	mark(t, run.Dir())
+	c.Fresh = true
+	again := mustFit(t, linear(), digits(), c)
+	if again.Dir() != run.Dir() || has(run.Dir(), "mark") {
+		t.Error("the run was not trained again")
+	}
+	if !has(run.Dir()+previousSuffix, "mark") {
+		t.Error("the run before is lost")
+	}
+	if has(run.Dir()+freshSuffix, ".") {
+		t.Error("the folder of the fresh run is left")
+	}
+}
+
+// A fresh run that is interrupted leaves the finished one in its place, goes on where it stopped, and is trained anew only
+// once it is finished.
+func TestFreshRunGoesOn(t *testing.T) {
+	isolate(t)
+	c := quick()
+	run := mustFit(t, linear(), digits(), c)
+	mark(t, run.Dir())
+	c.Fresh = true
+	var out bytes.Buffer
+	c.Out = &out
+	for _, step := range []int{3, 11} {
+		checkError(t, interruptAt(t, step, c), "interrupted")
+		if !has(run.Dir(), "mark") || !finished(run.Dir()) {
+			t.Fatal("the finished run is gone")
+		}
+	}
+	stored := quick()
+	if _, err := Load(linear(), digits(), stored); err != nil {
+		t.Error(err)
+	}
+	resumed := mustFit(t, linear(), digits(), c)
+	for _, want := range []string{"going on after step 3 of 16", "going on after step 11 of 16"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("printed\n%s\nwant %q in it", &out, want)
+		}
+	}
+	if !slices.Equal(resumed.History.Losses, run.History.Losses) {
+		t.Error("the losses differ from an uninterrupted run's")
+	}
+	if has(run.Dir(), "mark") || !has(run.Dir()+previousSuffix, "mark") {
+		t.Error("the fresh run did not take the place of the one before")
+	}
+	out.Reset()
+	mustFit(t, linear(), digits(), c)
+	if !strings.Contains(out.String(), "Epoch 1/2") || strings.Contains(out.String(), "going on") {
+		t.Errorf("printed\n%s\nwant a new training", &out)
+	}
+}
+
+// A process that was killed while its finished fresh run took the place of the one before: nothing is lost, and the next
+// one ends the work.
+func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
+	for _, previousMoved := range []bool{false, true} {
+		isolate(t)
+		run := mustFit(t, linear(), digits(), quick())
+		mark(t, run.Dir())
+		if err := os.CopyFS(run.Dir()+freshSuffix, os.DirFS(run.Dir())); err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(filepath.Join(run.Dir()+freshSuffix, "mark"))
+		if previousMoved {
+			if err := os.Rename(run.Dir(), run.Dir()+previousSuffix); err != nil {
+				t.Fatal(err)
+			}
+			loaded, err := Load(linear(), digits(), quick())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := loaded.Test(); err != nil {
+				t.Error(err)
+			}
+		} else {
+			c := quick()
+			c.Fresh = true
+			mustFit(t, linear(), digits(), c)
+		}
+		if !finished(run.Dir()) || has(run.Dir(), "mark") || !has(run.Dir()+previousSuffix, "mark") {
+			t.Error("the fresh run is not in its place, or the one before is lost")
+		}
+	}
+}
+
+// Checkpoints that say what cannot be are set aside, however whole they are.
+func TestImpossibleCheckpoint(t *testing.T) {
+	isolate(t)
+	c := quick()
+	whole := mustFit(t, linear(), digits(), c)
+	for what, change := range map[string]func(at *position){
+		"more epochs than steps":  func(at *position) { at.History.Epochs = make([]EpochHistory, 2) },
+		"fewer losses than steps": func(at *position) { at.History.Losses = at.History.Losses[1:] },
+		"after the end":           func(at *position) { at.Step, at.History.Losses = 99, make([]float32, 99) },
+		"before the start":        func(at *position) { at.Step, at.History.Losses = -1, nil },
+		"no step":                 func(at *position) { *at = position{} },
+		"a missing test":          func(at *position) { at.History.Epochs = nil },
+	} {
+		isolate(t)
+		checkError(t, interruptAt(t, 11, c), "interrupted")
+		run, err := newRun(context.Background(), linear(), digits(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := run.checkpoints()[0]
+		saved, about, err := safetensors.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at position
+		if err := json.Unmarshal([]byte(about["position"]), &at); err != nil {
+			t.Fatal(err)
+		}
+		change(&at)
+		text, _ := json.Marshal(at)
+		if err := safetensors.Write(path, saved, map[string]string{"position": string(text)}); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		again := c
+		again.Out = &out
+		resumed := mustFit(t, linear(), digits(), again)
+		if !slices.Equal(whole.History.Losses, resumed.History.Losses) {
+			t.Errorf("%s: the losses differ from an uninterrupted run's", what)
+		}
+		if !strings.Contains(out.String(), "it cannot be from where it says") || !strings.Contains(out.String(), "going on after step 8 of 16") {
+			t.Errorf("%s: printed\n%s", what, &out)
+		}
+	}
+}
+
+// What a process that was killed had begun to write is removed by the next one.
+func TestLeftoversAreSwept(t *testing.T) {
+	isolate(t)
+	c := quick()
+	checkError(t, interruptAt(t, 3, c), "interrupted")
+	run, err := newRun(context.Background(), linear(), digits(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := run.path(".checkpoint-000000009.safetensors123")
+	if err := os.WriteFile(half, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustFit(t, linear(), digits(), c)
+	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("a half-written file is left")
+	}
+}
+
+// A run's folder has a name that file systems take, whatever the network is called.
+func TestLongNames(t *testing.T) {
+	isolate(t)
+	mustFit(t, nn.Named(strings.Repeat("long", 100), zoo.FC2Layer(2)), digits(), quick())
+}
+
+// What takes long is left alone after an interrupt; what is ready by then is used.
+func TestAttend(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if n, err := attend(ctx, func() (int, error) { return 1, fs.ErrExist }); n != 1 || err != fs.ErrExist {
+		t.Errorf("%v, %v", n, err)
+	}
+	never := make(chan int)
+	if _, err := attend(ctx, func() (int, error) { cancel(); return <-never, nil }); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("error %v, want that it was interrupted", err)
+	}
+	if _, err := attend(ctx, func() (int, error) { return 1, nil }); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("error %v of what began after an interrupt", err)
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	if n, err := attend(ctx, func() (int, error) { cancel(); return 1, nil }); n != 1 || err != nil {
+		t.Errorf("what was ready: %v, %v", n, err)
+	}
+	close(never)
+}
