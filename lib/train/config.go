@@ -31,7 +31,7 @@ type Config struct {
 	Line      func(Step) string // a line of progress; Step.String if not set
 	Out       io.Writer         // where the progress goes; os.Stdout if not set
 	SaveEvery time.Duration     // time between checkpoints, which is the work at stake; a minute if not set
-	Fresh     bool              // train again even if the run is stored; it takes the stored one's place when it is finished
+	Fresh     bool              // train again even if the run is stored, which stays in its place until then
 }
 
 // Step is where a training stands after one of its steps.

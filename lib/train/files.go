@@ -27,17 +27,16 @@ const (
 	resultFile  = "result.json"       // what it says of itself
 	testFile    = "test.safetensors"  // what the network gives for each test image
 
-	// sumsFile has the sums of all others, as sha256sum writes and checks them. It is written last: a run that has it is
-	// whole.
+	// sumsFile has the sums of all others, as sha256sum writes and checks them. It is written last.
 	sumsFile = "SHA256SUMS"
 )
 
 var summedFiles = []string{configFile, historyFile, modelFile, resultFile, testFile}
 
-// A fresh run trains in a folder of its own until it is finished. Then it takes the place of the run before, which is
-// kept under another name.
+// A run trains in a folder of its own and gets its name when it is finished, in one step: what has the name is whole. A
+// run that was there before is kept under another name.
 const (
-	freshSuffix    = ".fresh"
+	trainingSuffix = ".training"
 	previousSuffix = ".previous"
 )
 
@@ -59,35 +58,37 @@ func (r *Run) cannotWrite(err error) error {
 // load reads a finished run and compares all of its files with their sums. Without one it returns fs.ErrNotExist.
 //
 // It needs no lock and writes nothing, so a run can be used by whoever may read it. All files come from the folder that
-// was there at first, even if a fresh run takes its place meanwhile.
+// was there at first, even if a run that was trained again takes its place meanwhile.
 func (r *Run) load() error {
 	folder, err := os.OpenRoot(r.dir)
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	sums, err := readFile(folder, sumsFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := folder.Lstat(resultFile); err == nil {
-			return r.damaged("it has no %s", sumsFile)
+	read := func(name string) ([]byte, error) {
+		content, err := readFile(folder, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, r.damaged("it has no %s", name)
+		case err != nil:
+			return nil, r.damaged("%w", err)
 		}
-		return err
+		return content, nil
 	}
+	sums, err := read(sumsFile)
 	if err != nil {
-		return r.damaged("%w", err)
+		return err
 	}
 	want, err := parseSums(sums)
 	if err != nil {
 		return r.damaged("%s: %w", sumsFile, err)
 	}
 	for _, name := range summedFiles {
-		content, err := readFile(folder, name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return r.damaged("it has no %s", name)
-		case err != nil:
-			return r.damaged("%w", err)
-		case sum(content) != want[name]:
+		content, err := read(name)
+		if err != nil {
+			return err
+		}
+		if sum(content) != want[name] {
 			return r.damaged("%s is not the one whose sum is in %s", name, sumsFile)
 		}
 		switch name {
@@ -179,30 +180,29 @@ func (r *Run) writeJSON(name string, v any) error {
 	return r.write(name, append(text, '\n'))
 }
 
-// finished reports whether the folder is that of a finished run.
-func finished(dir string) bool { return has(dir, sumsFile) }
+// finished reports whether the run was trained to its end, but its process did not live to give it its name.
+func (r *Run) finished() bool { return exists(filepath.Join(r.dir+trainingSuffix, sumsFile)) }
 
-func has(dir, name string) bool {
-	_, err := os.Stat(filepath.Join(dir, name))
+func exists(path string) bool {
+	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// install puts a finished fresh run, if there is one, in the place of the run before and reports whether it did. A run
-// before that was finished is kept, damaged or not; one that was not would have become the same.
-func (r *Run) install() (bool, error) {
-	fresh, previous := r.dir+freshSuffix, r.dir+previousSuffix
-	if !finished(fresh) {
-		return false, nil
+// install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints are of
+// no use any more.
+func (r *Run) install() error {
+	training := Run{dir: r.dir + trainingSuffix}
+	for _, path := range training.checkpoints() {
+		os.Remove(path)
 	}
-	if finished(r.dir) || has(r.dir, resultFile) {
+	if exists(r.dir) {
+		previous := r.dir + previousSuffix
 		if err := os.RemoveAll(previous); err != nil {
-			return false, r.cannotWrite(err)
+			return r.cannotWrite(err)
 		}
 		if err := os.Rename(r.dir, previous); err != nil {
-			return false, r.cannotWrite(err)
+			return r.cannotWrite(err)
 		}
-	} else if err := os.RemoveAll(r.dir); err != nil {
-		return false, r.cannotWrite(err)
 	}
-	return true, r.cannotWrite(os.Rename(fresh, r.dir))
+	return r.cannotWrite(os.Rename(training.dir, r.dir))
 }

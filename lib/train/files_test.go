@@ -95,7 +95,7 @@ func TestDamagedRunIsNoticed(t *testing.T) {
 	if _, err := Load(linear(), digits(), quick()); err != nil {
 		t.Errorf("trained again: %v", err)
 	}
-	if !has(run.Dir()+previousSuffix, resultFile) {
+	if !exists(filepath.Join(run.Dir()+previousSuffix, resultFile)) {
 		t.Error("what was there is lost")
 	}
 }
@@ -163,6 +163,8 @@ func mark(t *testing.T, dir string) {
 	}
 }
 
+func marked(dir string) bool { return exists(filepath.Join(dir, "mark")) }
+
 func TestFreshKeepsTheRunBefore(t *testing.T) {
 	isolate(t)
 	c := quick()
@@ -170,14 +172,14 @@ func TestFreshKeepsTheRunBefore(t *testing.T) {
 	mark(t, run.Dir())
 	c.Fresh = true
 	again := mustFit(t, linear(), digits(), c)
-	if again.Dir() != run.Dir() || has(run.Dir(), "mark") {
+	if again.Dir() != run.Dir() || marked(run.Dir()) {
 		t.Error("the run was not trained again")
 	}
-	if !has(run.Dir()+previousSuffix, "mark") {
+	if !marked(run.Dir() + previousSuffix) {
 		t.Error("the run before is lost")
 	}
-	if has(run.Dir()+freshSuffix, ".") {
-		t.Error("the folder of the fresh run is left")
+	if exists(run.Dir() + trainingSuffix) {
+		t.Error("the folder in which it was trained is left")
 	}
 }
 
@@ -193,7 +195,7 @@ func TestFreshRunGoesOn(t *testing.T) {
 	c.Out = &out
 	for _, step := range []int{3, 11} {
 		checkError(t, interruptAt(t, step, c), "interrupted")
-		if !has(run.Dir(), "mark") || !finished(run.Dir()) {
+		if !marked(run.Dir()) {
 			t.Fatal("the finished run is gone")
 		}
 	}
@@ -210,7 +212,7 @@ func TestFreshRunGoesOn(t *testing.T) {
 	if !slices.Equal(resumed.History.Losses, run.History.Losses) {
 		t.Error("the losses differ from an uninterrupted run's")
 	}
-	if has(run.Dir(), "mark") || !has(run.Dir()+previousSuffix, "mark") {
+	if marked(run.Dir()) || !marked(run.Dir()+previousSuffix) {
 		t.Error("the fresh run did not take the place of the one before")
 	}
 	out.Reset()
@@ -227,10 +229,10 @@ func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
 		isolate(t)
 		run := mustFit(t, linear(), digits(), quick())
 		mark(t, run.Dir())
-		if err := os.CopyFS(run.Dir()+freshSuffix, os.DirFS(run.Dir())); err != nil {
+		if err := os.CopyFS(run.Dir()+trainingSuffix, os.DirFS(run.Dir())); err != nil {
 			t.Fatal(err)
 		}
-		os.Remove(filepath.Join(run.Dir()+freshSuffix, "mark"))
+		os.Remove(filepath.Join(run.Dir()+trainingSuffix, "mark"))
 		if previousMoved {
 			if err := os.Rename(run.Dir(), run.Dir()+previousSuffix); err != nil {
 				t.Fatal(err)
@@ -247,7 +249,7 @@ func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
 			c.Fresh = true
 			mustFit(t, linear(), digits(), c)
 		}
-		if !finished(run.Dir()) || has(run.Dir(), "mark") || !has(run.Dir()+previousSuffix, "mark") {
+		if !exists(run.Dir()) || marked(run.Dir()) || !marked(run.Dir()+previousSuffix) {
 			t.Error("the fresh run is not in its place, or the one before is lost")
 		}
 	}
@@ -272,7 +274,7 @@ func TestImpossibleCheckpoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := run.checkpoints()[0]
+		path := unfinished(run).checkpoints()[0]
 		saved, about, err := safetensors.Read(path)
 		if err != nil {
 			t.Fatal(err)
@@ -308,7 +310,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	half := run.path(".checkpoint-000000009.safetensors123")
+	half := unfinished(run).path(".checkpoint-000000009.safetensors123")
 	if err := os.WriteFile(half, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}

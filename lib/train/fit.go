@@ -40,11 +40,7 @@ func Fit(net nn.Layer, data dataset.Images, config Config) (*Run, error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), stops...)
 	defer stop()
-	r, err := fit(ctx, net, data, config)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+	return fit(ctx, net, data, config)
 }
 
 func fit(ctx context.Context, net nn.Layer, data dataset.Images, config Config) (*Run, error) {
@@ -52,10 +48,9 @@ func fit(ctx context.Context, net nn.Layer, data dataset.Images, config Config) 
 	if err != nil {
 		return nil, err
 	}
-	fresh := r.config.Fresh
-	if !fresh {
-		if stored, err := r.stored(ctx); stored || err != nil {
-			return r, err
+	if !r.config.Fresh {
+		if run, err := r.stored(ctx); run != nil || err != nil {
+			return run, err
 		}
 	}
 	unlock, err := r.lock(ctx)
@@ -63,19 +58,20 @@ func fit(ctx context.Context, net nn.Layer, data dataset.Images, config Config) 
 		return nil, err
 	}
 	defer unlock()
-	installed, err := r.install() // what is left to do of a fresh run whose process was killed at its end
-	if err != nil {
-		return nil, err
+	fresh := r.config.Fresh
+	if r.finished() {
+		if err := r.install(); err != nil {
+			return nil, err
+		}
+		fresh = false
 	}
-	if !fresh || installed {
-		if stored, err := r.stored(ctx); stored || err != nil { // another process may have trained it meanwhile
-			return r, err
+	if !fresh {
+		if run, err := r.stored(ctx); run != nil || err != nil { // another process may have trained it meanwhile
+			return run, err
 		}
 	}
-	home := r.dir
-	if fresh {
-		r.dir += freshSuffix
-	}
+	name := r.dir
+	r.dir += trainingSuffix
 	t, err := newTraining(ctx, r)
 	if err != nil {
 		return nil, err
@@ -83,22 +79,26 @@ func fit(ctx context.Context, net nn.Layer, data dataset.Images, config Config) 
 	if err := t.run(ctx); err != nil {
 		return nil, err
 	}
-	if r.dir = home; fresh {
-		_, err = r.install()
+	r.dir = name
+	if err := r.install(); err != nil {
+		return nil, err
 	}
-	return r, err
+	return r, nil
 }
 
-// stored loads the run and prints its progress again, if it is finished.
-func (r *Run) stored(ctx context.Context) (bool, error) {
+// stored is the run with its progress printed again if it is finished, and nil if it is not.
+func (r *Run) stored(ctx context.Context) (*Run, error) {
 	err := r.load()
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return true, r.replay(ctx)
+	if err := r.replay(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // lock makes sure that one process at a time trains the run. Others wait for it and then find it done.
@@ -401,7 +401,7 @@ func (t *training) checkpoint() error {
 	return t.save(t.store, t.at)
 }
 
-// finish writes the result, and the sums last: a run that has them is whole. Then the checkpoints can go.
+// finish writes the result, and the sums last: a run that has them is whole.
 func (t *training) finish() error {
 	model, err := variables(t.store, func(v *model.Variable) bool { return nn.Owns(v) })
 	if err != nil {
@@ -428,13 +428,7 @@ func (t *training) finish() error {
 	if err := t.writeJSON(resultFile, t.Result); err != nil {
 		return err
 	}
-	if err := t.writeSums(); err != nil {
-		return err
-	}
-	for _, path := range t.checkpoints() {
-		os.Remove(path)
-	}
-	return nil
+	return t.writeSums()
 }
 
 // replay prints a stored run's progress as it was printed when it was trained.

@@ -48,7 +48,7 @@ type Run struct {
 	data   dataset.Images
 	config Config
 	trace  *nn.Trace
-	dir    string // where its files are
+	dir    string // where its files are, or will be
 	about  []byte // its config.json
 
 	trainSplit, testSplit *dataset.Split // nil before open
@@ -163,11 +163,13 @@ func Load(net nn.Layer, data dataset.Images, c Config) (*Run, error) {
 		return nil, err
 	}
 	err = r.load()
-	if errors.Is(err, fs.ErrNotExist) && finished(r.dir+freshSuffix) { // it is about to be installed, or was when its process was killed
+	if errors.Is(err, fs.ErrNotExist) && r.finished() {
 		if unlock, locked := r.lock(context.Background()); locked == nil {
 			defer unlock()
-			if _, err := r.install(); err != nil {
-				return nil, err
+			if r.finished() { // it was not another process that was just about to do it
+				if err := r.install(); err != nil {
+					return nil, err
+				}
 			}
 			err = r.load()
 		}

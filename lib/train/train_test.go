@@ -68,6 +68,13 @@ func mustFit(t *testing.T, net nn.Layer, data dataset.Images, c Config) *Run {
 	return run
 }
 
+// unfinished is the run as it stands while it is trained.
+func unfinished(r *Run) *Run {
+	training := *r
+	training.dir += trainingSuffix
+	return &training
+}
+
 func checkError(t *testing.T, err error, wants ...string) {
 	t.Helper()
 	if err == nil {
@@ -401,7 +408,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 			isolate(t)
 			checkError(t, interruptAt(t, 20, c), "interrupted")
 			run, _ := newRun(context.Background(), linear(), digits(), c)
-			checkpoints := run.checkpoints()
+			checkpoints := unfinished(run).checkpoints()
 			if len(checkpoints) != 2 {
 				t.Fatalf("checkpoints: %v", checkpoints)
 			}
@@ -426,10 +433,10 @@ func TestCheckpointOfAnotherNetwork(t *testing.T) {
 	c := quick()
 	checkError(t, interruptAt(t, 3, c), "interrupted")
 	run, _ := newRun(context.Background(), linear(), digits(), c)
-	path := run.checkpoints()[0]
+	path := unfinished(run).checkpoints()[0]
 	other, _ := newRun(context.Background(), zoo.FC2Layer(8), digits(), c)
-	os.MkdirAll(other.Dir(), 0o755)
-	moved := filepath.Join(other.Dir(), filepath.Base(path))
+	os.MkdirAll(unfinished(other).Dir(), 0o755)
+	moved := unfinished(other).path(filepath.Base(path))
 	if err := os.Rename(path, moved); err != nil {
 		t.Fatal(err)
 	}
@@ -508,7 +515,6 @@ func TestTwoProcessesTrainOneRun(t *testing.T) {
 	isolate(t)
 	c := quick()
 	run, _ := newRun(context.Background(), linear(), digits(), c)
-	os.MkdirAll(run.Dir(), 0o755)
 	other := flock.New(run.Dir() + ".lock")
 	if err := other.Lock(); err != nil {
 		t.Fatal(err)
