@@ -116,7 +116,7 @@ func (r *Run) save(store *model.Store, at position) error {
 		return err
 	}
 	path := r.path(fmt.Sprintf("checkpoint-%09d.safetensors", at.Step))
-	if err := safetensors.Write(path, saved, map[string]string{"position": string(text)}); err != nil {
+	if err := safetensors.Write(path, saved, map[string]string{"run": sum(r.about), "position": string(text)}); err != nil {
 		return r.cannotWrite(err)
 	}
 	for i, old := range r.checkpoints() {
@@ -131,7 +131,7 @@ func (r *Run) save(store *model.Store, at position) error {
 // returns the start. What is damaged is set aside, and said.
 func (r *Run) resume(store *model.Store, batches int) (at position, err error) {
 	for _, path := range r.checkpoints() {
-		at, err := readCheckpoint(path, store, func(at position) bool { return at.possible(batches, r.config.Epochs) })
+		at, err := r.readCheckpoint(path, store, batches)
 		if err == nil {
 			return at, nil
 		}
@@ -146,12 +146,15 @@ func (r *Run) resume(store *model.Store, batches int) (at position, err error) {
 	return position{}, nil
 }
 
-func readCheckpoint(path string, store *model.Store, possible func(position) bool) (at position, err error) {
+func (r *Run) readCheckpoint(path string, store *model.Store, batches int) (at position, err error) {
 	saved, metadata, err := safetensors.Read(path)
 	if err != nil {
 		return at, fmt.Errorf("checkpoint %w", err)
 	}
-	if err := json.Unmarshal([]byte(metadata["position"]), &at); err != nil || !possible(at) {
+	if metadata["run"] != sum(r.about) {
+		return at, fmt.Errorf("checkpoint %s: it is of another run", path)
+	}
+	if err := json.Unmarshal([]byte(metadata["position"]), &at); err != nil || !at.possible(batches, r.config.Epochs) {
 		return at, fmt.Errorf("checkpoint %s: it cannot be from where it says, after step %d", path, at.Step)
 	}
 	if err := setVariables(store, saved); err != nil {

@@ -285,7 +285,7 @@ func TestImpossibleCheckpoint(t *testing.T) {
 		}
 		change(&at)
 		text, _ := json.Marshal(at)
-		if err := safetensors.Write(path, saved, map[string]string{"position": string(text)}); err != nil {
+		if err := safetensors.Write(path, saved, map[string]string{"run": about["run"], "position": string(text)}); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
