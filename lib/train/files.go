@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -47,6 +48,22 @@ func (r *Run) damaged(format string, args ...any) error {
 	return fmt.Errorf("the run in %s is damaged: %w: put its files back, or train it again with Fresh: true", r.dir, fmt.Errorf(format, args...))
 }
 
+// unreadable explains an error of reading one of a finished run's files: most are damage, some say nothing about the file.
+func (r *Run) unreadable(err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		remedy = "whoever owns it must let you read it"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		remedy = "raise the number of files that may be open (ulimit -n)"
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENOMEM):
+		remedy = "try again"
+	default:
+		return r.damaged("%w", err)
+	}
+	return fmt.Errorf("cannot read the run in %s: %w: %s", r.dir, err, remedy)
+}
+
 // cannotWrite explains an error of writing into the run's folder.
 func (r *Run) cannotWrite(err error) error {
 	if err == nil {
@@ -61,8 +78,11 @@ func (r *Run) cannotWrite(err error) error {
 // was there at first, even if a run that was trained again takes its place meanwhile.
 func (r *Run) load() error {
 	folder, err := os.OpenRoot(r.dir)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return err
+	case err != nil:
+		return r.unreadable(err)
 	}
 	defer folder.Close()
 	read := func(name string) ([]byte, error) {
@@ -71,7 +91,7 @@ func (r *Run) load() error {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, r.damaged("it has no %s", name)
 		case err != nil:
-			return nil, r.damaged("%w", err)
+			return nil, r.unreadable(err)
 		}
 		return content, nil
 	}
@@ -150,8 +170,9 @@ func (r *Run) writeSums() error {
 func parseSums(text []byte) (map[string]string, error) {
 	sums := map[string]string{}
 	for line := range strings.Lines(string(text)) {
-		digits, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
-		if !ok || !slices.Contains(summedFiles, name) {
+		line, whole := strings.CutSuffix(line, "\n")
+		digits, name, ok := strings.Cut(line, "  ")
+		if !whole || !ok || !slices.Contains(summedFiles, name) {
 			return nil, fmt.Errorf("cannot read the line %q", line)
 		}
 		sums[name] = digits
@@ -163,7 +184,7 @@ func parseSums(text []byte) (map[string]string, error) {
 func (r *Run) readTensors(name string) (map[string]safetensors.Tensor, error) {
 	tensors, _, err := safetensors.Read(r.path(name))
 	if err != nil {
-		return nil, r.damaged("%w", err)
+		return nil, r.unreadable(err)
 	}
 	return tensors, nil
 }
@@ -188,12 +209,15 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints are of
-// no use any more.
+// install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints, whole
+// or damaged, are of no use any more.
 func (r *Run) install() error {
-	training := Run{dir: r.dir + trainingSuffix}
-	for _, path := range training.checkpoints() {
-		os.Remove(path)
+	training := r.dir + trainingSuffix
+	entries, _ := os.ReadDir(training)
+	for _, entry := range entries {
+		if name := entry.Name(); name != sumsFile && !slices.Contains(summedFiles, name) {
+			os.RemoveAll(filepath.Join(training, name))
+		}
 	}
 	if exists(r.dir) {
 		previous := r.dir + previousSuffix
@@ -204,5 +228,5 @@ func (r *Run) install() error {
 			return r.cannotWrite(err)
 		}
 	}
-	return r.cannotWrite(os.Rename(training.dir, r.dir))
+	return r.cannotWrite(os.Rename(training, r.dir))
 }

@@ -50,6 +50,7 @@ func TestDamagedRunIsNoticed(t *testing.T) {
 			return os.WriteFile(run.path(name), append(slices.Clone(c), '\n'), 0o644)
 		},
 		"a folder":   func(name string, _ []byte) error { return os.Mkdir(run.path(name), 0o755) },
+		"no newline": func(name string, c []byte) error { return os.WriteFile(run.path(name), c[:len(c)-1], 0o644) },
 		"a pipe":     func(name string, _ []byte) error { return syscall.Mkfifo(run.path(name), 0o644) },
 		"a lost end": func(name string, _ []byte) error { return os.Symlink("nowhere", run.path(name)) },
 		"a stranger": func(name string, _ []byte) error {
@@ -301,6 +302,19 @@ func TestImpossibleCheckpoint(t *testing.T) {
 	}
 }
 
+// An error that says nothing about a file does not say that the run is damaged.
+func TestErrorsThatAreNoDamage(t *testing.T) {
+	r := &Run{dir: "runs/x"}
+	for cause, want := range map[error]string{
+		fs.ErrPermission: "cannot read the run in runs/x: open result.json: permission denied: whoever owns it must let you read it",
+		syscall.EMFILE:   "too many open files: raise the number of files that may be open (ulimit -n)",
+		syscall.EIO:      "input/output error: try again",
+		syscall.ELOOP:    "the run in runs/x is damaged: open result.json: too many levels of symbolic links: put its files back",
+	} {
+		checkError(t, r.unreadable(&fs.PathError{Op: "open", Path: "result.json", Err: cause}), want)
+	}
+}
+
 // What a process that was killed had begun to write is removed by the next one.
 func TestLeftoversAreSwept(t *testing.T) {
 	isolate(t)
@@ -314,9 +328,21 @@ func TestLeftoversAreSwept(t *testing.T) {
 	if err := os.WriteFile(half, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mustFit(t, linear(), digits(), c)
-	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
+	checkError(t, interruptAt(t, 11, c), "interrupted")
+	if exists(half) {
 		t.Error("a half-written file is left")
+	}
+	damaged := unfinished(run).checkpoints()[0]
+	if err := os.WriteFile(damaged, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	finished := mustFit(t, linear(), digits(), c)
+	entries, err := os.ReadDir(finished.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(summedFiles)+1 || exists(run.Dir()+trainingSuffix) {
+		t.Errorf("the finished run's folder holds %v", entries)
 	}
 }
 
