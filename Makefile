@@ -84,7 +84,7 @@ HOST := localhost
 PORT := 8888
 ROUNDS := 5
 
-.PHONY: help lab run test test-go test-python test-notebooks test-browser bench bench-peers bench-gpu book lint data setup cuda lock clean
+.PHONY: help lab run test test-go test-python test-notebooks test-browser test-clones bench bench-peers bench-gpu book lint data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -111,6 +111,9 @@ test-notebooks: setup data
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
 	$(PYTHON) lib/headless/browser.py $(NB)
+
+test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each
+	@.ci/clones
 
 lint: setup $(VENV)/.test
 	@test -z "$$(gofmt -l lib)" || { echo "error: not formatted: $$(gofmt -l lib | tr '\n' ' '): run gofmt -w lib" >&2; exit 1; }
