@@ -4,7 +4,6 @@
 # to system folders, and Jupyter's settings and kernels are kept apart from the user's own.
 
 SHELL := /bin/bash
-# -p: neither BASH_ENV nor CDPATH nor functions of the user's shell matter.
 .SHELLFLAGS := -peo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,6 +53,8 @@ export CGO_LDFLAGS := -O2 -g
 export GOWORK := off
 export GOFLAGS := -buildvcs=false
 unexport CGO_CPPFLAGS
+# Bash: what it runs first, and where cd goes; not even the lines here are to see it, hence their -p.
+unexport BASH_ENV CDPATH
 # pip: where it installs, for which Python, and what else.
 unexport PIP_ABI PIP_CONSTRAINT PIP_DRY_RUN PIP_EDITABLE PIP_IMPLEMENTATION PIP_NO_BINARY PIP_PLATFORM PIP_PREFIX PIP_PYTHON
 unexport PIP_PYTHON_VERSION PIP_REQUIREMENT PIP_ROOT PIP_TARGET PIP_USER
