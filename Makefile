@@ -17,17 +17,18 @@ SHELL := /bin/bash
 comma := ,
 WRONG := $(strip $(foreach character,: \ $(comma),$(findstring $(character),$(CURDIR))))
 ifneq ($(WRONG),)
-$(error the book cannot run in a folder with $(WRONG) in its name: rename or move $(CURDIR))
+$(error the book cannot be in a folder with $(WRONG) in its name: rename or move $(CURDIR))
 endif
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PLUGIN := $(VENV)/lib/convbook/pjrt_c_api_cpu_plugin.so
 
-# A folder that the user names is made absolute: a cell's working folder is not make's.
+# A folder that the user names is taken as it is written, dollar signs too, and made absolute: a cell's working folder is
+# not make's.
 define absolute
-ifneq ($$(filter-out /% ~% off,$$(firstword $$(value $(1)))),)
-override export $(1) := $$(CURDIR)/$$(value $(1))
+ifneq ($$(value $(1)),)
+override export $(1) := $$(if $$(filter /% ~% off,$$(firstword $$(value $(1)))),,$$(CURDIR)/)$$(value $(1))
 endif
 endef
 $(foreach name,CONVBOOK_DATA CONVBOOK_RUNS CONVBOOK_COMPILED XDG_CACHE_HOME,$(eval $(call absolute,$(name))))
