@@ -93,7 +93,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
-	@exec $(PYTHON) -m jupyterlab --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
+	@exec $(PYTHON) $(VENV)/bin/jupyter-lab --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
 
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
 	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set '$(subst ','\'',$(P))' $(NB)
