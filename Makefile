@@ -37,8 +37,8 @@ $(foreach name,CONVBOOK_DATA CONVBOOK_RUNS CONVBOOK_COMPILED XDG_CACHE_HOME,$(ev
 # says where packages come from and where they are kept stays: GOPROXY, GOSUMDB, GOPRIVATE, GOMODCACHE, GOCACHE and the
 # like, PIP_INDEX_URL, the files of pip and npm, proxies, certificates.
 #
-# Go takes what `go env -w` noted where a variable is empty, so that these have values: the defaults, in GOEXPERIMENT an
-# empty list. The kernel gets them, too, and builds the cells in a workspace of its own.
+# Go takes what `go env -w` noted where a variable is empty, so these have values: the defaults, in GOEXPERIMENT an empty
+# list. The kernel gets them, too, and builds the cells in a workspace of its own.
 GO_SETTINGS := GO111MODULE GOTOOLCHAIN GOOS GOARCH GOAMD64 GOEXPERIMENT GOROOT CC CGO_ENABLED CGO_CFLAGS CGO_LDFLAGS
 export GO111MODULE := on
 export GOTOOLCHAIN := auto
@@ -54,14 +54,14 @@ export CGO_LDFLAGS := -O2 -g
 export GOWORK := off
 export GOFLAGS := -buildvcs=false
 unexport CGO_CPPFLAGS
-# Bash: what it runs first, and where cd goes; not even the lines here are to see it, hence their -p.
+# Bash: what it runs first, and where cd goes. Its -p above is for the lines here, this for the scripts that they start.
 unexport BASH_ENV CDPATH
 # pip: where it installs, for which Python, and what else.
 unexport PIP_ABI PIP_CONSTRAINT PIP_DRY_RUN PIP_EDITABLE PIP_IMPLEMENTATION PIP_NO_BINARY PIP_PLATFORM PIP_PREFIX PIP_PYTHON
 unexport PIP_PYTHON_VERSION PIP_REQUIREMENT PIP_ROOT PIP_TARGET PIP_USER
 # Python: other packages than those of .venv, and other ways to run.
-unexport PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE
-unexport PYTHONWARNINGS
+unexport PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP
+unexport PYTHONUSERBASE PYTHONWARNINGS
 export PYTHONUTF8 := 1
 export PYTHONDONTWRITEBYTECODE := 1
 # Jupyter: other kernels and settings, another machine's kernels.
