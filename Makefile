@@ -31,7 +31,7 @@ ifneq ($$(value $(1)),)
 override export $(1) := $$(if $$(filter /% ~% off,$$(firstword $$(value $(1)))),,$$(CURDIR)/)$$(value $(1))
 endif
 endef
-$(foreach name,CONVBOOK_DATA CONVBOOK_RUNS CONVBOOK_COMPILED XDG_CACHE_HOME,$(eval $(call absolute,$(name))))
+$(foreach name,CONVBOOK_DATA CONVBOOK_RUNS CONVBOOK_COMPILED XDG_CACHE_HOME TMPDIR,$(eval $(call absolute,$(name))))
 
 # What the user has set for other work, in the environment or with `go env -w`, changes nothing that is done here. What
 # says where packages come from and where they are kept stays: GOPROXY, GOSUMDB, GOPRIVATE, GOMODCACHE, GOCACHE and the
@@ -143,7 +143,10 @@ data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@$(VENV)/bin/fetch mnist cifar10
 
 setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch $(PLUGIN) ## install what is missing, into .venv
-	@:
+	@test -d "$${TMPDIR:-/tmp}" || { echo "error: there is no folder $$TMPDIR: make it, or set TMPDIR to another one" >&2; exit 1; }
+	@# GoNB makes a workspace for the cells in TMPDIR, which Go does not do below another one.
+	@found=$$(GOWORK=auto go -C "$${TMPDIR:-/tmp}" env GOWORK); test -z "$$found" || \
+		{ echo "error: cells cannot be built in $${TMPDIR:-/tmp}, below $$found: set TMPDIR to another folder" >&2; exit 1; }
 
 # What pip is told: exactly the files of the lock, and nothing that would have to be built. --no-deps: the lock lists all
 # that is needed; the XLA plugin would ask for JAX, which the book does not use. The last three: into .venv, whatever pip's

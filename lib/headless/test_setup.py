@@ -74,7 +74,7 @@ class Folders(Make):
         clone = self.clone("my $book")
         for given, wanted in {"mydata": f"{clone}/mydata", "../my data": f"{clone}/../my data", "a $b (c": f"{clone}/a $b (c",
                               "/my $data": "/my $data", "~/data": "~/data", "": ""}.items():
-            for name in ("CONVBOOK_DATA", "CONVBOOK_RUNS", "CONVBOOK_COMPILED", "XDG_CACHE_HOME"):
+            for name in ("CONVBOOK_DATA", "CONVBOOK_RUNS", "CONVBOOK_COMPILED", "XDG_CACHE_HOME", "TMPDIR"):
                 with self.subTest(name=name, given=given):
                     self.assertEqual(self.environment(clone, **{name: given})[name], wanted)
                     self.assertEqual(self.environment(clone, f"{name}={given}")[name], wanted)
@@ -82,6 +82,22 @@ class Folders(Make):
 
 
 class Settings(Make):
+    def test_a_workspace_of_the_user(self):
+        clone, temporary = self.clone("book"), self.place / "work" / "tmp"
+        temporary.mkdir(parents=True)
+        installed = [argument for line in self.make(clone, "-n", "-p", "setup").stdout.splitlines() if line.startswith("setup: ")
+                     for step in line.split()[1:] for argument in ("-o", step)]
+        self.assertEqual(len(installed), 8)
+        (self.place / "go.work").write_text("go 1.20\n")  # above the clone
+        done = self.make(clone, "setup", *installed)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        done = self.make(clone, "setup", *installed, TMPDIR=str(temporary))
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr.splitlines()[0], f"error: cells cannot be built in {temporary}, below {self.place}/go.work: "
+                                                      "set TMPDIR to another folder")
+        done = self.make(clone, "setup", *installed, TMPDIR="nosuch")
+        self.assertEqual(done.stderr.splitlines()[0], f"error: there is no folder {clone}/nosuch: make it, or set TMPDIR to another one")
+
     def test_what_is_set_for_other_work_does_not_matter(self):
         clone = self.clone("book")
         names = ["GO111MODULE", "GOAMD64", "GOARCH", "GOBIN", "GOEXPERIMENT", "GOFLAGS", "GOOS", "GOROOT", "GOTOOLCHAIN", "GOWORK", "CC",
