@@ -24,8 +24,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PLUGIN := $(VENV)/lib/convbook/pjrt_c_api_cpu_plugin.so
 
-# A folder that the user names is taken as it is written, dollar signs too, and made absolute: a cell's working folder is
-# not make's.
+# A folder that the user names is taken as it is written, dollar signs too, and made absolute: a cell's working folder
+# is not make's.
 define absolute
 ifneq ($$(value $(1)),)
 override export $(1) := $$(if $$(filter /% ~% off,$$(firstword $$(value $(1)))),,$$(CURDIR)/)$$(value $(1))
@@ -37,8 +37,8 @@ $(foreach name,CONVBOOK_DATA CONVBOOK_RUNS CONVBOOK_COMPILED XDG_CACHE_HOME TMPD
 # says where packages come from and where they are kept stays: GOPROXY, GOSUMDB, GOPRIVATE, GOMODCACHE, GOCACHE and the
 # like, PIP_INDEX_URL, the files of pip and npm, proxies, certificates.
 #
-# Go takes what `go env -w` noted where a variable is empty, so these have values: the defaults, in GOEXPERIMENT an empty
-# list. The kernel gets them, too, and builds the cells in a workspace of its own.
+# Go takes what `go env -w` noted where a variable is empty, so these have values: the defaults, in GOEXPERIMENT an
+# empty list. The kernel gets them, too, and builds the cells in a workspace of its own.
 GO_SETTINGS := GO111MODULE GOTOOLCHAIN GOOS GOARCH GOAMD64 GOEXPERIMENT GOROOT CC CGO_ENABLED CGO_CFLAGS CGO_LDFLAGS
 export GO111MODULE := on
 export GOTOOLCHAIN := auto
@@ -57,16 +57,16 @@ unexport CGO_CPPFLAGS
 # Bash: what it runs first, and where cd goes. Its -p above is for the lines here, this for the scripts that they start.
 unexport BASH_ENV CDPATH
 # pip: where it installs, for which Python, and what else.
-unexport PIP_ABI PIP_CONSTRAINT PIP_DRY_RUN PIP_EDITABLE PIP_IMPLEMENTATION PIP_NO_BINARY PIP_PLATFORM PIP_PREFIX PIP_PYTHON
-unexport PIP_PYTHON_VERSION PIP_REQUIREMENT PIP_ROOT PIP_TARGET PIP_USER
+unexport PIP_ABI PIP_CONSTRAINT PIP_DRY_RUN PIP_EDITABLE PIP_IMPLEMENTATION PIP_NO_BINARY PIP_PLATFORM PIP_PREFIX
+unexport PIP_PYTHON PIP_PYTHON_VERSION PIP_REQUIREMENT PIP_ROOT PIP_TARGET PIP_USER
 # Python: other packages than those of .venv, and other ways to run.
-unexport PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP
-unexport PYTHONUSERBASE PYTHONWARNINGS
+unexport PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH
+unexport PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS
 export PYTHONUTF8 := 1
 export PYTHONDONTWRITEBYTECODE := 1
 # Jupyter: other kernels and settings, another machine's kernels.
-unexport JUPYTER_CONFIG_PATH JUPYTER_GATEWAY_URL JUPYTER_NO_CONFIG JUPYTER_PATH JUPYTER_PLATFORM_DIRS JUPYTER_PREFER_ENV_PATH
-unexport JUPYTERLAB_DIR
+unexport JUPYTER_CONFIG_PATH JUPYTER_GATEWAY_URL JUPYTER_NO_CONFIG JUPYTER_PATH JUPYTER_PLATFORM_DIRS
+unexport JUPYTER_PREFER_ENV_PATH JUPYTERLAB_DIR
 export JUPYTER_CONFIG_DIR := $(CURDIR)/$(VENV)/etc/jupyter
 export JUPYTER_DATA_DIR := $(CURDIR)/$(VENV)/share/jupyter
 export JUPYTER_RUNTIME_DIR := $(CURDIR)/$(VENV)/run
@@ -143,7 +143,8 @@ data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@$(VENV)/bin/fetch mnist cifar10
 
 setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch $(PLUGIN) ## install what is missing, into .venv
-	@test -d "$${TMPDIR:-/tmp}" || { echo "error: there is no folder $$TMPDIR: make it, or set TMPDIR to another one" >&2; exit 1; }
+	@test -d "$${TMPDIR:-/tmp}" || \
+		{ echo "error: there is no folder $$TMPDIR: make it, or set TMPDIR to another one" >&2; exit 1; }
 	@# GoNB makes a workspace for the cells in TMPDIR, which Go does not do below another one.
 	@found=$$(GOWORK=auto go -C "$${TMPDIR:-/tmp}" env GOWORK); test -z "$$found" || \
 		{ echo "error: cells cannot be built in $${TMPDIR:-/tmp}, below $$found: set TMPDIR to another folder" >&2; exit 1; }

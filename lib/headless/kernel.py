@@ -13,8 +13,8 @@ NAME = "convbook"
 
 
 def spec(clone: Path, settings: dict[str, str]) -> dict:
-    """The kernel's description: GoNB, with this clone's packages and tools, and Go's settings that `make` builds with, so
-    that the user's own do not matter to the cells."""
+    """The kernel's description: GoNB, with this clone's packages and tools, and with the settings of Go that `make` uses:
+    the user's own do not matter to the cells."""
     tools = clone / ".venv" / "bin"
     return {
         "argv": [

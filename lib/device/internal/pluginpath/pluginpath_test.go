@@ -21,7 +21,8 @@ func TestFolderOfAnyName(t *testing.T) {
 		if dirs := find(); dirs[0] != plugins {
 			t.Errorf("in %s: find() = %q, want %q first", name, dirs, plugins)
 		}
-		if found, err := filepath.Glob(filepath.Join(literal(plugins), "pjrt_c_api_*_plugin.so")); len(found) != 1 || found[0] != plugin {
+		found, err := filepath.Glob(filepath.Join(literal(plugins), "pjrt_c_api_*_plugin.so"))
+		if len(found) != 1 || found[0] != plugin {
 			t.Errorf("in %s: %q is a pattern for %q, %v", name, literal(plugins), found, err)
 		}
 	}
