@@ -4,21 +4,76 @@
 # to system folders, and Jupyter's settings and kernels are kept apart from the user's own.
 
 SHELL := /bin/bash
-.SHELLFLAGS := -eo pipefail -c
+.SHELLFLAGS := -peo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-VENV := $(CURDIR)/.venv
+# Steps take their turns: two of them may install into .venv, and go and pip use all cores by themselves.
+.NOTPARALLEL:
+
+# All names here are relative to this folder, because make would split the folder's own name at spaces. What needs the
+# whole name gets it through the environment, unless one of these characters is in it: a colon separates the folders of
+# PATH, a comma those that GoNB takes, and Go's modules cannot be in a folder with a backslash.
+comma := ,
+WRONG := $(strip $(foreach character,: \ $(comma),$(findstring $(character),$(CURDIR))))
+ifneq ($(WRONG),)
+$(error the book cannot be in a folder with $(WRONG) in its name: rename or move $(CURDIR))
+endif
+
+VENV := .venv
 PYTHON := $(VENV)/bin/python
 PLUGIN := $(VENV)/lib/convbook/pjrt_c_api_cpu_plugin.so
-export PATH := $(VENV)/bin:$(PATH)
-export JUPYTER_CONFIG_DIR := $(VENV)/etc/jupyter
-export JUPYTER_DATA_DIR := $(VENV)/share/jupyter
-export JUPYTER_RUNTIME_DIR := $(VENV)/run
-export JUPYTERLAB_SETTINGS_DIR := $(VENV)/etc/jupyter/lab/user-settings
-export JUPYTERLAB_WORKSPACES_DIR := $(VENV)/etc/jupyter/lab/workspaces
-export IPYTHONDIR := $(VENV)/etc/ipython
+
+# A folder that the user names is taken as it is written, dollar signs too, and made absolute: a cell's working folder
+# is not make's.
+define absolute
+ifneq ($$(value $(1)),)
+override export $(1) := $$(if $$(filter /% ~% off,$$(firstword $$(value $(1)))),,$$(CURDIR)/)$$(value $(1))
+endif
+endef
+$(foreach name,CONVBOOK_DATA CONVBOOK_RUNS CONVBOOK_COMPILED XDG_CACHE_HOME TMPDIR,$(eval $(call absolute,$(name))))
+
+# What the user has set for other work, in the environment or with `go env -w`, changes nothing that is done here. What
+# says where packages come from and where they are kept stays: GOPROXY, GOSUMDB, GOPRIVATE, GOMODCACHE, GOCACHE and the
+# like, PIP_INDEX_URL, the files of pip and npm, proxies, certificates.
+#
+# Go takes what `go env -w` noted where a variable is empty, so these have values: the defaults, in GOEXPERIMENT an
+# empty list. The kernel gets them, too, and builds the cells in a workspace of its own.
+GO_SETTINGS := GO111MODULE GOTOOLCHAIN GOOS GOARCH GOAMD64 GOEXPERIMENT GOROOT CC CGO_ENABLED CGO_CFLAGS CGO_LDFLAGS
+export GO111MODULE := on
+export GOTOOLCHAIN := auto
+export GOOS := linux
+export GOARCH := amd64
+export GOAMD64 := v1
+export GOEXPERIMENT := ,
+export GOROOT := # go knows its own
+export CC := gcc
+export CGO_ENABLED := 1
+export CGO_CFLAGS := -O2 -g
+export CGO_LDFLAGS := -O2 -g
+export GOWORK := off
+export GOFLAGS := -buildvcs=false
+unexport CGO_CPPFLAGS
+# Bash: what it runs first, and where cd goes. Its -p above is for the lines here, this for the scripts that they start.
+unexport BASH_ENV CDPATH
+# pip: where it installs, for which Python, and what else.
+unexport PIP_ABI PIP_CONSTRAINT PIP_DRY_RUN PIP_EDITABLE PIP_IMPLEMENTATION PIP_NO_BINARY PIP_PLATFORM PIP_PREFIX
+unexport PIP_PYTHON PIP_PYTHON_VERSION PIP_REQUIREMENT PIP_ROOT PIP_TARGET PIP_USER
+# Python: other packages than those of .venv, and other ways to run.
+unexport PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONOPTIMIZE PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH
+unexport PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS
+export PYTHONUTF8 := 1
 export PYTHONDONTWRITEBYTECODE := 1
+# Jupyter: other kernels and settings, another machine's kernels.
+unexport JUPYTER_CONFIG_PATH JUPYTER_GATEWAY_URL JUPYTER_NO_CONFIG JUPYTER_PATH JUPYTER_PLATFORM_DIRS
+unexport JUPYTER_PREFER_ENV_PATH JUPYTERLAB_DIR
+export JUPYTER_CONFIG_DIR := $(CURDIR)/$(VENV)/etc/jupyter
+export JUPYTER_DATA_DIR := $(CURDIR)/$(VENV)/share/jupyter
+export JUPYTER_RUNTIME_DIR := $(CURDIR)/$(VENV)/run
+export JUPYTERLAB_SETTINGS_DIR := $(CURDIR)/$(VENV)/etc/jupyter/lab/user-settings
+export JUPYTERLAB_WORKSPACES_DIR := $(CURDIR)/$(VENV)/etc/jupyter/lab/workspaces
+export IPYTHONDIR := $(CURDIR)/$(VENV)/etc/ipython
+
 ifdef BACKEND
 export GOMLX_BACKEND := $(BACKEND)
 endif
@@ -31,14 +86,14 @@ HOST := localhost
 PORT := 8888
 ROUNDS := 5
 
-.PHONY: help lab run test test-go test-python test-notebooks test-browser bench bench-peers bench-gpu book lint data setup cuda lock clean
+.PHONY: help lab run test test-go test-python test-notebooks test-browser test-clones bench bench-peers bench-gpu book lint data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
-	@exec jupyter lab --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
+	@exec $(PYTHON) $(VENV)/bin/jupyter-lab --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
 
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
 	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set '$(subst ','\'',$(P))' $(NB)
@@ -59,10 +114,13 @@ test-notebooks: setup data
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
 	$(PYTHON) lib/headless/browser.py $(NB)
 
+test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each
+	@.ci/clones
+
 lint: setup $(VENV)/.test
 	@test -z "$$(gofmt -l lib)" || { echo "error: not formatted: $$(gofmt -l lib | tr '\n' ' '): run gofmt -w lib" >&2; exit 1; }
 	go vet ./...
-	hadolint docker/Dockerfile
+	$(VENV)/bin/hadolint docker/Dockerfile
 
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
 	@$(PYTHON) lib/headless/run.py --book $(NB)
@@ -82,53 +140,70 @@ bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and 
 	@python3 lib/bench/gpu.py --rounds $(ROUNDS)
 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
-	@fetch mnist cifar10
+	@$(VENV)/bin/fetch mnist cifar10
 
 setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch $(PLUGIN) ## install what is missing, into .venv
-	@:
+	@test -d "$${TMPDIR:-/tmp}" || \
+		{ echo "error: there is no folder $$TMPDIR: make it, or set TMPDIR to another one" >&2; exit 1; }
+	@# GoNB makes a workspace for the cells in TMPDIR, which Go does not do below another one.
+	@found=$$(GOWORK=auto go -C "$${TMPDIR:-/tmp}" env GOWORK); test -z "$$found" || \
+		{ echo "error: cells cannot be built in $${TMPDIR:-/tmp}, below $$found: set TMPDIR to another folder" >&2; exit 1; }
 
 # What pip is told: exactly the files of the lock, and nothing that would have to be built. --no-deps: the lock lists all
-# that is needed; the XLA plugin would ask for JAX, which the book does not use.
-PIP := $(PYTHON) -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
+# that is needed; the XLA plugin would ask for JAX, which the book does not use. The last three: into .venv, whatever pip's
+# own files say.
+PIP := -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+	--no-user --target= --prefix="$$(pwd -P)/$(VENV)"
 OFFLINE := { echo "error: not all could be fetched (see above): connect to the network and run make again; it goes on where it stopped" >&2; exit 1; }
 
 # Each step leaves a mark when it is done, and is done again when what it is made from changes.
 
+# .venv is made anew if it was left half done, or if the python3 that it was made with is gone or has become another.
+ifneq ($(shell $(PYTHON) -Ic 'import pip' 2>/dev/null && echo works),works)
+$(VENV)/.python: FORCE
+endif
+FORCE:
+
 $(VENV)/.python: requirements.txt
-	@command -v go >/dev/null || { echo "error: go is missing: install Go 1.26 or later from https://go.dev/dl" >&2; exit 1; }
-	@for tool in gcc python3; do command -v $$tool >/dev/null || { echo "error: $$tool is missing: install it, on Debian and Ubuntu with: sudo apt install $$tool" >&2; exit 1; }; done
-	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "error: python3 has no venv module: install it, on Debian and Ubuntu with: sudo apt install python3-venv" >&2; exit 1; }
+	@.tools/check
 	@echo "installing JupyterLab and XLA into .venv"
-	@python3 -m venv $(VENV)
-	@$(PIP) --quiet -r requirements.txt || $(OFFLINE)
+	@{ test -e $@ && $(PYTHON) -c 'import pip' 2>/dev/null; } || { rm -rf $(VENV); python3 -m venv $(VENV); }
+	@rm -f $@
+	@$(PYTHON) $(PIP) --quiet -r requirements.txt || $(OFFLINE)
 	@touch $@
 
 cuda: $(VENV)/.cuda ## install what BACKEND=xla:cuda needs, some gigabytes, into .venv
 
-$(VENV)/.cuda: requirements-cuda.txt | $(VENV)/.python
-	@$(PIP) -r requirements-cuda.txt || $(OFFLINE)
+$(VENV)/.cuda: requirements-cuda.txt $(VENV)/.python
+	@$(PYTHON) $(PIP) -r requirements-cuda.txt || $(OFFLINE)
 	@# go-xla looks for this name; the NVIDIA libraries are found from the plugin's own folder.
 	@cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13 && ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so
 	@touch $@
 
-$(VENV)/.tools: .tools/go.mod .tools/go.sum | $(VENV)/.python
+$(VENV)/.tools: .tools/go.mod .tools/go.sum $(VENV)/.python
 	@echo "building GoNB, goimports and gopls into .venv"
-	@(cd .tools && go mod download) || $(OFFLINE)
-	@(cd .tools && go build -o $(VENV)/bin/ tool)
+	@go -C .tools mod download || $(OFFLINE)
+	@go -C .tools build -o ../$(VENV)/bin/ tool
 	@touch $@
 
-$(VENV)/.kernel: lib/headless/kernel.py | $(VENV)/.python
-	@$(PYTHON) lib/headless/kernel.py
-	@touch $@
+# The kernel's description names this folder, so that it is made anew in a clone that was moved or copied.
+ifneq ($(file <$(VENV)/.kernel),$(CURDIR))
+$(VENV)/.kernel: FORCE
+endif
+
+$(VENV)/.kernel: lib/headless/kernel.py Makefile $(VENV)/.python
+	@$(PYTHON) lib/headless/kernel.py $(GO_SETTINGS)
+	@pwd -P > $@
 
 # The whole library is compiled, so that the first cell of a notebook need not wait for it.
-$(VENV)/bin/fetch: $(shell find lib -name '*.go') go.mod go.sum | $(VENV)/.python
+$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
 	@go mod download || $(OFFLINE)
 	@go build ./lib/...
-	@go build -o $@ ./lib/dataset/fetch
+	@go build -o $@.partial ./lib/dataset/fetch
+	@mv $@.partial $@
 
 # XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.
-# The header comes with go-xla, which is there once fetch is built.
+# The header comes with go-xla, which is there once fetch is built. The plugin finds XLA's from its own folder.
 COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
 
 $(PLUGIN): lib/device/plugin/plugin.c lib/device/plugin/onednn.c lib/device/plugin/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
@@ -138,17 +213,17 @@ $(PLUGIN): lib/device/plugin/plugin.c lib/device/plugin/onednn.c lib/device/plug
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
 			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c \
 				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
-		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"$$real\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < "$$real")\"" \
-			-DONEDNN="\"$(@D)/onednn.so\"" -o $@.partial lib/device/plugin/plugin.c
+		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
+			-o $@.partial lib/device/plugin/plugin.c
 	@mv $@.partial $@
 
-$(VENV)/.test: requirements-test.txt | $(VENV)/.python
-	@$(PIP) --quiet -r requirements-test.txt || $(OFFLINE)
+$(VENV)/.test: requirements-test.txt $(VENV)/.python
+	@$(PYTHON) $(PIP) --quiet -r requirements-test.txt || $(OFFLINE)
 	@touch $@
 
 lock: ## pin requirements*.in anew, with hashes
 	@python3 -m venv build/lock
-	@build/lock/bin/pip install --quiet uv==0.13.9
+	@build/lock/bin/python -m pip install --quiet uv==0.13.9
 	@echo "jax; python_version < '3'" > build/lock/without-jax.txt
 	@for name in requirements requirements-test requirements-cuda; do \
 		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \

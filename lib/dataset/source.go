@@ -18,6 +18,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
+
+	"example.org/convbook/lib/internal/env"
 )
 
 // Log is where fetching a data set says what it does.
@@ -77,7 +79,10 @@ func (s source) fetch() (string, error) {
 }
 
 func (s source) find() (contents [][]byte, folder string, err error) {
-	if s.own = os.Getenv(FolderEnv); s.own != "" {
+	if s.own, err = env.Folder(FolderEnv); err != nil {
+		return nil, "", err
+	}
+	if s.own != "" {
 		contents, folder, err := s.readOwn()
 		if !errors.Is(err, os.ErrNotExist) {
 			return contents, folder, err

@@ -313,6 +313,16 @@ func TestCacheThatCannotBeWritten(t *testing.T) {
 	checkError(t, err, "cannot keep Tiny in /proc/convbook", "make room or writable there, or set XDG_CACHE_HOME")
 }
 
+func TestRelativeFolders(t *testing.T) {
+	isolate(t)
+	t.Setenv("XDG_CACHE_HOME", "cache")
+	_, err := tiny().load()
+	checkError(t, err, "there is no cache folder", "path in $XDG_CACHE_HOME is relative", "set XDG_CACHE_HOME")
+	t.Setenv(FolderEnv, "mydata")
+	_, err = tiny().load()
+	checkError(t, err, "CONVBOOK_DATA=mydata is not an absolute path: set it to one that begins with /")
+}
+
 func TestNoHome(t *testing.T) {
 	isolate(t)
 	t.Setenv("XDG_CACHE_HOME", "")

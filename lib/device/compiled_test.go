@@ -17,14 +17,13 @@ import (
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/go-xla/pjrt"
 	"github.com/gomlx/gomlx/core/graph"
+
+	"example.org/convbook/lib/device/internal/pluginpath"
 )
 
 // These are the tests of plugin/plugin.c, which keeps compiled programs. A training's programs are tested in lib/train.
 
-const (
-	folderEnv = "CONVBOOK_COMPILED"
-	childEnv  = "CONVBOOK_TEST_CHILD"
-)
+const childEnv = "CONVBOOK_TEST_CHILD"
 
 // TestChild is started by the other tests, in a process of its own as a cell is. It prints what a program computes, to the
 // last bit.
@@ -54,8 +53,15 @@ func TestChild(t *testing.T) {
 // child runs TestChild with the folder of programs and returns its result.
 func child(t *testing.T, folder string, env ...string) string {
 	t.Helper()
+	return childIn(t, "", folder, env...)
+}
+
+// childIn runs it with the working folder dir.
+func childIn(t *testing.T, dir, folder string, env ...string) string {
+	t.Helper()
 	command := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	command.Env = append(append(os.Environ(), childEnv+"=1", "XLA_FLAGS=", folderEnv+"="+folder), env...)
+	command.Dir = dir
+	command.Env = append(append(os.Environ(), childEnv+"=1", "XLA_FLAGS=", CompiledEnv+"="+folder), env...)
 	var printed bytes.Buffer
 	command.Stdout, command.Stderr = &printed, &printed
 	if err := command.Run(); err != nil {
@@ -192,14 +198,41 @@ func TestCompiledProgramsWithoutAFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := child(t, "off")
-	for _, folder := range []string{file, filepath.Join(file, "below"), "/proc/convbook", "relative"} {
+	for _, folder := range []string{file, filepath.Join(file, "below"), "/proc/convbook"} {
 		if got := child(t, folder); got != want {
 			t.Errorf("with %s in the folder's place the program computes %s, want %s", folder, got, want)
 		}
 	}
-	if _, err := os.Stat("relative"); err == nil {
-		t.Error("a folder was made where the process happened to be")
+}
+
+func TestCompiledProgramsInARelativeFolder(t *testing.T) {
+	t.Setenv(CompiledEnv, "relative")
+	_, err := open(Default)
+	if want := "CONVBOOK_COMPILED=relative is not an absolute path"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("open: error %v, want %q in it", err, want)
 	}
+}
+
+// The plugin finds XLA's, and oneDNN's convolutions, from its own folder, whatever that is called and wherever it was moved.
+func TestPluginInAFolderOfAnyName(t *testing.T) {
+	venv, err := filepath.Abs("../../.venv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, programs := child(t, "off"), t.TempDir()
+	for _, name := range []string{"my book", "我的书", "a'b", `x#y$z`, `"%s" (1) [2]`} {
+		clone := filepath.Join(t.TempDir(), name)
+		if err := os.Mkdir(clone, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(venv, filepath.Join(clone, ".venv")); err != nil {
+			t.Fatal(err)
+		}
+		if got := childIn(t, clone, programs, pluginpath.Env+"=", "PWD="+clone); got != want {
+			t.Errorf("in %s the program computes %s, want %s", name, got, want)
+		}
+	}
+	kept(t, programs) // one for all of them
 }
 
 // What was not used for the longest time goes when there is too much; so does what a killed process left; nothing else.

@@ -21,7 +21,12 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 
 	_ "example.org/convbook/lib/device/internal/pluginpath"
+	"example.org/convbook/lib/internal/env"
 )
+
+// CompiledEnv names the folder of compiled programs, or is "off" to keep none. It is convbook/compiled in the user's cache
+// folder if not set. The plugin reads it (plugin/plugin.c).
+const CompiledEnv = "CONVBOOK_COMPILED"
 
 // Default is the backend when the variable GOMLX_BACKEND is not set.
 const Default = "xla:cpu"
@@ -51,6 +56,11 @@ func open(config string) (compute.Backend, error) {
 	if kind != "xla" || plugin == "" {
 		return nil, fmt.Errorf("unknown backend %q: set %s to xla:cpu or xla:cuda "+
 			"(GoMLX's pure-Go backend cannot train these networks)", config, compute.ConfigEnvVar)
+	}
+	if os.Getenv(CompiledEnv) != "off" {
+		if _, err := env.Folder(CompiledEnv); err != nil { // the plugin would keep nothing, and say nothing
+			return nil, err
+		}
 	}
 	xla.EnableAutoInstall(false) // nothing is downloaded behind the reader's back
 	if available := xla.GetAvailablePlugins(); !slices.Contains(available, plugin) {

@@ -1,5 +1,8 @@
 """Installs the book's Go kernel and JupyterLab's defaults into the virtual environment that runs this file, and nowhere
-else."""
+else.
+
+    kernel.py [NAME ...]        the kernel gets these environment variables with the values that they have now
+"""
 
 import json
 import os
@@ -9,8 +12,9 @@ from pathlib import Path
 NAME = "convbook"
 
 
-def spec(clone: Path) -> dict:
-    """The kernel's description: GoNB, with this clone's packages and tools."""
+def spec(clone: Path, settings: dict[str, str]) -> dict:
+    """The kernel's description: GoNB, with this clone's packages and tools, and with the settings of Go that `make` uses:
+    the user's own do not matter to the cells."""
     tools = clone / ".venv" / "bin"
     return {
         "argv": [
@@ -22,10 +26,12 @@ def spec(clone: Path) -> dict:
         "language": "go",
         "interrupt_mode": "message",
         "env": {
-            # GoNB looks for goimports and gopls here; Jupyter puts in the user's own PATH.
-            "PATH": f"{tools}{os.pathsep}${{PATH}}",
+            **settings,
+            # GoNB looks for goimports and gopls here; Jupyter puts in the user's own PATH, and takes $$ for a $.
+            "PATH": f"{tools}{os.pathsep}".replace("$", "$$") + "${PATH}",
             # Every cell is a program that is built and linked: without debug information it takes half the time.
             "GOFLAGS": "-ldflags=-s -buildvcs=false",
+            "GOWORK": "auto",  # the one that GoNB makes
         },
     }
 
@@ -41,11 +47,11 @@ def write(path: Path, content: dict) -> None:
     partial.replace(path)
 
 
-def install(clone: Path) -> None:
+def install(clone: Path, settings: dict[str, str]) -> None:
     share = Path(sys.prefix) / "share" / "jupyter"
-    write(share / "kernels" / NAME / "kernel.json", spec(clone))
+    write(share / "kernels" / NAME / "kernel.json", spec(clone, settings))
     write(share / "lab" / "settings" / "overrides.json", DEFAULTS)
 
 
 if __name__ == "__main__":
-    install(Path(__file__).resolve().parents[2])
+    install(Path(__file__).resolve().parents[2], {name: os.environ[name] for name in sys.argv[1:]})

@@ -17,6 +17,7 @@ import (
 
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/internal/env"
 	"example.org/convbook/lib/nn"
 )
 
@@ -25,8 +26,8 @@ const RunsEnv = "CONVBOOK_RUNS"
 
 // RunsFolder is where runs are kept.
 func RunsFolder() (string, error) {
-	if dir := os.Getenv(RunsEnv); dir != "" {
-		return filepath.Abs(dir)
+	if dir, err := env.Folder(RunsEnv); dir != "" || err != nil {
+		return dir, err
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {

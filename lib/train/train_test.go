@@ -508,6 +508,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	t.Setenv(RunsEnv, "/proc/convbook")
 	_, err = fit(context.Background(), linear(), digits(), quick())
 	checkError(t, err, "cannot keep the run in /proc/convbook/Linear-MNIST-sample-", "set "+RunsEnv+" to another folder")
+	t.Setenv(RunsEnv, "runs")
+	_, err = fit(context.Background(), linear(), digits(), quick())
+	checkError(t, err, "CONVBOOK_RUNS=runs is not an absolute path")
 }
 
 func TestLoadWithoutRun(t *testing.T) {

@@ -9,8 +9,8 @@
 //     or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the program
 //     is compiled then.
 //
-// Compiled with -DREAL_PLUGIN="path of the real plugin" -DREAL_PLUGIN_SUM="its SHA-256" -DONEDNN="path of what onednn.c
-// becomes".
+// Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256". What
+// onednn.c becomes is beside this one. So the folder around them may have any name, and may be moved.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -31,6 +31,7 @@
 #include "pjrt_c_api.h"
 
 static const PJRT_Api *real;
+static char real_path[PATH_MAX];
 
 #define ARGS(function, ...) {.struct_size = function##_Args_STRUCT_SIZE, __VA_ARGS__}
 
@@ -81,7 +82,7 @@ static void add_processor(struct bytes *key) {
 static struct bytes key_of(const PJRT_Client_Compile_Args *args) {
   struct bytes key = {0};
   struct stat plugin = {0}; // it may have been exchanged since this file was compiled
-  stat(REAL_PLUGIN, &plugin);
+  stat(real_path, &plugin);
   cpu_set_t cpus; // XLA divides the work by their number
   int usable = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus);
   add_text(&key, REAL_PLUGIN_SUM);
@@ -252,15 +253,24 @@ static PJRT_Error *attributes(PJRT_Plugin_Attributes_Args *args) {
 
 static PJRT_Api *table;
 
+// from_here writes the path of a file that is named from the folder of this plugin, and tells whether it could.
+static bool from_here(const char *name, char path[PATH_MAX]) {
+  Dl_info here;
+  const char *slash = dladdr(&real, &here) ? strrchr(here.dli_fname, '/') : NULL;
+  return slash && snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - here.dli_fname), here.dli_fname, name) < PATH_MAX;
+}
+
 static void make_table(void) {
-  void *library = dlopen(REAL_PLUGIN, RTLD_LAZY | RTLD_LOCAL);
+  void *library = from_here(REAL_PLUGIN, real_path) ? dlopen(real_path, RTLD_LAZY | RTLD_LOCAL) : NULL;
   const PJRT_Api *(*get)(void) = library ? (const PJRT_Api *(*)(void))dlsym(library, "GetPjrtApi") : NULL;
   if (!get || !(real = get()) || !(table = malloc(real->struct_size))) return;
   memcpy(table, real, real->struct_size); // its size, not that of our header: it may have functions that we do not know
   table->PJRT_Client_Compile = compile;
   table->PJRT_Plugin_Attributes = attributes;
   const char *wish = getenv("CONVBOOK_ONEDNN");
-  void *onednn = wish && !strcmp(wish, "off") ? NULL : dlopen(ONEDNN, RTLD_NOW | RTLD_LOCAL);
+  char path[PATH_MAX];
+  bool may = !(wish && !strcmp(wish, "off")) && from_here("onednn.so", path);
+  void *onednn = may ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
   bool (*start)(const PJRT_Api *) = onednn ? (bool (*)(const PJRT_Api *))dlsym(onednn, "start") : NULL;
   if (start && start(real)) rewrite = (char *(*)(const char *, size_t, size_t *))dlsym(onednn, "rewrite");
 }

@@ -22,9 +22,12 @@ func init() {
 		return
 	}
 	if dirs := find(); len(dirs) > 0 {
-		os.Setenv(Env, strings.Join(dirs, ":"))
+		os.Setenv(Env, literal(strings.Join(dirs, ":"))) // go-xla takes them for patterns
 	}
 }
+
+// literal is the pattern that matches nothing but the path itself.
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace
 
 // find lists the folders of plugins: those in the nearest .venv at or above the working folder, which is the clone's
 // in a notebook and in `go test`, then the folders that go-xla's own installer uses.
@@ -32,7 +35,7 @@ func find() []string {
 	var dirs []string
 	for dir, err := os.Getwd(); err == nil; dir = filepath.Dir(dir) {
 		for _, place := range []string{"convbook", "python3*/site-packages/*", "python3*/site-packages/jax_plugins/*"} {
-			plugins, _ := filepath.Glob(filepath.Join(dir, ".venv/lib", place, "pjrt_c_api_*_plugin.so"))
+			plugins, _ := filepath.Glob(filepath.Join(literal(dir), ".venv/lib", place, "pjrt_c_api_*_plugin.so"))
 			for _, plugin := range plugins {
 				dirs = append(dirs, filepath.Dir(plugin))
 			}
