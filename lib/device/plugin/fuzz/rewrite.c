@@ -28,6 +28,7 @@ static void check(const char *call) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  if (memmem(data, size, PLANNED, strlen(PLANNED))) return 0; // a call that was in the program before
   if (!engine && dnnl_engine_create(&engine, dnnl_cpu, 0)) abort();
   char *program = malloc(size ? size : 1); // of exactly this size, so that the sanitizer notices a byte too many
   memcpy(program, data, size);
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char *rewritten = rewrite(program, size, &written);
   if (rewritten) {
     int calls = 0;
-    for (const char *at = rewritten; (at = strstr(at, PLANNED)); at++, calls++) check(at + strlen(PLANNED));
+    for (const char *at = rewritten; (at = strstr(at, PLANNED)); calls++) check(at += strlen(PLANNED));
     if (strlen(rewritten) != written || !calls || written > size + (size_t)calls * MUCH) abort();
     // What is rewritten has no convolution left that would be rewritten again.
     size_t again = 0;
