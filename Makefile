@@ -233,3 +233,20 @@ lock: ## pin requirements*.in anew, with hashes
 
 clean: ## remove what was installed and built here; data and runs stay in the cache
 	rm -rf .venv build
+
+# What a user gives: make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite"
+TIME := 60s
+ONLY :=
+
+.PHONY: fuzz vulncheck
+
+fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
+	@$(PYTHON) lib/fuzz/run.py --time $(TIME) $(ONLY)
+
+# The tool comes with gopls, in the version that .tools/go.mod has.
+vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
+	@mkdir -p build && cd .tools && go build -o ../build/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@build/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2> build/govulncheck.log || { status=$$?; \
+		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
+			echo "error: nothing was checked, the list of vulnerabilities cannot be read: $$(tail -1 build/govulncheck.log)" >&2; \
+		else cat build/govulncheck.log >&2; fi; exit $$status; }

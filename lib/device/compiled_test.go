@@ -158,6 +158,27 @@ func TestCompiledProgramThatCannotBeUsed(t *testing.T) {
 			t.Errorf("a file %s was not replaced: %d bytes, before %d (%v)", name, len(mended), len(bad), err)
 		}
 	}
+	// What is not a file, or far too large, is not even read: a pipe would wait for ever for somebody who writes.
+	for name, place := range map[string]func() error{
+		"a pipe": func() error { return syscall.Mkfifo(path, 0o600) },
+		"a file of a terabyte": func() error {
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				return err
+			}
+			return os.Truncate(path, 1<<40)
+		},
+	} {
+		os.Remove(path)
+		if err := place(); err != nil {
+			t.Fatal(err)
+		}
+		if got := child(t, folder); got != want {
+			t.Errorf("%s: the program computes %s, want %s", name, got, want)
+		}
+		if _, info := kept(t, folder); !info.Mode().IsRegular() || info.Size() > 2*int64(len(good)) {
+			t.Errorf("%s was not replaced: %v, %d bytes", name, info.Mode(), info.Size())
+		}
+	}
 	// One that others can write may be anybody's program.
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)

@@ -123,10 +123,13 @@ static int64_t pairs(const struct plan *p, int axis) {
   return n;
 }
 
+enum { PIXELS = 4096 }; // most of a map and places of a window for which products are thought of: they are for small maps
+
 // mostly_outside tells whether products of matrices are faster than oneDNN's convolutions, which they are from a quarter of
 // zeros on, if the matrices are large enough and lie as images and weights usually do.
 static bool mostly_outside(const struct plan *p) {
-  return 4 * pairs(p, 2) * pairs(p, 3) < 3 * p->y[2] * p->y[3] * p->w[2] * p->w[3] && p->x[0] >= 16 && p->x[1] >= 64 && p->y[1] >= 64 &&
+  return p->x[2] * p->x[3] <= PIXELS && p->w[2] * p->w[3] <= PIXELS && p->y[2] * p->y[3] <= PIXELS &&
+         4 * pairs(p, 2) * pairs(p, 3) < 3 * p->y[2] * p->y[3] * p->w[2] * p->w[3] && p->x[0] >= 16 && p->x[1] >= 64 && p->y[1] >= 64 &&
          p->x_strides[1] == 1 && p->y_strides[1] == 1 && p->w_strides[0] == 1 && p->w_strides[1] == p->w[0];
 }
 
@@ -347,16 +350,20 @@ static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
 
 // ---- Reading StableHLO, as go-xla writes it: one attribute a line.
 
-// numbers reads the whole numbers behind a name, up to the end of the line, and returns how many there are, at most `most`.
+enum { LARGE = 1 << 24 }; // beyond all sizes, strides and paddings; products of two do not overflow
+
+// numbers reads the whole numbers behind a name, up to the end of the line, and returns how many there are, at most `most`,
+// or 0 if one is too large.
 static int numbers(const char *text, const char *name, int64_t *values, int most) {
   const char *at = strstr(text, name);
   int n = 0;
   if (!at) return 0;
   at += strlen(name);
-  while (*at && *at != '>' && n < most) {
+  while (*at && *at != '>' && *at != '\n' && n < most) {
     char *end;
     values[n] = strtoll(at, &end, 10);
     if (end == at) at++;
+    else if (values[n] < -LARGE || values[n] > LARGE) return 0;
     else at = end, n++;
   }
   return n;
@@ -367,7 +374,7 @@ static const char *order(const char *text, const char *names, int at[4]) {
   for (int i = 0; i < 4; i++) at[i] = -1;
   text = strchr(text, '[');
   for (int axis = 0; text && axis < 4; axis++) {
-    const char *name = strchr(names, text[1]);
+    const char *name = text[1] ? strchr(names, text[1]) : NULL;
     if (!name) return NULL;
     at[name - names] = axis;
     text += strcspn(text + 1, "],") + 1;
@@ -378,15 +385,17 @@ static const char *order(const char *text, const char *names, int at[4]) {
   return *text == ']' ? text : NULL;
 }
 
-// sizes reads a type, as tensor<128x32x32x3xf32>.
+// sizes reads a type, as tensor<128x32x32x3xf32>, of less than 2^48 values, and none of them empty.
 static const char *sizes(const char *text, int64_t dims[4]) {
   text = text ? strstr(text, "tensor<") : NULL;
   if (!text) return NULL;
   text += strlen("tensor<");
+  int64_t most = INT64_C(1) << 48;
   for (int i = 0; i < 4; i++) {
     char *end;
     dims[i] = strtoll(text, &end, 10);
-    if (end == text || *end != 'x') return NULL;
+    if (end == text || *end != 'x' || dims[i] < 1 || dims[i] > LARGE || dims[i] > most) return NULL;
+    most /= dims[i];
     text = end + 1;
   }
   return strncmp(text, "f32>", 4) ? NULL : text;
@@ -402,6 +411,13 @@ static void arrange(const int64_t dims[4], const int at[4], int64_t sorted[4], i
 static void swap(int at[4]) {
   int first = at[0];
   at[0] = at[1], at[1] = first;
+}
+
+// fits tells whether a window of so many places, so far apart, is at so many places of a map: what XLA makes sure of in a
+// convolution, but not in a call.
+static bool fits(int64_t map, int64_t between, const int64_t around[2], int64_t places, int64_t apart, int64_t stride, int64_t out) {
+  int64_t room = (map - 1) * between + around[0] + around[1] - (places - 1) * apart;
+  return between > 0 && apart > 0 && stride > 0 && room >= 0 && room / stride + 1 == out;
 }
 
 // parse reads a convolution's attributes and types, and tells whether oneDNN has it. Its weights are as they are, or
@@ -423,6 +439,9 @@ static bool parse(const char *text, bool reversed, struct plan *p) {
   if (!axes || !types || !(axes = order(axes, "bf01", x)) || !(axes = order(axes, "oi01", w)) || !order(axes, "bf01", y) ||
       !(types = sizes(types, first)) || !(types = sizes(types, second)) || !sizes(types, result))
     return false;
+  for (int i = 0; i < 2; i++)
+    if (!fits(first[x[2 + i]], input[i], padding + 2 * i, second[w[2 + i]], kernel[i], strides[i], result[y[2 + i]])) return false;
+  if (first[x[0]] != result[y[0]] || first[x[1]] != second[w[1]] || second[w[0]] != result[y[1]]) return false;
   if (x[0] == 3 && x[1] == 0) p->kind = BY_WEIGHTS;
   else if (x[0] == 0 && x[1] == 3) p->kind = reversed ? BY_IMAGES : FORWARD;
   else return false;
@@ -475,13 +494,14 @@ static int reversed(const char *program, const char *value, int length, const ch
 // rewrite returns the program with its convolutions handed to oneDNN, in new memory, or NULL where there are none.
 __attribute__((visibility("default"))) char *rewrite(const char *program, size_t size, size_t *written) {
   static const char NAME[] = "\"stablehlo.convolution\"(";
+  if (memchr(program, 0, size)) return NULL; // not text
   char *copy = strndup(program, size), *rest = copy, *at, *rewritten = NULL;
   FILE *out = open_memstream(&rewritten, written);
   int found = 0;
   while (copy && out && (at = strstr(rest, NAME))) { // name(first, second) {attributes} : types
     char *first = at + strlen(NAME), *second = strstr(first, ", "), *attributes = strstr(first, ") {"),
          *types = strstr(first, "} : ("), *end = types ? strchr(types, '\n') : NULL;
-    if (!second || !attributes || second > attributes || !end) break;
+    if (!second || !attributes || second > attributes || attributes > types || !end) break;
     second += strlen(", ");
     *at = *end = 0;
     const char *weights = second;

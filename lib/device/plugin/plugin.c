@@ -117,14 +117,19 @@ static bool path_of(struct bytes key, char path[PATH_MAX]) {
   return snprintf(path, PATH_MAX, "%s%s/%016jx.xla", folder, inside, (uintmax_t)sum(key)) < PATH_MAX;
 }
 
+enum {
+  MOST = 256 << 20, // bytes in the folder: some hundred programs
+  LEFT = 3600,      // seconds after which nobody is writing a partial file any more
+};
+
 // content is what a file holds, or nothing.
 static struct bytes content(const char *path) {
   struct bytes all = {0};
   struct stat info;
-  int file = open(path, O_RDONLY | O_CLOEXEC);
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe would wait for its writer
   if (file < 0) return all;
   // It is code, and this process will run it: nobody else may have written it.
-  if (!fstat(file, &info) && info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH)))
+  if (!fstat(file, &info) && S_ISREG(info.st_mode) && info.st_size <= MOST && info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH)))
     all = (struct bytes){malloc(info.st_size), info.st_size};
   if (!all.data || read(file, all.data, all.size) != (ssize_t)all.size) all.size = 0;
   close(file);
@@ -164,11 +169,6 @@ static void keep(const char *path, struct bytes key, struct bytes program) {
   bool whole = put(file, &header, sizeof header) && put(file, key.data, key.size) && put(file, program.data, program.size) && !fsync(file);
   if (close(file) || !whole || rename(partial, path)) unlink(partial);
 }
-
-enum {
-  MOST = 256 << 20, // bytes in the folder: some hundred programs
-  LEFT = 3600,      // seconds after which nobody is writing a partial file any more
-};
 
 // tidy removes what was not used for the longest time while there is too much, and what a killed process left half written.
 // It goes by the names that are given here, for the user may have named a folder in which other things are.
