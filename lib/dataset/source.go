@@ -172,6 +172,9 @@ func (s source) read(dir string) ([][]byte, error) {
 func (f file) read(dir string) ([]byte, error) {
 	path := filepath.Join(dir, f.name)
 	info, err := os.Stat(path)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, damaged{path, "it is a link that leads to itself"}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -572,6 +572,18 @@ func TestLinksInTheCacheAreNotWrittenThrough(t *testing.T) {
 	}
 }
 
+// A link that leads to itself is set aside like any other damage.
+func TestLinkToItself(t *testing.T) {
+	cache, _ := isolate(t)
+	put(t, cache, "labels", tinyFiles["labels"])
+	if err := os.Symlink("images", filepath.Join(cache, "images")); err != nil {
+		t.Fatal(err)
+	}
+	url, _ := host(t, tinyFiles)
+	contents, err := tiny(url).load()
+	checkLoaded(t, contents, err)
+}
+
 // A pipe or a folder where a file should be is no reason to wait, nor to use it.
 func TestWhatIsNotAFile(t *testing.T) {
 	for what, place := range map[string]func(path string) error{
