@@ -68,10 +68,14 @@ def find(names: list[str]) -> list[Path]:
             matches = [Path(name).absolute()] if os.path.lexists(name) else []
         else:
             matches = [path for path in every if path.stem.split("_")[0] == name]
-            if len(matches) > 1:  # a reader's own, or copies of one
-                matches = [path for path in matches if is_executed(path)]
-                matches = matches[:1] if all(path.stem.startswith(matches[0].stem) for path in matches) else matches
-        if len(matches) != 1:
+            if len(matches) > 1:  # a reader's own, or copies
+                matches = [path for path in matches if is_executed(path)] or matches
+                shortest = min(matches, key=lambda path: len(path.stem))
+                if all(path.stem.startswith(shortest.stem) for path in matches):
+                    matches = [shortest]
+        if len(matches) > 1:
+            raise UserError(f"{name} can be {' or '.join(path.stem for path in matches)}: give one of these")
+        if not matches:
             raise UserError(f"there is no notebook {name}: there is {', '.join(path.stem for path in every)}")
         chosen += matches
     chosen = list(dict.fromkeys(chosen))

@@ -5,7 +5,6 @@ import base64
 import http.client
 import os
 import socket
-import stat
 import tempfile
 import unittest
 import urllib.parse
@@ -80,7 +79,7 @@ class Security(unittest.TestCase):
             self.assertEqual(status, 302, path)
             self.assertRegex(headers["Location"], "^/(login|lab)")
         self.assertEqual(self.ask("/api/kernels", headers={"Authorization": "token "})[0], 403)
-        self.assertEqual(self.handshake(), 403)
+        self.assertIn(self.handshake(), (302, 403))
         self.assertEqual(self.ask("/api/contents", headers=self.key())[0], 200)
         self.assertEqual(self.handshake(**self.key()), 101)
 
@@ -114,7 +113,7 @@ class Security(unittest.TestCase):
 
     def test_the_token_is_for_its_user_only(self):
         folder = self.lab.about.parent
-        self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
+        self.assertFalse(folder.stat().st_mode & 0o077)
         readable = [path for path in (CLONE / ".venv").glob("*.log") if self.lab.token.encode() in path.read_bytes()]
         self.assertEqual(readable, [])
         for process in psutil.process_iter(["cmdline"]):  # anybody can list these
