@@ -80,6 +80,7 @@ def parameter(keyword: str, spec: list[tuple[str, str]], about: str) -> list[Par
 
 def parse(name: str, go_type: str, default: str, text: str):
     """The value that a user gave for a parameter as text. A wrong one is a ValueError of one line."""
+    default = " ".join(default.split())
     if go_type in UNSETTABLE:
         raise ValueError(f"{name} cannot be set: {default} {UNSETTABLE[go_type]}")
     pattern, told = TYPES[go_type]

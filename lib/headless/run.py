@@ -132,7 +132,8 @@ def checked(stem: str, notebook, settings: dict[str, str]) -> dict:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UserError(f"{stem} has no parameter {name}{hint}: it has {', '.join(known) or 'none'}")
+            shown = name if name.isprintable() else repr(name)
+            raise UserError(f"{stem} has no parameter {shown}{hint}: it has {', '.join(known) or 'none'}")
         try:
             values[name] = gotranslator.parse(name, known[name].inferred_type_name, known[name].default, text)
         except ValueError as error:
@@ -145,14 +146,14 @@ def split_settings(text: str) -> dict[str, str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise UserError(f'P="{text}" cannot be read: {error}') from None
+        raise UserError(f"P={text!r} cannot be read: {error}") from None
     settings = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise UserError(f'a parameter is set as name=value, not {word!r}: for instance P="epochs=2 lr=0.02"')
         if name in settings:
-            raise UserError(f"{name} is set twice: to {settings[name]!r} and to {value!r}")
+            raise UserError(f"{name if name.isprintable() else repr(name)} is set twice: to {settings[name]!r} and to {value!r}")
         settings[name] = value
     return settings
 
@@ -378,11 +379,11 @@ def executed(one: Execution, book: bool) -> dict:
     return row
 
 
-def execute(executions: list[Execution], at_once: int, book: bool) -> list[dict]:
+def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
     """Executes notebooks, so many at a time, and tells how each went. On a signal, all are stopped and the program ends."""
     rows = []
     with signals_noted() as noted, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        waiting = {pool.submit(executed, one, book) for one in executions}
+        waiting = {pool.submit(executed, one, options.book) for one in executions}
         try:
             while waiting and not noted:
                 done, waiting = concurrent.futures.wait(waiting, 0.5, concurrent.futures.FIRST_COMPLETED)
@@ -392,8 +393,8 @@ def execute(executions: list[Execution], at_once: int, book: bool) -> list[dict]
                 for one in executions:
                     one.watch()
             if noted:
-                print(f"stopped ({signal.Signals(noted[0]).name}): a training keeps what it learned, "
-                      "and the same command goes on from there", file=sys.stderr, flush=True)
+                goes_on = "" if options.profile == "smoke" else ": a training keeps what it learned, and the same command goes on from there"
+                print(f"stopped ({signal.Signals(noted[0]).name}){goes_on}", file=sys.stderr, flush=True)
         finally:
             for one in executions:
                 one.stop("stopped")
@@ -435,7 +436,7 @@ def run(options) -> int:
         os.environ["CONVBOOK_RUNS"] = str(out / "runs")
     # Every notebook is a kernel of its own. Those of the full profile use all cores to train, so they take turns.
     at_once = options.jobs or ((os.cpu_count() or 1) if options.profile == "smoke" else 1)
-    rows = sorted(rows + execute(executions, at_once, options.book), key=lambda row: row["notebook"])
+    rows = sorted(rows + execute(executions, at_once, options), key=lambda row: row["notebook"])
     print("\n" + table(rows))
     failed = [row for row in rows if row["outcome"] != "ok"]
     for row in failed:

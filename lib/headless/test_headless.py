@@ -86,6 +86,7 @@ class Parameters(unittest.TestCase):
             "shuffle=True": "10_x: shuffle is true or false (true if not set), not 'True'",
             "name='a\udcff'": r"10_x: name is a text in UTF-8, not 'a\udcff'",
             "epochs=2 epochs=3": "epochs is set twice: to '2' and to '3'",
+            "'a\nb=2'": r"10_x has no parameter 'a\nb': it has epochs, lr, shuffle, name, seed",
         }.items():
             with self.subTest(settings), self.assertRaises(run.UserError) as caught:
                 run.checked("10_x", notebook_of(parameters=PARAMETERS), run.split_settings(settings))
