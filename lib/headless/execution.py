@@ -119,6 +119,7 @@ def error_in(cell, fallback: str) -> str:
         told = re.findall(r'gonb-err-location">[^<]*</span></span>(.*?)<div class="gonb-err-context">', page, re.S)
         if told:
             return "; ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).strip() for line in told)
+        printed += html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", "\n", page, flags=re.S))
     lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("exit status")]
     return lines[-1].strip() if lines else fallback
 
@@ -193,7 +194,7 @@ class Execution:
                 self.guard.terminate()
 
     def watch(self) -> None:
-        """Stops a cell that cannot end, or must not go on. Called every half a second."""
+        """Stops a cell that cannot end, or must not go on. Called every second."""
         cell = self.cell
         if not cell or self.why or self.guard.poll() is not None:
             return
@@ -211,7 +212,7 @@ class Execution:
         for sign, looks, seen in (
             ("it reads its standard input, where nothing is written without a browser", 2,
              any(waits_for(process, pipes) for process in started + left)),
-            ("its program ended, but left a process that keeps its output open", 10,
+            ("its program ended, but left a process that keeps its output open", 5,
              any(holds(process, pipes) for process in left) and not any(holds(process, pipes) for process in started)),
         ):
             self.looks[sign] = self.looks.get(sign, 0) + 1 if seen else 0
@@ -232,7 +233,9 @@ class Execution:
             return where + error_in(self.cell, error.evalue)
         if isinstance(error, DeadKernelError):
             return where + "the kernel died: see .venv/gonb.log"
-        if isinstance(error, (UserError, OSError)):
+        if isinstance(error, OSError):
+            return f"{error.filename or self.output}: {error.strerror}"
+        if isinstance(error, UserError):
             return str(error)
         if isinstance(error, RuntimeError) and not self.cell:
             return "the kernel does not start: see .venv/gonb.log; if that does not help, delete .venv and run `make setup`"

@@ -386,7 +386,7 @@ def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
         waiting = {pool.submit(executed, one, options.book) for one in executions}
         try:
             while waiting and not noted:
-                done, waiting = concurrent.futures.wait(waiting, 0.5, concurrent.futures.FIRST_COMPLETED)
+                done, waiting = concurrent.futures.wait(waiting, 1, concurrent.futures.FIRST_COMPLETED)
                 for row in (future.result() for future in done):
                     rows.append(row)
                     print(f"{row['notebook']}: {row['outcome']} in {row['seconds']:.1f} s", flush=True)

@@ -479,6 +479,11 @@ class Signals(unittest.TestCase):
 
 
 class Checks(unittest.TestCase):
+    def test_what_the_linker_says_is_told(self):
+        page = '<style>.gonb-err-line {}</style><div><pre># gonb_1\n/go/tool/link: mapping output file failed: no space left on device\n</pre></div>\n'
+        cell = new_code_cell("%%", outputs=[new_output("display_data", {"text/html": page})])
+        self.assertEqual(execution.error_in(cell, "exit status 1"), "/go/tool/link: mapping output file failed: no space left on device")
+
     def test_the_hash_sees_source_tags_and_smoke_but_not_outputs(self):
         notebook = notebook_of("%%\nprintln(1)", parameters=PARAMETERS, smoke={"epochs": 1})
         before = run.source_hash(notebook)
