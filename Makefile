@@ -40,9 +40,9 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
-	@$(if $(LOCAL),,echo "warning: whoever reaches $(HOST) and has the token can run programs here as you, and others on the way can read it" >&2;) \
-	exec jupyter lab --config=lib/headless/lab_config.py --ServerApp.ip=$(HOST) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) \
-		--ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
+	@$(if $(LOCAL),,echo "warning: others reach JupyterLab at $(HOST): who has the token can run programs as you" >&2;) \
+	exec jupyter lab --config=lib/headless/lab_config.py --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+		--ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
 
 # P reaches run.py as it is given, with all its quotes and dollars.
 run: override export P := $(value P)

@@ -167,8 +167,8 @@ class Execution:
                     raise Stopped
                 self.kernel = GuardedKernel()
                 self.guard = self.kernel.start(self.path.parent)
-            papermill.execute_notebook(*paths, self.values, engine_name="convbook", kernel_name=kernel.NAME, language="go",
-                                       progress_bar=False, execution=self)
+            papermill.execute_notebook(*paths, self.values, engine_name="convbook", kernel_name=kernel.NAME,
+                                       language="go", progress_bar=False, execution=self)
         except Exception as error:  # whatever it is, the other notebooks still run
             raise UserError(self.told(error)) from error
         finally:
@@ -238,5 +238,6 @@ class Execution:
         if isinstance(error, UserError):
             return str(error)
         if isinstance(error, RuntimeError) and not self.cell:
-            return "the kernel does not start: see .venv/gonb.log; if that does not help, delete .venv and run `make setup`"
+            return ("the kernel does not start: see .venv/gonb.log; if that does not help, "
+                    "delete .venv and run `make setup`")
         return where + f"{type(error).__name__}: {one_line(error)}"

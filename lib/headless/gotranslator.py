@@ -57,7 +57,7 @@ def type_of(value: list[tuple[str, str]]) -> str:
 
 
 def parameter(keyword: str, spec: list[tuple[str, str]], about: str) -> list[Parameter]:
-    """The variables of what follows var or const in one line: names, a type and a value, of which one may be missing."""
+    """The variables of what follows var or const: names, a type and a value, of which one may be missing."""
     left, value = spec, []
     if ("sign", "=") in spec:
         at = spec.index(("sign", "="))
@@ -112,7 +112,8 @@ def goes_on(spec: list[tuple[str, str]]) -> bool:
 class GoTranslator(Translator):
     @classmethod
     def translate_str(cls, value):
-        return json.dumps(value, ensure_ascii=False).replace("\ufeff", r"\ufeff")  # Go takes it raw in no place but the first
+        # Go takes a byte order mark as it is in no place but the first.
+        return json.dumps(value, ensure_ascii=False).replace("\ufeff", r"\ufeff")
 
     @classmethod
     def translate_bool(cls, value):

@@ -34,7 +34,8 @@ def stop_at_once(number: int, frame) -> None:
 
 
 # A signal that is ignored from the start stays so: nohup wants it.
-SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+           if signal.getsignal(number) != signal.SIG_IGN]
 
 if __name__ == "__main__":  # as early as this, since the imports take a second
     for number in SIGNALS:
@@ -97,7 +98,7 @@ def read(path: Path):
         raise UserError(f"{path.name} is no notebook of Jupyter: {one_line(error)}") from None
     about = notebook.metadata.get("convbook", {})
     if not isinstance(about, dict) or not isinstance(about.get("smoke", {}), dict):
-        raise UserError(f"{path.name} has metadata that are not the book's: convbook and its smoke settings are objects")
+        raise UserError(f"{path.name} has metadata that are not the book's: convbook and its smoke are objects")
     wanted = notebook.metadata.get("kernelspec", {}).get("language") or "go"
     if wanted != "go":
         raise UserError(f"{path.name} is written in {wanted}, but the book's kernel runs Go")
@@ -380,7 +381,7 @@ def executed(one: Execution, book: bool) -> dict:
 
 
 def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
-    """Executes notebooks, so many at a time, and tells how each went. On a signal, all are stopped and the program ends."""
+    """Executes notebooks, so many at a time, and tells how each went. On a signal all stop, and the program ends."""
     rows = []
     with signals_noted() as noted, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         waiting = {pool.submit(executed, one, options.book) for one in executions}
@@ -393,8 +394,10 @@ def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
                 for one in executions:
                     one.watch()
             if noted:
-                goes_on = "" if options.profile == "smoke" else ": a training keeps what it learned, and the same command goes on from there"
-                print(f"stopped ({signal.Signals(noted[0]).name}){goes_on}", file=sys.stderr, flush=True)
+                told = f"stopped ({signal.Signals(noted[0]).name})"
+                if options.profile != "smoke":
+                    told += ": a training keeps what it learned, and the same command goes on from there"
+                print(told, file=sys.stderr, flush=True)
         finally:
             for one in executions:
                 one.stop("stopped")

@@ -423,10 +423,15 @@ class Signals(unittest.TestCase):
     def start(self, *notebooks: str) -> subprocess.Popen:
         for name in notebooks:
             (self.folder / name).mkdir()
-            nbformat.write(notebook_of(TRAINING, '%%\nimport "os"\nos.WriteFile("next", nil, 0o600)'), self.folder / name / f"{name}.ipynb")
+            after = 'import "os"\n\n%%\nos.WriteFile("next", nil, 0o600)'
+            nbformat.write(notebook_of(TRAINING, after), self.folder / name / f"{name}.ipynb")
         program = "import pathlib, sys, run\nrun.BUILD = pathlib.Path(sys.argv.pop(1))\nsys.exit(run.main(sys.argv[1:]))"
+
         # A child of make or of a shell in the background may have had these ignored.
-        restore = lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        def restore():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+
         return subprocess.Popen(
             [sys.executable, "-c", program, str(self.folder / "build"), "--jobs", "2",
              *(str(self.folder / name / f"{name}.ipynb") for name in notebooks)],

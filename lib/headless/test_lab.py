@@ -1,5 +1,5 @@
-"""Tests of what stands between JupyterLab and others: it is started once, as `make lab` does, beside settings of the user
-that would open it to everybody."""
+"""Tests of what stands between JupyterLab and others: it is started once, as `make lab` does, beside settings of the
+user that would open it to everybody."""
 
 import base64
 import http.client
@@ -71,7 +71,8 @@ class Security(unittest.TestCase):
 
     def test_nothing_without_the_token(self):
         self.assertGreaterEqual(len(self.lab.token), 40)
-        for path in ("/api/contents", "/api/kernels", "/api/sessions", "/api/kernelspecs", "/api/status", "/lab/api/settings"):
+        for path in ("/api/contents", "/api/kernels", "/api/sessions", "/api/kernelspecs", "/api/status",
+                     "/lab/api/settings"):
             for wrong in ("", "?token=", "?token=0"):
                 self.assertEqual(self.ask(path + wrong)[0], 403, path + wrong)
         for path in ("/", "/lab/tree/README.md", "/tree", "/files/README.md"):  # pages, for which one can log in
@@ -90,7 +91,8 @@ class Security(unittest.TestCase):
             self.assertFalse([name for name in headers if name.lower().startswith("access-control-allow")
                               and headers[name] not in ("", f"http://localhost:{self.lab.port}")
                               and name.lower() != "access-control-allow-headers"], headers.items())
-            _, headers, _ = self.ask("/api/kernels", "OPTIONS", {**elsewhere, **about, "Access-Control-Request-Method": "POST"})
+            _, headers, _ = self.ask("/api/kernels", "OPTIONS",
+                                     {**elsewhere, **about, "Access-Control-Request-Method": "POST"})
             self.assertIsNone(headers["Access-Control-Allow-Origin"])
         self.assertEqual(self.handshake(**self.cookies(), Origin=f"http://localhost:{self.lab.port}"), 101)
         self.assertEqual(self.handshake(**self.cookies(), **elsewhere), 403)
@@ -103,7 +105,8 @@ class Security(unittest.TestCase):
                 self.assertTrue(self.ask(path, "POST", {**form, **headers}, "{}")[0] in (403, 404), path)
         self.assertEqual(self.ask("/api/kernels", headers=self.key())[2], "[]")
         xsrf = dict(pair.split("=", 1) for pair in cookies["Cookie"].split("; "))["_xsrf"]
-        own = {**cookies, "X-XSRFToken": xsrf, "Origin": f"http://localhost:{self.lab.port}"}  # as JupyterLab's page does it
+        # As JupyterLab's own page does it.
+        own = {**cookies, "X-XSRFToken": xsrf, "Origin": f"http://localhost:{self.lab.port}"}
         self.assertEqual(self.ask("/api/sessions", "POST", own, "{}")[0], 400)  # let in, and told what is missing
 
     def test_a_name_that_leads_here_is_refused(self):
