@@ -41,8 +41,8 @@ help: ## this list
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
 	@$(if $(LOCAL),,echo "warning: others reach JupyterLab at $(HOST): who has the token can run programs as you" >&2;) \
-	exec jupyter lab --config=lib/headless/lab_config.py --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
-		--ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
+	exec $(PYTHON) $(VENV)/bin/jupyter-lab --config=lib/headless/lab_config.py \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
 
 # P reaches run.py as it is given, with all its quotes and dollars.
 run: override export P := $(value P)

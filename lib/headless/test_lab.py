@@ -4,10 +4,9 @@ user that would open it to everybody."""
 import base64
 import http.client
 import os
-import socket
+import sys
 import tempfile
 import unittest
-import urllib.parse
 from pathlib import Path
 
 import psutil
@@ -33,12 +32,13 @@ class Security(unittest.TestCase):
         folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         for name in ("jupyter_config", "jupyter_server_config", "jupyter_lab_config"):
             (folder / f"{name}.py").write_text(OPEN)
-        # The folder of the user's settings, which the Makefile does not let count, and one of the machine's, which it
-        # cannot keep out: Jupyter is told that /etc/jupyter is elsewhere.
+        # They lie where the user says, which the Makefile does not let count, and in the machine's folder, which it cannot
+        # keep out: this Python has Jupyter take another for /etc/jupyter.
         (folder / "sitecustomize.py").write_text(
             f"import jupyter_core.paths as paths\npaths.SYSTEM_CONFIG_PATH[:] = [{str(folder)!r}]\n")
-        cls.lab = cls.enterClassContext(Lab(folder / "lab.log", "-o", "data", environment={
-            "JUPYTER_CONFIG_PATH": str(folder), "HOME": str(folder), "PYTHONPATH": str(folder)}))
+        python = f"PYTHON=env PYTHONPATH={folder} {sys.executable}"
+        cls.lab = cls.enterClassContext(
+            Lab(folder / "lab.log", "-o", "data", python, environment={"JUPYTER_CONFIG_PATH": str(folder)}))
 
     def ask(self, path: str, method="GET", headers={}, body=None):
         """The status, headers and text of JupyterLab's answer."""
@@ -62,6 +62,9 @@ class Security(unittest.TestCase):
         return self.ask("/api/events/subscribe", headers={
             "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), **headers})[0]
+
+    def test_the_open_settings_were_read(self):
+        self.assertIn("ServerApp.token config is deprecated", self.lab.log.read_text())
 
     def test_it_listens_to_this_machine_only(self):
         listening = {connection.laddr.ip for connection in psutil.Process(self.lab.pid).net_connections("inet")
