@@ -83,6 +83,7 @@ NB :=
 P :=
 PROFILE := full
 HOST := localhost
+LOCAL = $(filter localhost 127.% ::1,$(HOST))
 PORT := 8888
 ROUNDS := 5
 
@@ -93,10 +94,14 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
-	@exec $(PYTHON) $(VENV)/bin/jupyter-lab --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB)
+	@$(if $(LOCAL),,echo "warning: others reach JupyterLab at $(HOST): who has the token can run programs as you" >&2;) \
+	exec $(PYTHON) $(VENV)/bin/jupyter-lab --config=lib/headless/lab_config.py \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
 
+# P reaches run.py as it is given, with all its quotes and dollars.
+run: override export P := $(value P)
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
-	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set '$(subst ','\'',$(P))' $(NB)
+	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set "$$P" $(NB)
 
 test: lint test-go test-python test-notebooks ## the unit tests, and every notebook in its smoke profile
 

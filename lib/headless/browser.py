@@ -9,15 +9,14 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from playwright.sync_api import TimeoutError, sync_playwright
 
-from run import BUILD, CLONE, UserError, find
+from lab import Lab
+from run import BUILD, SIGNALS, UserError, find
 
 OUT = BUILD / "browser"
 PATIENCE = 300  # seconds that a cell may take
@@ -52,49 +51,6 @@ def chromium() -> str:
         if name and (path := shutil.which(name)):
             return path
     raise UserError("no chromium found: install it (on Debian: sudo apt install chromium) or set CHROMIUM to its path")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("localhost", 0))
-        return s.getsockname()[1]
-
-
-class Lab:
-    """JupyterLab, as `make lab` starts it."""
-
-    def __enter__(self):
-        port = free_port()
-        flags = "--no-browser --ServerApp.port_retries=0 --LabApp.expose_app_in_browser=True"
-        if os.geteuid() == 0:
-            flags += " --allow-root"
-        runs = OUT / "runs"
-        shutil.rmtree(runs, ignore_errors=True)
-        self.log = open(OUT / "lab.log", "w")
-        started = time.monotonic()
-        self.process = subprocess.Popen(
-            ["make", "--no-print-directory", "lab", f"PORT={port}", f"LAB={flags}"], cwd=CLONE, start_new_session=True,
-            stdout=self.log, stderr=self.log, env={**os.environ, "CONVBOOK_RUNS": str(runs), "MAKEFLAGS": ""})
-        while time.monotonic() < started + 60:
-            for path in (CLONE / ".venv" / "run").glob("jpserver-*.json"):
-                about = json.loads(path.read_text() or "{}")
-                if about.get("port") == port:
-                    try:
-                        socket.create_connection(("localhost", port), 1).close()
-                    except OSError:
-                        continue
-                    self.seconds = time.monotonic() - started
-                    self.url, self.token = about["url"], about["token"]
-                    return self
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise UserError(f"JupyterLab did not start: see {OUT / 'lab.log'}")
-
-    def __exit__(self, *_):
-        os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(30)
-        self.log.close()
 
 
 def settle(page) -> None:
@@ -147,14 +103,25 @@ def read(page, url: str, token: str, stem: str) -> list[str]:
     return flaws
 
 
+def stop(number: int, frame) -> None:
+    """Ends the program on a signal, but not before JupyterLab has ended and the notebooks are as they were."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    print(f"stopped ({signal.Signals(number).name})", file=sys.stderr)
+    sys.exit(128 + number)
+
+
 def main(names: list[str]) -> int:
+    for number in SIGNALS:
+        signal.signal(number, stop)
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     paths = find(names or ["10_mnist_fc_vs_cnn"])
     committed = {path: path.read_bytes() for path in paths}
     flaws = []
     try:
-        with Lab() as lab, sync_playwright() as playwright:
+        with Lab(OUT / "lab.log", flags="--LabApp.expose_app_in_browser=True",
+                 environment={"CONVBOOK_RUNS": str(OUT / "runs")}) as lab, sync_playwright() as playwright:
             print(f"JupyterLab answers after {lab.seconds:.1f} s")
             browser = playwright.chromium.launch(executable_path=chromium(), args=[
                 "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

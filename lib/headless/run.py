@@ -9,14 +9,16 @@ its cell and its error. See `make help` for the make targets that call this.
 import argparse
 import base64
 import concurrent.futures
+import contextlib
 import difflib
 import hashlib
-import html
 import json
+import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,14 +26,26 @@ import tempfile
 import time
 from pathlib import Path
 
-import nbformat
-import papermill
-from jupyter_client.manager import AsyncKernelManager
-from papermill.exceptions import PapermillExecutionError
-from traitlets import CaselessStrEnum
 
+def stop_at_once(number: int, frame) -> None:
+    """Ends the program on a signal while nothing runs that would have to be ended first."""
+    os.write(2, f"stopped ({signal.Signals(number).name})\n".encode())
+    os._exit(128 + number)
+
+
+# A signal that is ignored from the start stays so: nohup wants it.
+SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+           if signal.getsignal(number) != signal.SIG_IGN]
+
+if __name__ == "__main__":  # as early as this, since the imports take a second
+    for number in SIGNALS:
+        signal.signal(number, stop_at_once)
+
+import nbformat
+
+import execution
 import gotranslator
-import kernel
+from execution import Execution, UserError, one_line
 
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
@@ -41,23 +55,66 @@ README = CLONE / "README.md"
 TABLE = re.compile(r"(<!-- results: make book -->\n).*?(<!-- end -->)", re.S)
 
 
-class UserError(Exception):
-    """Something that the caller can mend, told in one line."""
-
-
 def find(names: list[str]) -> list[Path]:
-    """The notebooks of these names, which may leave off what follows the number; all of them for none."""
+    """The notebooks of these names: a path, a name, or what the book's own begin with, such as 10. All for none."""
     every = sorted(NOTEBOOKS.glob("*.ipynb"))
     if not names:
         return every
     chosen = []
     for name in names:
-        stem = Path(name).name.removesuffix(".ipynb")
-        matches = [path for path in every if path.stem == stem or path.stem.split("_")[0] == stem]
-        if len(matches) != 1:
+        exact = [path for path in every if name in (path.stem, path.name)]
+        if exact:
+            matches = exact
+        elif os.sep in name or name.endswith(".ipynb"):
+            matches = [Path(name).absolute()] if os.path.lexists(name) else []
+        else:
+            matches = [path for path in every if path.stem.split("_")[0] == name]
+            if len(matches) > 1:  # a reader's own, or copies
+                matches = [path for path in matches if is_executed(path)] or matches
+                shortest = min(matches, key=lambda path: len(path.stem))
+                if all(path.stem.startswith(shortest.stem) for path in matches):
+                    matches = [shortest]
+        if len(matches) > 1:
+            raise UserError(f"{name} can be {' or '.join(path.stem for path in matches)}: give one of these")
+        if not matches:
             raise UserError(f"there is no notebook {name}: there is {', '.join(path.stem for path in every)}")
         chosen += matches
+    chosen = list(dict.fromkeys(chosen))
+    if len({path.name for path in chosen}) < len(chosen):
+        raise UserError("two of the notebooks have the same name: run one after the other")
     return chosen
+
+
+def read(path: Path):
+    """A notebook. A UserError tells what is wrong with it."""
+    if not path.is_file():
+        raise UserError(f"{path.name} is no file")
+    try:
+        notebook = nbformat.read(path, 4)
+        nbformat.validate(notebook)
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
+    except Exception as error:  # of many kinds, as the file may hold anything
+        raise UserError(f"{path.name} is no notebook of Jupyter: {one_line(error)}") from None
+    about = notebook.metadata.get("convbook", {})
+    if not isinstance(about, dict) or not isinstance(about.get("smoke", {}), dict):
+        raise UserError(f"{path.name} has metadata that are not the book's: convbook and its smoke are objects")
+    wanted = notebook.metadata.get("kernelspec", {}).get("language") or "go"
+    if wanted != "go":
+        raise UserError(f"{path.name} is written in {wanted}, but the book's kernel runs Go")
+    return notebook
+
+
+def number_of_cells(notebook) -> int:
+    return sum(cell.cell_type == "code" for cell in notebook.cells)
+
+
+def is_executed(path: Path) -> bool:
+    """Whether `make book` wrote into a notebook."""
+    try:
+        return "source" in read(path).metadata.get("convbook", {})
+    except UserError:
+        return False
 
 
 def parameters_of(notebook) -> dict:
@@ -76,7 +133,8 @@ def checked(stem: str, notebook, settings: dict[str, str]) -> dict:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UserError(f"{stem} has no parameter {name}{hint}: it has {', '.join(known) or 'none'}")
+            shown = name if name.isprintable() else repr(name)
+            raise UserError(f"{stem} has no parameter {shown}{hint}: it has {', '.join(known) or 'none'}")
         try:
             values[name] = gotranslator.parse(name, known[name].inferred_type_name, known[name].default, text)
         except ValueError as error:
@@ -89,12 +147,14 @@ def split_settings(text: str) -> dict[str, str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise UserError(f'P="{text}" cannot be read: {error}') from None
+        raise UserError(f"P={text!r} cannot be read: {error}") from None
     settings = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise UserError(f'a parameter is set as name=value, not {word!r}: for instance P="epochs=2 lr=0.02"')
+        if name in settings:
+            raise UserError(f"{name if name.isprintable() else repr(name)} is set twice: to {settings[name]!r} and to {value!r}")
         settings[name] = value
     return settings
 
@@ -104,60 +164,6 @@ def source_hash(notebook) -> str:
     about = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells]
     about.append(notebook.metadata.get("convbook", {}).get("smoke"))
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def error_in(cell, fallback: str) -> str:
-    """What went wrong in a cell, in one line: its own error, a panic, or what the compiler says."""
-    printed = "".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
-    for line in printed.splitlines():
-        if line.startswith(("error: ", "panic: ")):
-            return line.removeprefix("error: ")
-    for output in cell.outputs:
-        page = output.get("data", {}).get("text/html", "")
-        told = re.findall(r'gonb-err-location">[^<]*</span></span>(.*?)<div class="gonb-err-context">', page, re.S)
-        if told:
-            return "; ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).strip() for line in told)
-    lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("exit status")]
-    return lines[-1].strip() if lines else fallback
-
-
-class SocketFiles(AsyncKernelManager):
-    """Talks to the kernel through files. Of several kernels that start at once, two may be given the same TCP port."""
-
-    transport = CaselessStrEnum(["ipc"], "ipc")
-
-    def _ip_default(self) -> str:  # where the files are: a folder of this kernel's own
-        return str(Path(tempfile.mkdtemp(prefix="convbook-")) / "kernel")
-
-    def cleanup_ipc_files(self) -> None:
-        shutil.rmtree(Path(self.ip).parent, ignore_errors=True)
-
-
-def execute(path: Path, output: Path, values: dict) -> dict:
-    """Runs one notebook and tells how it went."""
-    started = time.monotonic()
-    row = {"notebook": path.stem, "outcome": "ok", "error": ""}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        papermill.execute_notebook(str(path), str(output), values, kernel_name=kernel.NAME, language="go",
-                                   cwd=str(NOTEBOOKS), progress_bar=False, start_timeout=120,
-                                   kernel_manager_class=SocketFiles)
-    except PapermillExecutionError as error:
-        row["outcome"] = "failed"
-        done = nbformat.read(output, 4)
-        for index, cell in enumerate(done.cells):
-            if cell.cell_type == "code" and any(o.output_type == "error" for o in cell.outputs):
-                body = cell.source.split("%%\n")[-1]
-                first = next((line for line in body.splitlines() if line.strip()), "")
-                row["error"] = f"cell {cell.execution_count} ({first.strip()}): {error_in(cell, error.evalue)}"
-                break
-    except Exception as error:  # the kernel did not start or died: the other notebooks still run
-        row["outcome"] = "failed"
-        row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    row["seconds"] = time.monotonic() - started
-    row["results"] = runs_used(time.time() - row["seconds"]) if is_experiment(path) else []
-    row["cells"] = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
-    return row
 
 
 def table(rows: list[dict]) -> str:
@@ -226,6 +232,23 @@ def results_table(results: list[dict]) -> str:
     return "\n".join(lines) + f"\n\nMeans where there are several seeds, on {'; '.join(devices)}. \"In the notes\" is what the lecture notes report.\n"
 
 
+def load(path: Path, remedy: str):
+    """What a file of results has, which are a list or one. A UserError with this remedy if it is damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+        results_table(found if isinstance(found, list) else [found])
+        return found
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path} is damaged: {remedy}") from None
+
+
+def stored_results() -> list[dict]:
+    """What figures/results.json has. A UserError if it, or the place for its table in README.md, is damaged."""
+    if not TABLE.search(README.read_text(errors="replace")):
+        raise UserError("README.md has no place for the table of results: get it back with `git restore README.md`")
+    return load(RESULTS, "get it back with `git restore figures/results.json`") if RESULTS.exists() else []
+
+
 def is_experiment(path: Path) -> bool:
     """Whether a notebook's runs are results of the book. Those before 10 explain: they train small things on parts of the
     data to show what an idea does."""
@@ -237,7 +260,8 @@ def runs_used(since: float) -> list[dict]:
     of stored ones that differ from those in nothing but the seed."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     runs = Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
-    stored = {path.parent: json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json"))}
+    stored = {path.parent: load(path, "delete its folder, and it is trained anew")
+              for path in sorted(runs.glob("*/result.json"))}
 
     def but_seed(result: dict) -> tuple:
         return result["network"], result["parameters"], result["dataset"], result["epochs"], recipe(result)
@@ -248,7 +272,7 @@ def runs_used(since: float) -> list[dict]:
 
 def save_results(fresh: list[dict], keep: bool) -> None:
     """Puts these results into figures/results.json and README.md. Others that are there are kept or not."""
-    known = json.loads(RESULTS.read_text()) if keep and RESULTS.exists() else []
+    known = stored_results() if keep else []
     by_run = {(r["network"], r["parameters"], r["dataset"], r["config"]): r for r in known + fresh}
     ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"], r["config"]))
     replace(RESULTS, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
@@ -301,7 +325,7 @@ def formatted(source: str) -> str:
 def check(paths: list[Path]) -> None:
     """Makes sure that the notebooks are written as they should be, and were executed as they are now."""
     for path in paths:
-        notebook = nbformat.read(path, 4)
+        notebook = read(path)
         about = notebook.metadata.get("convbook", {})
         if not about.get("smoke") and parameters_of(notebook):
             raise UserError(f"{path.stem} has parameters but no smoke settings in its metadata")
@@ -318,9 +342,68 @@ def check(paths: list[Path]) -> None:
                 raise UserError(f"{where} is not formatted as gofmt does it; it should be:\n{wanted}")
         if about.get("source") != source_hash(notebook):
             raise UserError(f"{path.stem} changed since it was executed: run `make book NB={path.stem}`")
+    results = stored_results()
     shown = TABLE.search(README.read_text())
-    if not shown or shown[0] != shown[1] + results_table(json.loads(RESULTS.read_text())) + shown[2]:
+    if shown[0] != shown[1] + results_table(results) + shown[2]:
         raise UserError("README.md does not show what figures/results.json has: run `make book`")
+
+
+def smoke_settings(notebook) -> dict[str, str]:
+    """The settings of a notebook's smoke profile, as they would be given on the command line."""
+    smoke = notebook.metadata.get("convbook", {}).get("smoke", {})
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in smoke.items()}
+
+
+@contextlib.contextmanager
+def signals_noted():
+    """A list to which the signals that ask this program to stop are added, in place of ending it."""
+    noted = []
+    before = [signal.signal(number, lambda number, frame: noted.append(number)) for number in SIGNALS]
+    try:
+        yield noted
+    finally:
+        for number, handler in zip(SIGNALS, before):
+            signal.signal(number, handler)
+
+
+def executed(one: Execution, book: bool) -> dict:
+    """Executes a notebook and tells how it went, for the book with the results of the runs that it used."""
+    started = time.time()
+    row = {"notebook": one.path.stem, "cells": one.cells, "seconds": 0.0, "outcome": "ok", "error": "", "results": []}
+    try:
+        one.run()
+        if book and is_experiment(one.path):
+            row["results"] = runs_used(started)
+    except UserError as error:
+        row.update(outcome="failed", error=str(error))
+    row["seconds"] = time.time() - started
+    return row
+
+
+def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
+    """Executes notebooks, so many at a time, and tells how each went. On a signal all stop, and the program ends."""
+    rows = []
+    with signals_noted() as noted, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        waiting = {pool.submit(executed, one, options.book) for one in executions}
+        try:
+            while waiting and not noted:
+                done, waiting = concurrent.futures.wait(waiting, 1, concurrent.futures.FIRST_COMPLETED)
+                for row in (future.result() for future in done):
+                    rows.append(row)
+                    print(f"{row['notebook']}: {row['outcome']} in {row['seconds']:.1f} s", flush=True)
+                for one in executions:
+                    one.watch()
+            if noted:
+                told = f"stopped ({signal.Signals(noted[0]).name})"
+                if options.profile != "smoke":
+                    told += ": a training keeps what it learned, and the same command goes on from there"
+                print(told, file=sys.stderr, flush=True)
+        finally:
+            for one in executions:
+                one.stop("stopped")
+    if noted:
+        sys.exit(128 + noted[0])
+    return rows
 
 
 def run(options) -> int:
@@ -331,61 +414,75 @@ def run(options) -> int:
     settings = split_settings(options.set)
     if settings and len(paths) != 1:
         raise UserError(f"parameters are for one notebook: say which with NB=, for instance NB={paths[0].stem}")
+    if options.book:
+        if elsewhere := [str(path) for path in paths if path.parent != NOTEBOOKS]:
+            raise UserError(f"{elsewhere[0]} is not in notebooks/, so it is not the book's")
+        stored_results()
+    execution.ready()
     out = BUILD / ("book" if options.book else options.profile)
-    jobs = []
+    out.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=out).close()  # it can be written
+    executions, rows = [], []
     for path in paths:
-        notebook = nbformat.read(path, 4)
-        chosen = dict(notebook.metadata.get("convbook", {}).get("smoke", {})) if options.profile == "smoke" else {}
-        chosen = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in chosen.items()}
-        values = checked(path.stem, notebook, {**chosen, **settings})
-        jobs.append((path, out / path.name, values))
+        try:
+            notebook = read(path)
+            chosen = smoke_settings(notebook) if options.profile == "smoke" else {}
+            values = checked(path.stem, notebook, {**chosen, **settings})
+            executions.append(Execution(path, out / path.name, values, number_of_cells(notebook)))
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            rows.append({"notebook": path.stem, "cells": 0, "seconds": 0.0, "outcome": "failed", "error": str(error)})
 
     if options.profile == "smoke":  # it must train, not find runs of before
         shutil.rmtree(out / "runs", ignore_errors=True)
         os.environ["CONVBOOK_RUNS"] = str(out / "runs")
     # Every notebook is a kernel of its own. Those of the full profile use all cores to train, so they take turns.
     at_once = options.jobs or ((os.cpu_count() or 1) if options.profile == "smoke" else 1)
-    rows = []
-    with concurrent.futures.ProcessPoolExecutor(at_once) as pool:
-        waiting = {pool.submit(execute, *job): job for job in jobs}
-        for future in concurrent.futures.as_completed(waiting):
-            row = future.result()
-            rows.append(row)
-            print(f"{row['notebook']}: {row['outcome']} in {row['seconds']:.1f} s", flush=True)
-    rows.sort(key=lambda row: row["notebook"])
+    rows = sorted(rows + execute(executions, at_once, options), key=lambda row: row["notebook"])
     print("\n" + table(rows))
     failed = [row for row in rows if row["outcome"] != "ok"]
     for row in failed:
         print(f"\n{row['notebook']}, {row['error']}", file=sys.stderr)
     if options.book:
-        for row, job in zip(rows, sorted(jobs)):
-            if row["outcome"] == "ok":
-                write_back(job[0], job[1], row["seconds"])
-                save_figures(job[1])
-        save_results([result for row in rows for result in row["results"]], keep=bool(options.notebooks))
+        went_well = {row["notebook"]: row for row in rows if row["outcome"] == "ok"}
+        for one in executions:
+            if row := went_well.get(one.path.stem):
+                write_back(one.path, one.output, row["seconds"])
+                save_figures(one.output)
+        save_results([result for row in went_well.values() for result in row["results"]], keep=bool(options.notebooks or failed))
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", help="names or numbers; all if none")
+    parser.add_argument("notebooks", nargs="*", help="names, numbers or paths; all if none")
     parser.add_argument("--profile", default="full", help="full (the default) or smoke")
     parser.add_argument("--set", default="", help='parameters of the notebook, as in "epochs=2 lr=0.02"')
     parser.add_argument("--jobs", type=int, default=0, help="notebooks at the same time")
     parser.add_argument("--book", action="store_true", help="put the results into the committed notebooks and figures/")
     parser.add_argument("--check", action="store_true", help="only check that the committed notebooks are up to date")
     options = parser.parse_args(arguments)
+    logging.disable()  # what libraries note is told here, in one line
     try:
         if options.profile not in ("full", "smoke"):
             raise UserError(f"there is no profile {options.profile}: there is full and smoke")
+        if options.jobs < 0:
+            raise UserError(f"--jobs is a whole number, 0 or more, not {options.jobs}")
         if options.book and (options.set or options.profile != "full"):
             raise UserError("the book's notebooks are executed at their full settings: no parameters, no other profile")
         return run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        sys.stdout = open(os.devnull, "w")
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be anything
     sys.exit(main(sys.argv[1:]))

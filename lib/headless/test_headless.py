@@ -1,9 +1,12 @@
-"""Tests of how notebooks are run without a browser. Two of them run a notebook in the real kernel."""
+"""Tests of how notebooks are run without a browser. Some run notebooks in the real kernel."""
 
 import contextlib
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -11,8 +14,10 @@ from pathlib import Path
 from unittest import mock
 
 import nbformat
+import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import execution
 import gotranslator
 import run
 from gotranslator import GoTranslator
@@ -68,10 +73,77 @@ class Parameters(unittest.TestCase):
             "epochs": """a parameter is set as name=value, not 'epochs': for instance P="epochs=2 lr=0.02\"""",
             "=2": """a parameter is set as name=value, not '=2': for instance P="epochs=2 lr=0.02\"""",
             "name='open": """P="name='open" cannot be read: No closing quotation""",
+            "lr=1e999": "10_x: lr is a number that a float64 can hold, not 1e999",
+            "lr=-1e309": "10_x: lr is a number that a float64 can hold, not -1e309",
+            "lr=1e-999": "10_x: lr is a number that a float64 can hold, not 1e-999",
+            "lr=nan": "10_x: lr is a number (0.01 if not set), not 'nan'",
+            "lr=-inf": "10_x: lr is a number (0.01 if not set), not '-inf'",
+            "lr=0x1p-2": "10_x: lr is a number (0.01 if not set), not '0x1p-2'",
+            "epochs=9223372036854775808": "10_x: epochs is a whole number of at most 64 bits, not 9223372036854775808",
+            "epochs=1_000": "10_x: epochs is a whole number (1 if not set), not '1_000'",
+            "epochs=0x10": "10_x: epochs is a whole number (1 if not set), not '0x10'",
+            "epochs=٣": "10_x: epochs is a whole number (1 if not set), not '٣'",
+            "shuffle=True": "10_x: shuffle is true or false (true if not set), not 'True'",
+            "name='a\udcff'": r"10_x: name is a text in UTF-8, not 'a\udcff'",
+            "epochs=2 epochs=3": "epochs is set twice: to '2' and to '3'",
+            "'a\nb=2'": r"10_x has no parameter 'a\nb': it has epochs, lr, shuffle, name, seed",
         }.items():
             with self.subTest(settings), self.assertRaises(run.UserError) as caught:
                 run.checked("10_x", notebook_of(parameters=PARAMETERS), run.split_settings(settings))
             self.assertEqual(str(caught.exception), told)
+
+    def test_values_at_the_border_are_right(self):
+        values = run.checked("10_x", notebook_of(parameters=PARAMETERS), {
+            "epochs": "-9223372036854775808", "lr": "1.7976931348623157e308", "name": "a\"b'c\\d\n\ufeff\t"})
+        code = GoTranslator.codify(values)
+        self.assertIn("var epochs = -9223372036854775808\n", code)
+        self.assertIn("var lr = 1.7976931348623157e+308\n", code)
+        self.assertIn(r'''var name = "a\"b'c\\d\n\ufeff\t"''' + "\n", code)
+        self.assertEqual(run.checked("10_x", notebook_of(parameters=PARAMETERS), {"name": ""}), {"name": ""})
+
+    def test_declarations_of_every_form_are_understood(self):
+        for source, told in {
+            "var batch = 2 * 32 // images": ("batch", "int", "2 * 32", "images"),
+            "var rate = 1.0 / 3": ("rate", "float64", "1.0 / 3", ""),
+            "var big = 1 << 20": ("big", "int", "1 << 20", ""),
+            "var hex = 0x_ff": ("hex", "int", "0x_ff", ""),
+            "var many = 1_000": ("many", "int", "1_000", ""),
+            "var small = -1e-3": ("small", "float64", "- 1e-3", ""),
+            "var rate float64 = 1": ("rate", "float64", "1", ""),
+            "var epochs int": ("epochs", "int", "int", ""),
+            'var url = "http://x/y" // a // b': ("url", "string", '"http://x/y"', "a // b"),
+            'var quoted = "a\\"b"': ("quoted", "string", '"a\\"b"', ""),
+            "var raw = `a\n// b`": ("raw", "string", "`a\n// b`", ""),
+            'var long = "a" +\n\t"b"': ("long", "string", '"a" + "b"', ""),
+            "const epochs = 5": ("epochs", "const", "5", ""),
+            "var rate float32 = 0.1": ("rate", "None", "0.1", ""),
+            "var seeds = []int{1, 2}": ("seeds", "None", "[ ] int { 1 , 2 }", ""),
+            "var letter = 'a'": ("letter", "None", "'a'", ""),
+            "var steps = epochs * 10": ("steps", "None", "epochs * 10", ""),
+        }.items():
+            with self.subTest(source):
+                found = GoTranslator.inspect({"source": "import \"fmt\"\n\n" + source + "\n\nfunc f() { var local = 1 }\n%%\nvar x = 2"})
+                self.assertEqual([(p.name, p.inferred_type_name, p.default, p.help) for p in found], [told])
+        for source in ("var (\n\tlr, batch = 0.1, 64\n\tepochs = 2\n)", "var lr, batch = 0.1, 64; var epochs = 2"):
+            found = GoTranslator.inspect({"source": source})
+            self.assertEqual([(p.name, p.inferred_type_name) for p in found],
+                             [("lr", "several"), ("batch", "several"), ("epochs", "int")])
+
+    def test_a_cell_that_is_not_go_has_no_parameters_or_some_but_is_no_error(self):
+        for source in ("", "var", "var (", "var =", "var x", "var x = ", "var x,", "const (\n", '"', "`", "'", ")", "}\nvar a = 1", "# x = 1"):
+            with self.subTest(source):
+                GoTranslator.inspect({"source": source})
+
+    def test_what_cannot_be_set_says_so(self):
+        for source, told in {
+            "const epochs = 5": "10_x: epochs cannot be set: 5 is the value of a constant: declare it with var",
+            "var epochs, lr = 5, 0.1": "10_x: epochs cannot be set: 5 , 0.1 declares several at once: give each a line of its own",
+            "var epochs = f()": "10_x: epochs cannot be set: f ( ) is no plain number, text, true or false",
+        }.items():
+            with self.subTest(source), self.assertRaises(run.UserError) as caught:
+                run.checked("10_x", notebook_of(parameters=source), {"epochs": "2"})
+            self.assertEqual(str(caught.exception), told)
+            self.assertEqual(run.checked("10_x", notebook_of(parameters=source), {}), {})
 
     def test_a_notebook_without_parameters_says_so(self):
         with self.assertRaisesRegex(run.UserError, "has no parameter epochs: it has none"):
@@ -114,44 +186,309 @@ class Command(unittest.TestCase):
             self.assertEqual(len(run.checked(path.stem, notebook, smoke)), len(smoke))
 
 
-class Execution(unittest.TestCase):
-    """Runs notebooks in the real kernel."""
+def in_folder(folder: Path):
+    """Has notebooks come from a folder and go into it."""
+    changed = contextlib.ExitStack()
+    changed.enter_context(mock.patch.object(run, "NOTEBOOKS", folder / "notebooks"))
+    changed.enter_context(mock.patch.object(run, "BUILD", folder / "build"))
+    changed.enter_context(mock.patch.dict(os.environ))
+    return changed
 
-    def execute(self, notebook, *arguments: str) -> tuple[int, str, str, Path]:
-        folder = Path(tempfile.mkdtemp())
-        (folder / "notebooks").mkdir()
-        nbformat.write(notebook, folder / "notebooks" / "20_test.ipynb")
+
+class Files(unittest.TestCase):
+    """Notebooks of all names, and files that are none."""
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.folder / "notebooks").mkdir()
+        self.enterContext(in_folder(self.folder))
+
+    def write(self, name: str, **metadata) -> Path:
+        notebook = notebook_of("%%")
+        notebook.metadata["convbook"] = metadata
+        path = self.folder / name
+        nbformat.write(notebook, path)
+        return path
+
+    def test_a_number_is_the_books_notebook_and_a_name_itself(self):
+        own = self.write("notebooks/10_a.ipynb", source="x")
+        copy = self.write("notebooks/10_a-Copy1.ipynb", source="x")
+        reader = self.write("notebooks/10_0_of_mine.ipynb")
+        self.assertEqual(run.find(["10"]), [own])
+        self.assertEqual(run.find(["10_a"]), [own])
+        self.assertEqual(run.find(["10_a-Copy1", "10_a-Copy1.ipynb"]), [copy])
+        self.assertEqual(run.find(["10_0_of_mine"]), [reader])
+        self.assertEqual(run.find([]), [reader, copy, own])
+        self.write("notebooks/11_a.ipynb")
+        self.write("notebooks/11_b.ipynb")
+        with self.assertRaisesRegex(run.UserError, "^11 can be 11_a or 11_b: give one of these$"):
+            run.find(["11"])
+
+    def test_a_path_is_that_file_or_an_error(self):
+        self.write("notebooks/10_a.ipynb", source="x")
+        elsewhere = self.write("10_a.ipynb")
+        self.assertEqual(run.find([str(elsewhere)]), [elsewhere])
+        for name in ("/nowhere/10_a.ipynb", str(self.folder / "10_b.ipynb"), "nowhere/10", "10_b.ipynb", "1", ""):
+            with self.subTest(name), self.assertRaisesRegex(run.UserError, "^there is no notebook "):
+                run.find([name])
+        with self.assertRaisesRegex(run.UserError, "have the same name"):
+            run.find(["10", str(elsewhere)])
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            self.assertEqual(run.main(["--book", str(elsewhere)]), 2)
+        self.assertEqual(errors.getvalue(), f"error: {elsewhere} is not in notebooks/, so it is not the book's\n")
+
+    def test_what_is_no_notebook_is_named_and_the_others_run(self):
+        good = json.loads(self.write("notebooks/20_good.ipynb").read_text())
+        python = {**good, "metadata": {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}}
+        broken = {
+            "empty": "", "half": json.dumps(good)[:99], "list": "[]", "null": "null", "number": "7",
+            "other": '{"a": 1}', "future": json.dumps({**good, "nbformat": 99}), "bytes": b"\xff\xfe",
+            "cells": json.dumps({key: value for key, value in good.items() if key != "cells"}),
+            "kinds": json.dumps({**good, "cells": [{"cell_type": "code"}]}), "python": json.dumps(python),
+            "about": json.dumps({**good, "metadata": {"convbook": 3}}),
+            "smoke": json.dumps({**good, "metadata": {"convbook": {"smoke": [1]}}}),
+            "settings": json.dumps({**good, "metadata": {"convbook": {"smoke": {"epochs": 1}}}}),
+        }
+        for name, content in broken.items():
+            (self.folder / "notebooks" / f"{name}.ipynb").write_bytes(content if isinstance(content, bytes) else content.encode())
+        (self.folder / "notebooks" / "folder.ipynb").mkdir()
+        (self.folder / "notebooks" / "link.ipynb").symlink_to("nowhere")
+        os.mkfifo(self.folder / "notebooks" / "pipe.ipynb")
+        broken = [*broken, "folder", "link", "pipe"]
         output, errors = io.StringIO(), io.StringIO()
-        with mock.patch.object(run, "NOTEBOOKS", folder / "notebooks"), mock.patch.object(run, "BUILD", folder / "build"), \
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            self.assertEqual(run.main(["--profile", "smoke"]), 1)
+        self.assertRegex(output.getvalue(), r"20_good +1 +\d+\.\d  ok")
+        told = [line for line in errors.getvalue().splitlines() if line]
+        self.assertEqual(sorted(line.split(", ")[0] for line in told), sorted(broken), errors.getvalue())
+        for name in broken:
+            with self.subTest(name):
+                errors = io.StringIO()
+                with contextlib.redirect_stderr(errors):
+                    self.assertEqual(run.main(["--profile", "smoke", name]), 2)
+                self.assertRegex(errors.getvalue(), rf"^error: {name}.*\n$")
+        with self.assertRaises(run.UserError):
+            run.check(run.find([]))
+
+    def test_a_notebook_that_names_no_kernel_is_gos(self):
+        path = self.write("notebooks/20_a.ipynb")
+        notebook = json.loads(path.read_text())
+        notebook["metadata"] = {}
+        path.write_text(json.dumps(notebook))
+        self.assertEqual(len(run.read(path).cells), 1)
+
+    def test_results_that_are_damaged_are_named_before_anything_runs(self):
+        self.write("notebooks/10_a.ipynb")
+        results, readme = self.folder / "results.json", self.folder / "README.md"
+        readme.write_text("<!-- results: make book -->\n<!-- end -->")
+        with mock.patch.object(run, "RESULTS", results), mock.patch.object(run, "README", readme):
+            self.assertEqual(run.stored_results(), [])
+            for content in ("", "null", "3", "{}", '{"network": "Net"}', '[1]', "[{}]", "[null", "\udcff"):
+                results.write_text(content, errors="surrogateescape")
+                errors = io.StringIO()
+                with self.subTest(content), contextlib.redirect_stderr(errors):
+                    self.assertEqual(run.main(["--book"]), 2)
+                self.assertRegex(errors.getvalue(), "^error: .*results.json is damaged: .*git restore figures/results.json`\n$")
+            results.write_text("[]")
+            readme.write_text("no table")
+            with self.assertRaisesRegex(run.UserError, "README.md has no place"):
+                run.stored_results()
+
+    def test_a_place_that_cannot_be_written_is_one_line(self):
+        self.write("notebooks/20_a.ipynb")
+        (self.folder / "build").write_text("a file in its place")
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            self.assertEqual(run.main([]), 2)
+        self.assertEqual(errors.getvalue(), f"error: {self.folder / 'build' / 'full'}: Not a directory\n")
+
+
+class Temporary(unittest.TestCase):
+    def folder(self, path: str) -> str:
+        with mock.patch.dict(os.environ, {"TMPDIR": path}), mock.patch.object(tempfile, "tempdir", None):
+            return execution.temporary()
+
+    def test_names_of_sockets_fit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(self.folder(folder + "/."), folder)
+            long = Path(folder) / ("x" * 95)
+            long.mkdir()
+            self.assertEqual(self.folder(str(long)), "/tmp")
+
+    def test_a_wrong_tmpdir_is_named(self):
+        with self.assertRaisesRegex(run.UserError, "^TMPDIR is /nowhere/at/all, where nothing can be written: "):
+            self.folder("/nowhere/at/all")
+
+    def test_a_missing_kernel_is_named_with_the_remedy(self):
+        for content in ("{", "null", "[]", "{}", '{"argv": []}', '{"argv": ["/nowhere/gonb"], "display_name": "", "language": "go"}'):
+            with self.subTest(content), tempfile.TemporaryDirectory() as folder:
+                place = Path(folder) / "kernels" / "convbook"
+                place.mkdir(parents=True)
+                (place / "kernel.json").write_text(content)
+                with mock.patch.dict(os.environ, {"JUPYTER_PATH": folder}), \
+                        self.assertRaisesRegex(run.UserError, "^the book's kernel is not installed .*: delete .venv and run `make setup`$"):
+                    execution.ready()
+
+
+# What cells do: their code, and what is told of them. Nothing is told of those that are well.
+CELLS = {
+    "before": ('import "os"\n\n%%\nprintln("before")\nos.Exit(3)', "before"),
+    "exit": ('import "os"\n\n%%\nos.Exit(3)', "exit status 3"),
+    "panic": ('%%\npanic("no such weights")', "panic: no such weights"),
+    "compiler": ("%%\nvar unused int", "declared and not used: unused"),
+    "must": ('import (\n\t"errors"\n\n\t"example.org/convbook/lib/must"\n)\n\n%%\nmust.Do(errors.New("rate is -1"))', "rate is -1"),
+    "reads": ('import "fmt"\n\n%%\nvar n int\nfmt.Scan(&n)', "it reads its standard input, where nothing is written"),
+    "cat": ("!cat", "it reads its standard input, where nothing is written"),
+    "waits": ("%%bash\nsleep 3 | cat", ""),
+    "prints": ('import (\n\t"fmt"\n\t"strings"\n)\n\n%%\nfor {\n\tfmt.Println(strings.Repeat("x", 1000000))\n}',
+               "it prints more than 10,000,000 characters: print less"),
+    "kills": ('import (\n\t"os"\n\t"syscall"\n)\n\n%%\nsyscall.Kill(os.Getppid(), syscall.SIGKILL)\nselect {}',
+              "the kernel died: see .venv/gonb.log"),
+    "forks": ('import "os/exec"\n\n%%\nexec.Command("sleep", "1234").Start()', ""),
+    "keeps": ('import (\n\t"os"\n\t"os/exec"\n)\n\n%%\nc := exec.Command("sleep", "1234")\nc.Stdout = os.Stdout\nc.Start()',
+              "its program ended, but left a process that keeps its output open"),
+}
+
+
+class Execution(unittest.TestCase):
+    """Runs notebooks in the real kernel: all in one command, in a folder whose name papermill would not take."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "a {b}"
+        (cls.folder / "notebooks").mkdir(parents=True)
+        (cls.folder / "tmp").mkdir()
+        for name, (source, _) in CELLS.items():
+            nbformat.write(notebook_of("%%\nprintln()", source, "%%\nprintln()"), cls.folder / "notebooks" / f"{name}.ipynb")
+        nbformat.write(notebook_of('import "fmt"\n\n%%\nfmt.Println("epochs", epochs, "lr", lr)', parameters=PARAMETERS,
+                                   smoke={"epochs": 5}), cls.folder / "notebooks" / "parameters.ipynb")
+        output, errors = io.StringIO(), io.StringIO()
+        with in_folder(cls.folder), mock.patch.object(tempfile, "tempdir", str(cls.folder / "tmp")), \
                 mock.patch.dict(os.environ), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            status = run.main(["--jobs", "1", *arguments])
-        return status, output.getvalue(), errors.getvalue(), folder / "build"
+            os.environ.pop("TMPDIR", None)
+            cls.status = run.main(["--profile", "smoke"])
+        cls.output, cls.errors = output.getvalue(), errors.getvalue()
+
+    def test_what_cells_do_is_told_in_one_line(self):
+        self.assertEqual(self.status, 1)
+        told = dict(line.split(", ", 1) for line in self.errors.splitlines() if line)
+        for name, (_, wanted) in CELLS.items():
+            with self.subTest(name):
+                self.assertRegex(self.output, rf"{name} +3 +\d+\.\d  {'failed' if wanted else 'ok'}\n")
+                if wanted:
+                    self.assertRegex(told.pop(name), rf"^cell 2 \(.*\): .*{wanted}")
+        self.assertEqual(told, {})
+
+    def test_nothing_is_left(self):
+        self.assertEqual(os.listdir(self.folder / "tmp"), [])
+        left = [process.info for process in psutil.process_iter(["cmdline"])
+                if process.info["cmdline"] == ["sleep", "1234"] or str(self.folder) in " ".join(process.info["cmdline"] or [])]
+        self.assertEqual(left, [])
 
     def test_parameters_reach_the_cells(self):
-        notebook = notebook_of('import "fmt"\n\n%%\nfmt.Println("epochs", epochs, "lr", lr)',
-                               parameters=PARAMETERS, smoke={"epochs": 5})
-        status, output, errors, build = self.execute(notebook, "--profile", "smoke", "--set", "lr=1")
-        self.assertEqual((status, errors), (0, ""))
-        self.assertRegex(output, r"20_test +2 +\d+\.\d  ok")
-        done = nbformat.read(build / "smoke" / "20_test.ipynb", 4)
-        self.assertEqual(done.cells[-1].outputs[0].text, "epochs 5 lr 1\n")
+        done = nbformat.read(self.folder / "build" / "smoke" / "parameters.ipynb", 4)
+        self.assertEqual(done.cells[-1].outputs[0].text, "epochs 5 lr 0.01\n")
+        self.assertRegex(self.output, r"parameters +2 +\d+\.\d  ok")
 
-    def test_a_failing_cell_is_named_with_its_error(self):
-        for source, told in {
-            'import "os"\n\n%%\nprintln("before")\nos.Exit(3)': "before",
-            '%%\npanic("no such weights")': "panic: no such weights",
-            '%%\nvar unused int': "declared and not used: unused",
-            'import (\n\t"errors"\n\n\t"example.org/convbook/lib/must"\n)\n\n%%\nmust.Do(errors.New("rate is -1"))': "rate is -1",
-        }.items():
-            with self.subTest(source):
-                status, output, errors, _ = self.execute(notebook_of("%%\nprintln()", source, "%%\nprintln()"))
-                self.assertEqual(status, 1)
-                self.assertRegex(output, r"20_test +3 +\d+\.\d  failed")
-                self.assertRegex(errors.strip(), rf"^20_test, cell 2 \(.*\): .*{told}")
-                self.assertEqual(errors.strip().count("\n"), 0, errors)
+
+# A cell that works until it is interrupted, then saves, as lib/train does.
+TRAINING = """import (
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+%%
+stop := make(chan os.Signal, 1)
+signal.Notify(stop, os.Interrupt)
+os.WriteFile("started", nil, 0o600)
+<-stop
+for i := range 10 {
+	fmt.Println("saving", i)
+	time.Sleep(20 * time.Millisecond)
+}
+os.WriteFile("saved", nil, 0o600)
+"""
+
+
+class Signals(unittest.TestCase):
+    """Stops runs at several moments. What is left would still have the folder's name among its arguments."""
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.folder / "tmp").mkdir()
+
+    def start(self, *notebooks: str) -> subprocess.Popen:
+        for name in notebooks:
+            (self.folder / name).mkdir()
+            after = 'import "os"\n\n%%\nos.WriteFile("next", nil, 0o600)'
+            nbformat.write(notebook_of(TRAINING, after), self.folder / name / f"{name}.ipynb")
+        program = "import pathlib, sys, run\nrun.BUILD = pathlib.Path(sys.argv.pop(1))\nsys.exit(run.main(sys.argv[1:]))"
+
+        # A child of make or of a shell in the background may have had these ignored.
+        def restore():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+
+        return subprocess.Popen(
+            [sys.executable, "-c", program, str(self.folder / "build"), "--jobs", "2",
+             *(str(self.folder / name / f"{name}.ipynb") for name in notebooks)],
+            cwd=Path(run.__file__).parent, env={**os.environ, "TMPDIR": str(self.folder / "tmp")}, preexec_fn=restore,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_for(self, happened) -> None:
+        for _ in range(600):
+            if happened():
+                return
+            time.sleep(0.1)
+        self.fail("it did not happen in a minute")
+
+    def left(self) -> list:
+        return [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])
+                if str(self.folder) in " ".join(process.info["cmdline"] or [])] + os.listdir(self.folder / "tmp")
+
+    def test_a_training_saves_and_all_ends(self):
+        for number, notebooks in ((signal.SIGINT, ["a"]), (signal.SIGTERM, ["b", "c"])):
+            with self.subTest(number):
+                process = self.start(*notebooks)
+                self.wait_for(lambda: all((self.folder / name / "started").exists() for name in notebooks))
+                process.send_signal(number)
+                time.sleep(0.2)
+                process.send_signal(number)  # timeout(1) and impatient users
+                _, errors = process.communicate()
+                self.assertEqual(process.returncode, 128 + number)
+                self.assertEqual(errors, f"stopped ({number.name}): a training keeps what it learned, "
+                                         "and the same command goes on from there\n")
+                for name in notebooks:
+                    self.assertTrue((self.folder / name / "saved").exists())
+                    self.assertFalse((self.folder / name / "next").exists())
+                self.assertEqual(self.left(), [])
+
+    def test_a_kernel_that_starts_ends(self):
+        process = self.start("a")
+        self.wait_for(lambda: os.listdir(self.folder / "tmp"))
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate()
+        self.assertEqual((process.returncode, errors.count("\n")), (128 + signal.SIGHUP, 1), errors)
+        self.assertEqual(self.left(), [])
+
+    def test_all_ends_when_the_command_is_killed(self):
+        process = self.start("a")
+        self.wait_for((self.folder / "a" / "started").exists)
+        process.kill()
+        process.communicate()
+        self.wait_for(lambda: not self.left())
+        self.assertTrue((self.folder / "a" / "saved").exists())
 
 
 class Checks(unittest.TestCase):
+    def test_what_the_linker_says_is_told(self):
+        page = '<style>.gonb-err-line {}</style><div><pre># gonb_1\n/go/tool/link: mapping output file failed: no space left on device\n</pre></div>\n'
+        cell = new_code_cell("%%", outputs=[new_output("display_data", {"text/html": page})])
+        self.assertEqual(execution.error_in(cell, "exit status 1"), "/go/tool/link: mapping output file failed: no space left on device")
+
     def test_the_hash_sees_source_tags_and_smoke_but_not_outputs(self):
         notebook = notebook_of("%%\nprintln(1)", parameters=PARAMETERS, smoke={"epochs": 1})
         before = run.source_hash(notebook)

@@ -1,0 +1,27 @@
+"""JupyterLab's settings for the book. Whoever reaches it can run programs as its user, so these take precedence over
+settings of other Jupyter servers on this machine, in /etc/jupyter for instance, which may be open on purpose."""
+
+import secrets
+
+from jupyter_server.auth.identity import PasswordIdentityProvider
+from traitlets import validate
+
+
+class AlwaysAToken(PasswordIdentityProvider):
+    """Makes up a token where settings say that there is none."""
+
+    @validate("token")
+    def _made_up(self, proposal):
+        if proposal["value"] or self.hashed_password:
+            return proposal["value"]
+        self.token_generated = True  # so it is shown in the terminal
+        return secrets.token_hex(24)
+
+
+c = get_config()  # noqa: F821, from traitlets
+c.ServerApp.identity_provider_class = AlwaysAToken
+c.ServerApp.allow_unauthenticated_access = False
+c.ServerApp.disable_check_xsrf = False
+c.ServerApp.allow_origin = ""
+c.ServerApp.allow_origin_pat = ""
+c.ServerApp.allow_credentials = False
