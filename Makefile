@@ -120,7 +120,8 @@ test-clones: ## set up fresh clones in folders with odd names, among settings fo
 lint: setup $(VENV)/.test
 	@test -z "$$(gofmt -l lib)" || { echo "error: not formatted: $$(gofmt -l lib | tr '\n' ' '): run gofmt -w lib" >&2; exit 1; }
 	go vet ./...
-	@$(COMPILE) -Werror -fsyntax-only -I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" -I$(VENV)/include \
+	@mkdir -p build
+	@$(COMPILE) -Werror -o build/lint.so -I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" -I$(VENV)/include \
 		-DREAL_PLUGIN='""' -DREAL_PLUGIN_SUM='""' lib/device/plugin/*.c
 	$(VENV)/bin/hadolint docker/Dockerfile
 
