@@ -12,6 +12,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
+	"path/filepath"
 
 	"github.com/google/renameio/v2"
 	"github.com/janpfeifer/gonb/gonbui"
@@ -76,7 +77,7 @@ func Save(f Figure, path string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, content, 0o644)
+	return renameio.WriteFile(path, content, 0o644, renameio.WithTempDir(filepath.Dir(path)))
 }
 
 // Row puts figures side by side, their upper edges level.

@@ -17,6 +17,7 @@ import (
 	"maps"
 	"math/bits"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,7 +163,7 @@ func Write(path string, tensors map[string]Tensor, metadata map[string]string) e
 		return fmt.Errorf("%s: %w", path, err)
 	}
 
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644), renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {
 		return err
 	}

@@ -190,7 +190,7 @@ func (r *Run) readTensors(name string) (map[string]safetensors.Tensor, error) {
 }
 
 func (r *Run) write(name string, content []byte) error {
-	return r.cannotWrite(renameio.WriteFile(r.path(name), content, 0o644))
+	return r.cannotWrite(renameio.WriteFile(r.path(name), content, 0o644, renameio.WithTempDir(r.dir)))
 }
 
 func (r *Run) writeJSON(name string, v any) error {
