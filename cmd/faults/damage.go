@@ -68,6 +68,9 @@ var digit = regexp.MustCompile(`[0-9]`)
 
 func otherDigit(t *trial, content []byte) []byte {
 	places := digit.FindAllIndex(content, -1)
+	if len(places) == 0 {
+		return flipped(t, content, len(content))
+	}
 	at := places[t.random.IntN(len(places))][0]
 	content[at] = '0' + (content[at]-'0'+1+byte(t.random.IntN(9)))%10
 	return content
@@ -303,7 +306,7 @@ func damagedOwnData(file string, d damage) attempt {
 			return err
 		}
 		before := files(p.own)
-		if err := t.run(p, "-task", "mnist").refused(file); err != nil {
+		if err := t.run(p, "-task", "mnist").refused(p.own); err != nil {
 			return err
 		}
 		if !sameFiles(before, files(p.own)) {
@@ -416,7 +419,7 @@ func damagedFiles() (all []attempt) {
 	}
 	all = append(all, damagedRun("sgd", "config.json", otherVersion(`"format": `)), exchangedRun("adam"), exchangedRun("adam", "-seed", "2"))
 	for i, d := range damages {
-		all = append(all, damagedCheckpoint(three[i%2], i%5 == 4, d))
+		all = append(all, damagedCheckpoint(three[i%2], i%4 == 3, d))
 	}
 	all = append(all, exchangedCheckpoint("adam"))
 	for i, d := range damages {

@@ -148,4 +148,3 @@ func picture(pixels []byte) image.Image {
 	}
 	return sheet
 }
-
