@@ -79,7 +79,7 @@ func child(args []string) error {
 		}
 	}
 	t := tasks[*name]
-	t.config.Seed, t.config.Fresh, t.config.LogEvery = *seed, *fresh, 1
+	t.config.Seed, t.config.Fresh, t.config.LogEvery, t.config.SaveEvery = *seed, *fresh, 1, 20*time.Millisecond
 	get := train.Fit
 	if *load || *loop {
 		get = train.Load

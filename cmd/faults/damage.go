@@ -125,6 +125,9 @@ func damagedRun(task, file string, d damage) attempt {
 		if err := t.harm(d, filepath.Join(run, file), filepath.Join(strange.run(), file), filepath.Join(run, neighbour)); err != nil {
 			return err
 		}
+		if strings.HasPrefix(d.name, "swapped") {
+			file = "" // either may be named
+		}
 		return t.damagedRunIsNoticed(p, r, task, file)
 	}}
 }
