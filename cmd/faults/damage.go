@@ -202,8 +202,8 @@ func damagedCheckpoint(task string, all bool, d damage) attempt {
 		if err != nil {
 			return err
 		}
-		strangers := checkpoints(filepath.Join(elsewhere.runs, strange.name))
-		run := filepath.Join(p.runs, r.name)
+		strangers := checkpoints(strange.training(elsewhere))
+		run := r.training(p)
 		these := checkpoints(run)
 		if !all {
 			these = these[1:]
@@ -239,7 +239,7 @@ func exchangedCheckpoint(task string) attempt {
 		if err != nil {
 			return err
 		}
-		run := filepath.Join(p.runs, r.name)
+		run := r.training(p)
 		elsewhere := newPlace(filepath.Join(t.dir, "strange"))
 		c := t.start(elsewhere, "-task", task, "-seed", "2")
 		defer c.kill()
@@ -252,12 +252,10 @@ func exchangedCheckpoint(task string) attempt {
 		}
 		c.kill()
 		c.wait()
-		newest := checkpoints(run)[1]
 		strange := filepath.Join(run, "checkpoint-999"+filepath.Base(strangers[0])[len("checkpoint-999"):])
 		if err := os.Rename(strangers[0], strange); err != nil {
 			return skipped{err.Error()}
 		}
-		_ = newest
 		return t.goesOn(p, r, task, []string{strange}, false)
 	}}
 }

@@ -73,6 +73,7 @@ type victim struct {
 	task           string
 	place          place
 	run            string // the folder in which it trains
+	final          string // the folder of the finished run
 	took, cold     time.Duration
 	inRun, inStore map[string]string // what was there before it started
 }
@@ -114,7 +115,7 @@ var (
 		}
 		v.watch(v.run, v.inRun, isTemporaryCheckpoint)
 	}}
-	testing = aim{"test", func(v *victim) {
+	inTest = aim{"test", func(v *victim) {
 		tests := 1 + v.trial.random.IntN(2)
 		v.waitFor(func(lines []string) bool {
 			n := 0
@@ -135,14 +136,11 @@ var (
 		v.sleep(2 * time.Second)
 	}}
 	replacing = aim{"taking the place", func(v *victim) {
-		for old := files(v.final()); !v.ended() && sameFiles(old, files(v.final())); {
+		for old := inode(v.final); !v.ended() && old == inode(v.final); {
 			time.Sleep(20 * time.Microsecond)
 		}
 	}}
 )
-
-// final is the folder of the run when it is finished, which a fresh one takes at its end.
-func (v *victim) final() string { return strings.TrimSuffix(v.run, ".fresh") }
 
 func sameFiles(a, b map[string]string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
 
@@ -167,11 +165,11 @@ func isFinal(name string) bool {
 	return false
 }
 
-// landed is where the kill hit: by what lies in the folders, and else by what the child had printed.
+// landed is where the kill hit: by what lies in the folders, and else by what the child had printed. The finished run's
+// folder was the previous one before.
 func (v *victim) landed(lines []string, previous string) string {
 	switch {
-	case strings.HasSuffix(v.run, ".fresh") && !sameFiles(files(v.final()), map[string]string{}) && previous != inode(v.final()),
-		strings.HasSuffix(v.run, ".fresh") && inode(v.final()) == "":
+	case inode(v.final) != previous:
 		return "taking the place"
 	case anyNew(v.run, v.inRun, isFinal):
 		return "finish"
@@ -221,13 +219,12 @@ func killed(task string, n int, a aim, warm, fresh, noData bool) attempt {
 			}
 		}
 		args := []string{"-task", task}
-		v := victim{trial: t, task: task, place: p, run: filepath.Join(p.runs, r.name), took: r.cold, cold: r.cold}
+		v := victim{trial: t, task: task, place: p, run: r.training(p), final: filepath.Join(p.runs, r.name), took: r.cold, cold: r.cold}
 		if warm {
 			v.took = r.took
 		}
 		if fresh {
 			args = append(args, "-fresh")
-			v.run += ".fresh"
 		}
 		kills, hits := 0, 0
 		for range attempts * n {
@@ -235,7 +232,7 @@ func killed(task string, n int, a aim, warm, fresh, noData bool) attempt {
 				break
 			}
 			v.inRun, v.inStore = files(v.run), files(p.compiled)
-			before := inode(v.final())
+			before := inode(v.final)
 			v.process = t.start(p, args...)
 			a.wait(&v)
 			v.kill()
@@ -245,12 +242,12 @@ func killed(task string, n int, a aim, warm, fresh, noData bool) attempt {
 				if err := o.same(r.result); err != nil {
 					return fmt.Errorf("not killed, after %d kills: %w", kills, err)
 				}
-				if err := whole(v.final(), r); err != nil {
+				if err := whole(v.final, r); err != nil {
 					return fmt.Errorf("not killed, after %d kills: %w", kills, err)
 				}
 				v.took /= 2
 				if !fresh {
-					removeAll(v.run)
+					removeAll(v.final)
 				}
 				if noData {
 					removeAll(p.cache)
@@ -275,7 +272,7 @@ func killed(task string, n int, a aim, warm, fresh, noData bool) attempt {
 		if err := t.run(p, args...).same(r.result); err != nil {
 			return fmt.Errorf("resumed after %d kills: %w", kills, err)
 		}
-		if err := whole(v.final(), r); err != nil {
+		if err := whole(v.final, r); err != nil {
 			return fmt.Errorf("resumed after %d kills: %w", kills, err)
 		}
 		if err := t.run(p, "-task", task, "-load").same(r.result); err != nil {
@@ -319,7 +316,7 @@ func kills() (all []attempt) {
 		all = append(all, killed(three[i], 2, keeping, false, false, false))
 	}
 	for i := range 3 {
-		all = append(all, killed(three[i], 1, testing, true, false, false))
+		all = append(all, killed(three[i], 1, inTest, true, false, false))
 	}
 	for i, file := range []string{"test.safetensors", "model.safetensors", "history.json", "result.json", "SHA256SUMS"} {
 		all = append(all, killed(three[i%3], 1, finishing(file), true, false, false))

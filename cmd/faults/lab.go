@@ -78,6 +78,12 @@ type reference struct {
 
 func (r reference) run() string { return filepath.Join(r.runs, r.name) }
 
+// trainingSuffix is of the folder in which a run is trained until it is finished.
+const trainingSuffix = ".training"
+
+// training is the folder of the run in the place p while it is being trained.
+func (r reference) training(p place) string { return filepath.Join(p.runs, r.name+trainingSuffix) }
+
 // reference trains the task twice in peace. The results must agree, or nothing that follows means anything.
 func (l *lab) reference(task string, args ...string) (reference, error) {
 	return once(l, strings.Join(append([]string{"reference", task}, args...), " "), func() (r reference, err error) {
@@ -186,11 +192,11 @@ func (t *trial) interrupted(task string) (p place, r reference, err error) {
 				return p, err
 			}
 			c := s.start(p, "-task", task)
-			for !c.ended() && len(checkpoints(filepath.Join(p.runs, r.name))) < 2 {
+			for !c.ended() && len(checkpoints(r.training(p))) < 2 {
 				time.Sleep(100 * time.Microsecond)
 			}
 			c.kill()
-			if o := c.wait(); o.killed && len(checkpoints(filepath.Join(p.runs, r.name))) == 2 {
+			if o := c.wait(); o.killed && len(checkpoints(r.training(p))) == 2 {
 				return p, nil
 			}
 			removeAll(p.runs)

@@ -193,8 +193,9 @@ func all(ctx context.Context, seed uint64, short bool, only string) (ok bool, er
 // some chooses k of the numbers, one from each of k equal parts: a kind lists trials of a sort one after another.
 func some(k int, numbers []int, seed uint64) (chosen []int) {
 	n := len(numbers)
+	k = min(k, n)
 	random := rand.New(rand.NewPCG(seed, uint64(n)))
-	for i := range min(k, n) {
+	for i := range k {
 		from, to := i*n/k, (i+1)*n/k
 		chosen = append(chosen, numbers[from+random.IntN(to-from)])
 	}

@@ -54,7 +54,7 @@ type process struct {
 }
 
 // deadline is how long a child may take before it counts as hung. The slowest takes a few seconds.
-const deadline = 20 * time.Second
+var deadline = 90 * time.Second
 
 // start starts a child. It dies with this process.
 func (t *trial) start(p place, args ...string) *process {

@@ -190,7 +190,7 @@ func readOnlyFolders() (all []attempt) {
 				refuses("adam", runs), gives("adam", false)),
 			by.trial("an interrupted run's folder", "adam",
 				func(t *trial, p place, r reference) (string, error) {
-					return filepath.Join(p.runs, r.name), t.addInterrupted(p, "adam")
+					return r.training(p), t.addInterrupted(p, "adam")
 				},
 				refuses("adam", runs), gives("adam", false)),
 			by.trial("the cache with the data", "mnist",

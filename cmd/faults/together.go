@@ -35,9 +35,9 @@ func together(task string, n int, fresh, readers, kill bool) attempt {
 				reading = append(reading, t.start(p, "-task", task, "-loop"))
 			}
 		}
-		run, args := filepath.Join(p.runs, r.name), []string{"-task", task}
+		args := []string{"-task", task}
 		if fresh {
-			run, args = run+".fresh", append(args, "-fresh")
+			args = append(args, "-fresh")
 		}
 		var all []*process
 		for range n {
