@@ -20,6 +20,7 @@ import (
 // lab is what all trials share. Everything is in one temporary folder.
 type lab struct {
 	ctx      context.Context
+	short    bool // only what needs no network
 	dir      string
 	self     string // this program, where other users may start it too
 	bin      string // the only folder of a child's PATH; npm in it is this program

@@ -119,6 +119,7 @@ func all(ctx context.Context, seed uint64, short bool, only string) (ok bool, er
 		return false, err
 	}
 	defer l.close()
+	l.short = short
 	var mu sync.Mutex
 	landed := map[string]int{}
 	tallies := map[string]*tally{}
