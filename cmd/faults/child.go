@@ -69,6 +69,7 @@ func child(args []string) error {
 	load := flags.Bool("load", false, "look at the finished run")
 	loop := flags.Bool("loop", false, "look at it again and again until the standard input ends")
 	fileSize := flags.Uint64("file-size", 0, "bytes that a file may have; 0: any number")
+	write := flags.String("write", "", "only write this file")
 	files := flags.Uint64("files", 0, "files that may be open; 0: as many as usual")
 	flags.Parse(args)
 	for limit, n := range map[int]uint64{syscall.RLIMIT_FSIZE: *fileSize, syscall.RLIMIT_NOFILE: *files} {
@@ -77,6 +78,9 @@ func child(args []string) error {
 				return err
 			}
 		}
+	}
+	if *write != "" {
+		return os.WriteFile(*write, nil, 0o644)
 	}
 	t := tasks[*name]
 	t.config.Seed, t.config.Fresh, t.config.LogEvery, t.config.SaveEvery = *seed, *fresh, 1, 20*time.Millisecond

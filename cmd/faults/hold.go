@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,8 +20,8 @@ type holder struct {
 	path    string
 }
 
-// mount starts a holder: kind is "tmpfs" with the file system's options, or "read-only" with the folder to show. Where
-// nobody may mount it returns a skipped.
+// mount starts a holder: kind is "tmpfs" with the file system's options, or "read-only" with a folder of the trial, all of
+// which the holder shows, with this one read-only. Where nobody may mount it returns a skipped.
 func (t *trial) mount(kind, what string) (*holder, error) {
 	dir, err := os.MkdirTemp(t.dir, "mount-")
 	if err != nil {
@@ -28,7 +29,7 @@ func (t *trial) mount(kind, what string) (*holder, error) {
 	}
 	var why []string
 	for _, flags := range []uintptr{syscall.CLONE_NEWNS, syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER} {
-		h := &holder{command: exec.Command(t.lab.self, "hold", kind, what, dir)}
+		h := &holder{command: exec.Command(t.lab.self, "hold", kind, what, dir, t.dir)}
 		attributes := &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
 		if flags&syscall.CLONE_NEWUSER != 0 {
 			attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -67,16 +68,18 @@ func (h *holder) close() {
 
 // hold is the holder: it mounts, says so and waits.
 func hold(args []string) error {
-	kind, what, dir := args[0], args[1], args[2]
+	kind, what, dir, all := args[0], args[1], args[2], args[3]
 	err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "") // nothing of it reaches the others
 	if err == nil {
 		switch kind {
 		case "tmpfs":
 			err = syscall.Mount("tmpfs", dir, "tmpfs", 0, what)
 		case "read-only":
-			if err = syscall.Mount(what, dir, "", syscall.MS_BIND, ""); err == nil {
-				err = syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
-			}
+			shown := dir + strings.TrimPrefix(what, all)
+			err = errors.Join(
+				syscall.Mount(all, dir, "", syscall.MS_BIND, ""),
+				syscall.Mount(what, shown, "", syscall.MS_BIND, ""),
+				syscall.Mount("", shown, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 		}
 	}
 	if err != nil {

@@ -202,6 +202,14 @@ func (o outcome) refused(words ...string) error {
 	return nil
 }
 
+// failed is nil if the child ended with an error that has these words.
+func (o outcome) failed(words string) error {
+	if o.code == 0 || !strings.Contains(o.errors, words) {
+		return fmt.Errorf("it ended with status %d: %s", o.code, shortened(o.errors))
+	}
+	return nil
+}
+
 // shortened is the text in one line of readable length.
 func shortened(text string) string {
 	text = strings.Join(strings.Fields(text), " ")

@@ -26,9 +26,7 @@ var readers = []reader{
 			return p, nil, err
 		}
 		for _, folder := range []*string{&p.runs, &p.cache, &p.compiled} {
-			if below, ok := strings.CutPrefix(*folder, dir); ok {
-				*folder = h.path + below
-			}
+			*folder = h.path + strings.TrimPrefix(*folder, t.dir)
 		}
 		return p, h.close, nil
 	}},
@@ -40,11 +38,12 @@ var readers = []reader{
 		const nobody = 65534
 		p.as = &syscall.Credential{Uid: nobody, Gid: nobody}
 		for _, folder := range []string{p.runs, p.cache, p.compiled} {
-			if !strings.HasPrefix(folder, dir) {
-				if err := errors.Join(os.MkdirAll(folder, 0o755), giveTo(folder, nobody)); err != nil {
-					return p, nil, err
-				}
+			if err := giveTo(folder, nobody); err != nil {
+				return p, nil, err
 			}
+		}
+		if err := giveTo(dir, 0); err != nil {
+			return p, nil, err
 		}
 		return p, func() { giveTo(dir, nobody) }, nil
 	}},
@@ -124,6 +123,11 @@ func (by reader) trial(what, task string, prepare func(t *trial, p place, r refe
 		}
 		if err := t.usable(q); err != nil {
 			return err
+		}
+		shown := strings.Replace(dir, t.dir, strings.TrimSuffix(q.runs, "/runs"), 1)
+		if err := t.run(q, "-write", filepath.Join(shown, "written")).failed(by.reason); err != nil {
+			allow()
+			return fmt.Errorf("the trial itself broke, nothing is forbidden: %w", err)
 		}
 		err = use(t, q, r)
 		allow()
