@@ -258,3 +258,14 @@ vulncheck: setup ## look up known vulnerabilities in the Go code that the book c
 		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
 			echo "error: nothing was checked, the list of vulnerabilities cannot be read: $$(tail -1 build/govulncheck.log)" >&2; \
 		else cat build/govulncheck.log >&2; fi; exit $$status; }
+
+SEED :=
+.PHONY: faults test-faults
+
+faults: setup data ## kill trainings, damage files, fill disks: is anything lost? about ten minutes; SEED=1 ONLY=kill/7
+	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
+
+test: test-faults
+
+test-faults: setup data
+	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))

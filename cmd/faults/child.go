@@ -72,7 +72,8 @@ func child(args []string) error {
 	write := flags.String("write", "", "only write this file")
 	files := flags.Uint64("files", 0, "files that may be open; 0: as many as usual")
 	flags.Parse(args)
-	for limit, n := range map[int]uint64{syscall.RLIMIT_FSIZE: *fileSize, syscall.RLIMIT_NOFILE: *files} {
+	// A child that takes memory without end shall not take the machine's.
+	for limit, n := range map[int]uint64{syscall.RLIMIT_DATA: 8 << 30, syscall.RLIMIT_FSIZE: *fileSize, syscall.RLIMIT_NOFILE: *files} {
 		if n > 0 {
 			if err := syscall.Setrlimit(limit, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
 				return err

@@ -153,7 +153,7 @@ func named(name string) damage {
 func TestHonestBookHolds(t *testing.T) {
 	try := stand(t, "honest")
 	for _, a := range []attempt{
-		killed("adam", 2, anywhere, true, false, false),
+		killing{task: "adam", kills: 2, aim: anywhere}.attempt(),
 		damagedRun("adam", "model.safetensors", named("with a flipped bit")),
 		damagedRun("adam", "history.json", named("of another network")),
 		damagedRun("adam", "result.json", named("missing")),
@@ -178,10 +178,10 @@ func TestCarelessBookIsCaught(t *testing.T) {
 		{damagedRun("adam", "config.json", named("missing")), "the trouble was not noticed"},
 		{damagedCheckpoint("adam", false, named("cut in half")), ""}, // by what was not said, or by the result
 		{damagedCheckpoint("adam", false, named("of another network")), "its result is another one"},
-		{killed("adam", 4, aim{"", func(v *victim) {
+		{killing{task: "adam", kills: 4, aim: aim{"", func(v *victim) {
 			v.watch(v.run, v.inRun, isCheckpoint)
 			time.Sleep(300 * time.Microsecond)
-		}}, true, false, false), "its result is another one"},
+		}}}.attempt(), "its result is another one"},
 	} {
 		if err := try(c.attempt); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)

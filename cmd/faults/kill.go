@@ -72,9 +72,9 @@ type victim struct {
 	trial          *trial
 	task           string
 	place          place
-	run            string // the folder in which it trains
-	final          string // the folder of the finished run
-	took, cold     time.Duration
+	run            string            // the folder in which it trains
+	final          string            // the folder of the finished run
+	took, compile  time.Duration     // in peace, and how much longer it takes where it has to compile
 	inRun, inStore map[string]string // what was there before it started
 }
 
@@ -103,7 +103,7 @@ var (
 	anywhere  = aim{"", func(v *victim) { v.sleep(v.took) }}
 	compiling = aim{"compile", func(v *victim) {
 		v.waitFor(func(lines []string) bool { return phaseOf(v.task, lines) == "compile" })
-		v.sleep((v.cold - v.took) * 3 / 4)
+		v.sleep(v.compile * 3 / 4)
 	}}
 	keeping = aim{"keeping a program", func(v *victim) {
 		v.watch(v.place.compiled, v.inStore, func(name string) bool { return strings.HasSuffix(name, ".partial") })
@@ -190,109 +190,129 @@ func inode(path string) string {
 	return fmt.Sprint(info.Sys().(*syscall.Stat_t).Ino)
 }
 
-// attempts to land a kill where it is aimed at. One that comes too late is no kill, one that lands elsewhere counts there.
-const attempts = 8
-
-// killed is a trial in which a training is killed n times, at least once where the aim is, and then goes on to its end.
-// With fresh a finished run is there already and must stay until the new one takes its place.
-func killed(task string, n int, a aim, warm, fresh, noData bool) attempt {
-	what := fmt.Sprintf("%s, killed %d times", task, n)
-	if a.at != "" {
-		what = fmt.Sprintf("%s, killed %d times in: %s", task, n, a.at)
-	}
-	if fresh {
-		what += ", with Fresh beside a finished run"
-	}
-	return attempt{what: what, long: task == "cifar", try: func(t *trial) error {
-		prepare := t.fresh
-		if fresh {
-			prepare = func(task string, warm bool, args ...string) (place, reference, error) { return t.finished(task) }
-		}
-		p, r, err := prepare(task, warm)
-		if err != nil {
-			return err
-		}
-		if noData {
-			removeAll(p.cache)
-			if err := t.lab.pack(dataOf[task]); err != nil {
-				return err
-			}
-		}
-		args := []string{"-task", task}
-		v := victim{trial: t, task: task, place: p, run: r.training(p), final: filepath.Join(p.runs, r.name), took: r.cold, cold: r.cold}
-		if warm {
-			v.took = r.took
-		}
-		if fresh {
-			args = append(args, "-fresh")
-		}
-		kills, hits := 0, 0
-		for range attempts * n {
-			if kills >= n && (a.at == "" || hits > 0) {
-				break
-			}
-			v.inRun, v.inStore = files(v.run), files(p.compiled)
-			before := inode(v.final)
-			v.process = t.start(p, args...)
-			a.wait(&v)
-			v.kill()
-			o := v.wait()
-			if !o.killed {
-				// Too late. That is the end of this training, and a new one is begun unless enough was done.
-				if err := o.same(r.result); err != nil {
-					return fmt.Errorf("not killed, after %d kills: %w", kills, err)
-				}
-				if err := whole(v.final, r); err != nil {
-					return fmt.Errorf("not killed, after %d kills: %w", kills, err)
-				}
-				v.took /= 2
-				if !fresh {
-					removeAll(v.final)
-				}
-				if noData {
-					removeAll(p.cache)
-				}
-				continue
-			}
-			at := v.landed(o.lines, before)
-			t.landed[at]++
-			kills++
-			if at == a.at {
-				hits++
-			}
-			if o.errors != "" {
-				return fmt.Errorf("killed in: %s, it had printed an error: %s", at, shortened(o.errors))
-			}
-			if fresh {
-				if err := t.run(p, "-task", task, "-load").same(r.result); err != nil {
-					return fmt.Errorf("the finished run after a kill in: %s: %w", at, err)
-				}
-			}
-		}
-		if err := t.run(p, args...).same(r.result); err != nil {
-			return fmt.Errorf("resumed after %d kills: %w", kills, err)
-		}
-		if err := whole(v.final, r); err != nil {
-			return fmt.Errorf("resumed after %d kills: %w", kills, err)
-		}
-		if err := t.run(p, "-task", task, "-load").same(r.result); err != nil {
-			return fmt.Errorf("loaded after %d kills: %w", kills, err)
-		}
-		if noData {
-			if err := onlyData(p, dataOf[task]); err != nil {
-				return fmt.Errorf("after %d kills: %w", kills, err)
-			}
-		}
-		if kills == 0 || a.at != "" && hits == 0 {
-			return skipped{fmt.Sprintf("none of %d kills landed there; the result held", kills)}
-		}
-		return nil
-	}}
+// killing is a trial in which a training is killed a number of times and then goes on to its end.
+type killing struct {
+	task   string
+	kills  int
+	aim    aim  // where at least one of them should land
+	cold   bool // its programs are not compiled yet
+	fresh  bool // with Fresh: a finished run is there already and must stay until the new one takes its place
+	noData bool // the data is not there yet
 }
 
-// onlyData is nil if the cache holds nothing beside the files of the data set and the lock.
-func onlyData(p place, name string) error {
-	for file := range files(p.data(name)) {
+// tries are how often a kill is aimed until it lands. One that comes too late is no kill, and one that lands elsewhere counts
+// there.
+const tries = 8
+
+func (k killing) attempt() attempt {
+	what := fmt.Sprintf("%s, killed %d times", k.task, k.kills)
+	if k.aim.at != "" {
+		what += " in: " + k.aim.at
+	}
+	if k.fresh {
+		what += ", with Fresh beside a finished run"
+	}
+	return attempt{what: what, long: k.task == "cifar", try: k.try}
+}
+
+func (k killing) try(t *trial) error {
+	p, r, err := k.prepare(t)
+	if err != nil {
+		return err
+	}
+	args := []string{"-task", k.task}
+	if k.fresh {
+		args = append(args, "-fresh")
+	}
+	v := victim{trial: t, task: k.task, place: p, run: r.training(p), final: filepath.Join(p.runs, r.name), took: r.took, compile: r.cold - r.took}
+	if k.cold {
+		v.took = r.cold
+	}
+	kills, hits := 0, 0
+	for range tries * k.kills {
+		if kills >= k.kills && (k.aim.at == "" || hits > 0) {
+			break
+		}
+		at, err := k.kill(&v, r, args)
+		if err != nil {
+			return fmt.Errorf("after %d kills: %w", kills, err)
+		}
+		if at == "" {
+			continue
+		}
+		t.landed[at]++
+		kills++
+		if at == k.aim.at {
+			hits++
+		}
+		if k.fresh {
+			if err := t.run(p, "-task", k.task, "-load").same(r.result); err != nil {
+				return fmt.Errorf("the finished run after a kill in: %s: %w", at, err)
+			}
+		}
+	}
+	for _, how := range [][]string{args, {"-task", k.task, "-load"}} {
+		if err := t.run(p, how...).same(r.result); err != nil {
+			return fmt.Errorf("%v after %d kills: %w", how, kills, err)
+		}
+	}
+	if err := whole(v.final, r); err != nil {
+		return fmt.Errorf("after %d kills: %w", kills, err)
+	}
+	if err := onlyData(p, k.task); err != nil {
+		return fmt.Errorf("after %d kills: %w", kills, err)
+	}
+	if kills == 0 || k.aim.at != "" && hits == 0 {
+		return skipped{fmt.Sprintf("none of %d kills landed there; the result held", kills)}
+	}
+	return nil
+}
+
+func (k killing) prepare(t *trial) (p place, r reference, err error) {
+	if k.fresh {
+		return t.finished(k.task)
+	}
+	if p, r, err = t.fresh(k.task, !k.cold); err == nil && k.noData {
+		removeAll(p.cache)
+		err = t.lab.pack(dataOf[k.task])
+	}
+	return p, r, err
+}
+
+// kill starts the child, kills it when it is time, and returns what it was at; nothing if it had ended before.
+func (k killing) kill(v *victim, r reference, args []string) (at string, err error) {
+	v.inRun, v.inStore = files(v.run), files(v.place.compiled)
+	before := inode(v.final)
+	v.process = v.trial.start(v.place, args...)
+	k.aim.wait(v)
+	v.process.kill()
+	o := v.wait()
+	if o.killed {
+		if o.errors != "" {
+			err = fmt.Errorf("the killed child had printed an error: %s", shortened(o.errors))
+		}
+		return v.landed(o.lines, before), err
+	}
+	// Too late: this training came to its end. Another one is begun, to be killed sooner.
+	if err := o.same(r.result); err != nil {
+		return "", err
+	}
+	if err := whole(v.final, r); err != nil {
+		return "", err
+	}
+	v.took /= 2
+	if !k.fresh {
+		removeAll(v.final)
+	}
+	if k.noData {
+		removeAll(v.place.cache)
+	}
+	return "", nil
+}
+
+// onlyData is nil if the cache holds nothing beside the files of the task's data set and the lock.
+func onlyData(p place, task string) error {
+	for file := range files(p.data(dataOf[task])) {
 		if strings.HasPrefix(file, ".") && file != ".lock" || strings.HasPrefix(file, "npm-") || strings.HasSuffix(file, ".part") {
 			return fmt.Errorf("%s is left in the cache", file)
 		}
@@ -303,32 +323,33 @@ func onlyData(p place, name string) error {
 // kills are 50 trainings that are killed with -9 and resumed.
 func kills() (all []attempt) {
 	three := []string{"adam", "muon", "sgd"}
+	add := func(k killing) { all = append(all, k.attempt()) }
 	for i := range 18 {
-		all = append(all, killed(three[i%3], 1+i%4, anywhere, i%4 > 0, false, false))
+		add(killing{task: three[i%3], kills: 1 + i%4, aim: anywhere, cold: i%4 == 0})
 	}
 	for i := range 8 {
-		all = append(all, killed(three[i%2], 1+i%3, checkpointing, i%4 > 0, false, false))
+		add(killing{task: three[i%2], kills: 1 + i%3, aim: checkpointing, cold: i%4 == 0})
 	}
 	for i := range 4 {
-		all = append(all, killed(three[i%3], 1+i%2, compiling, false, false, false))
+		add(killing{task: three[i%3], kills: 1 + i%2, aim: compiling, cold: true})
 	}
 	for i := range 2 {
-		all = append(all, killed(three[i], 2, keeping, false, false, false))
+		add(killing{task: three[i], kills: 2, aim: keeping, cold: true})
 	}
 	for i := range 3 {
-		all = append(all, killed(three[i], 1, inTest, true, false, false))
+		add(killing{task: three[i], kills: 1, aim: inTest})
 	}
 	for i, file := range []string{"test.safetensors", "model.safetensors", "history.json", "result.json", "SHA256SUMS"} {
-		all = append(all, killed(three[i%3], 1, finishing(file), true, false, false))
+		add(killing{task: three[i%3], kills: 1, aim: finishing(file)})
 	}
 	for i, a := range []aim{anywhere, checkpointing, finishing("model.safetensors"), replacing} {
-		all = append(all, killed(three[i%3], 2, a, true, true, false))
+		add(killing{task: three[i%3], kills: 2, aim: a, fresh: true})
 	}
 	for range 2 {
-		all = append(all, killed("mnist", 2, fetching, true, false, true))
+		add(killing{task: "mnist", kills: 2, aim: fetching, noData: true})
 	}
 	for _, a := range []aim{fetching, rebuilding, rebuilding, rebuilding} {
-		all = append(all, killed("cifar", 1, a, true, false, true))
+		add(killing{task: "cifar", kills: 1, aim: a, noData: true})
 	}
 	return all
 }
