@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// slowCheckpoint takes a careless book some time to write.
+const slowCheckpoint = "checkpoint-000000005.safetensors"
+
 // book is a training of ten steps, each of which makes a sum of the one before. Its files are lists of words that end in
 // their own sum, which only an honest book looks at.
 func book(kind string, load, fresh bool, args string) error {
@@ -33,13 +36,17 @@ func book(kind string, load, fresh bool, args string) error {
 	run := filepath.Join(os.Getenv("CONVBOOK_RUNS"), "Book")
 	write := func(path, text string) error {
 		content := fmt.Sprintf("%s %x\n", text, sha256.Sum256([]byte(text)))
-		if !honest { // slowly, and under its own name
+		if !honest { // under its own name, with a pause in one of them
 			file, err := os.Create(path)
-			for part := range slices.Chunk([]byte(content), 10) {
-				_, err = file.Write(part)
-				time.Sleep(200 * time.Microsecond)
+			if err != nil {
+				return err
 			}
-			return errors.Join(err, file.Close())
+			file.WriteString(content[:10])
+			if filepath.Base(path) == slowCheckpoint {
+				time.Sleep(300 * time.Millisecond)
+			}
+			file.WriteString(content[10:])
+			return file.Close()
 		}
 		temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
 		return errors.Join(os.WriteFile(temporary, []byte(content), 0o644), os.Rename(temporary, path))
@@ -178,9 +185,8 @@ func TestCarelessBookIsCaught(t *testing.T) {
 		{damagedRun("adam", "config.json", named("missing")), "the trouble was not noticed"},
 		{damagedCheckpoint("adam", false, named("cut in half")), ""}, // by what was not said, or by the result
 		{damagedCheckpoint("adam", false, named("of another network")), "its result is another one"},
-		{killing{task: "adam", kills: 4, aim: aim{"", func(v *victim) {
-			v.watch(v.run, v.inRun, isCheckpoint)
-			time.Sleep(300 * time.Microsecond)
+		{killing{task: "adam", kills: 1, aim: aim{"", func(v *victim) {
+			v.watch(v.run, v.inRun, func(name string) bool { return name == slowCheckpoint })
 		}}}.attempt(), "its result is another one"},
 	} {
 		if err := try(c.attempt); err == nil || !strings.Contains(err.Error(), c.want) {
