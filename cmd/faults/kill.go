@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -320,7 +321,28 @@ func onlyData(p place, task string) error {
 	return nil
 }
 
-// kills are 50 trainings that are killed with -9 and resumed.
+// between is the state that a kill leaves between the two renames with which a run takes the place of one before, which is
+// too short a moment to aim at.
+func between(task string, how ...string) attempt {
+	return attempt{what: fmt.Sprintf("%s, as if killed between two renames, then %v", task, how), try: func(t *trial) error {
+		p, r, err := t.finished(task)
+		if err != nil {
+			return err
+		}
+		run := filepath.Join(p.runs, r.name)
+		if err := errors.Join(copyTree(run, run+".previous"), os.Rename(run, r.training(p))); err != nil {
+			return err
+		}
+		for _, how := range [][]string{how, {"-load"}, nil} {
+			if err := t.run(p, append([]string{"-task", task}, how...)...).same(r.result); err != nil {
+				return fmt.Errorf("%v: %w", how, err)
+			}
+		}
+		return whole(run, r)
+	}}
+}
+
+// kills are 50 trainings that are killed with -9 and resumed, and two that look as if.
 func kills() (all []attempt) {
 	three := []string{"adam", "muon", "sgd"}
 	add := func(k killing) { all = append(all, k.attempt()) }
@@ -351,5 +373,5 @@ func kills() (all []attempt) {
 	for _, a := range []aim{fetching, rebuilding, rebuilding, rebuilding} {
 		add(killing{task: "cifar", kills: 1, aim: a, noData: true})
 	}
-	return all
+	return append(all, between("sgd", "-load"), between("adam", "-fresh"))
 }

@@ -47,10 +47,10 @@ type attempt struct {
 }
 
 var kinds = []kind{
-	{"kill", kills, 9},
-	{"damage", damagedFiles, 26},
-	{"full", fullDisks, 9},
-	{"read-only", readOnlyFolders, 6},
+	{"kill", kills, 8},
+	{"damage", damagedFiles, 20},
+	{"full", fullDisks, 8},
+	{"read-only", readOnlyFolders, 5},
 	{"together", processesTogether, 3},
 	{"clock", jumpingClocks, 3},
 }
