@@ -139,7 +139,7 @@ func book(kind string, load, fresh bool, args string) error {
 func stand(t *testing.T, kind string) func(a attempt) error {
 	t.Helper()
 	t.Setenv(bookEnv, kind)
-	l, err := newLab(context.Background())
+	l, err := newLab(context.Background(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,6 +192,46 @@ func TestCarelessBookIsCaught(t *testing.T) {
 		if err := try(c.attempt); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
 		}
+	}
+}
+
+// A kill that comes after the end is none.
+func TestLateKillsDoNotCount(t *testing.T) {
+	t.Setenv(bookEnv, "honest")
+	l, err := newLab(context.Background(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	late := killing{task: "adam", kills: 1, aim: aim{"step", func(v *victim) { <-v.done }}}.attempt()
+	trial, err := l.try(1, "test", 1, late)
+	if !errors.As(err, new(skipped)) || len(trial.landed) > 0 {
+		t.Errorf("%v, landed %v", err, trial.landed)
+	}
+}
+
+// A trial that fails or breaks is counted, and makes the whole fail; one that could not be tried is not held.
+func TestTally(t *testing.T) {
+	l, err := newLab(context.Background(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	gives := func(err error) attempt { return attempt{what: "test", try: func(*trial) error { return err }} }
+	attempts := []attempt{
+		gives(nil), gives(skipped{"not here"}), gives(errors.New("lost")), gives(nil),
+		{what: "test", try: func(*trial) error { panic("broken") }},
+		gives(fmt.Errorf("wrapped: %w", skipped{"not here"})),
+	}
+	sum := l.tryAll(1, "test", attempts, []int{0, 1, 2, 3, 4, 5})
+	if sum.trials != 6 || sum.held != 2 || sum.failed != 2 || sum.skipped != 2 {
+		t.Errorf("%+v", sum)
+	}
+	if report([]tally{sum}) {
+		t.Error("failures are reported as success")
+	}
+	if sum := l.tryAll(1, "test", attempts, []int{0, 1}); !report([]tally{sum}) {
+		t.Error("success is reported as failure")
 	}
 }
 

@@ -30,12 +30,12 @@ type lab struct {
 	built map[string]func() (any, error)
 }
 
-func newLab(ctx context.Context) (*lab, error) {
+func newLab(ctx context.Context, short bool) (*lab, error) {
 	dir, err := os.MkdirTemp("", "faults-")
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{ctx: ctx, dir: dir, self: filepath.Join(dir, "faults"), bin: filepath.Join(dir, "bin"), packages: filepath.Join(dir, "packages"),
+	l := &lab{ctx: ctx, short: short, dir: dir, self: filepath.Join(dir, "faults"), bin: filepath.Join(dir, "bin"), packages: filepath.Join(dir, "packages"),
 		built: map[string]func() (any, error){}}
 	executable, err := os.Executable()
 	if err == nil {

@@ -63,11 +63,8 @@ func (s skipped) Error() string { return s.why }
 // trial is an attempt at work.
 type trial struct {
 	lab    *lab
-	random *rand.Rand // the seed's and the trial's
-	dir    string     // a folder of its own
-	number int
-
-	mu     sync.Mutex
+	random *rand.Rand     // the seed's and the trial's
+	dir    string         // a folder of its own
 	landed map[string]int // kills, by what the child was at
 }
 
@@ -103,8 +100,12 @@ func end(err error) {
 	os.Exit(0)
 }
 
-// tally counts how the trials of a kind went.
-type tally struct{ trials, held, failed, skipped int }
+// tally counts how the trials of a kind went, and where the kills in them landed.
+type tally struct {
+	kind                          string
+	trials, held, failed, skipped int
+	landed                        map[string]int
+}
 
 // all does the trials, prints what came of them, and tells whether none failed.
 func all(ctx context.Context, seed uint64, short bool, only string) (ok bool, err error) {
@@ -114,81 +115,52 @@ func all(ctx context.Context, seed uint64, short bool, only string) (ok bool, er
 		return false, fmt.Errorf("there is no kind %q: there is kill, damage, full, read-only, together and clock", name)
 	}
 	fmt.Printf("seed %d\n", seed)
-	l, err := newLab(ctx)
+	l, err := newLab(ctx, short)
 	if err != nil {
 		return false, err
 	}
 	defer l.close()
-	l.short = short
-	var mu sync.Mutex
-	landed := map[string]int{}
-	tallies := map[string]*tally{}
+	var tallies []tally
 	for _, k := range kinds {
 		if only != "" && k.name != name {
 			continue
 		}
-		sum := &tally{}
-		tallies[k.name] = sum
 		attempts := k.trials()
-		var numbers []int
-		switch {
-		case one != "":
-			n, err := strconv.Atoi(one)
-			if err != nil || n < 1 || n > len(attempts) {
-				return false, fmt.Errorf("there is no trial %s: %s has 1 to %d", only, name, len(attempts))
-			}
-			numbers = []int{n - 1}
-		case short:
-			for i, a := range attempts {
-				if !a.long {
-					numbers = append(numbers, i)
-				}
-			}
-			numbers = some(k.short, numbers, seed)
-		default:
-			for i := range attempts {
-				numbers = append(numbers, i)
-			}
+		numbers, err := k.choose(attempts, one, short, seed)
+		if err != nil {
+			return false, err
 		}
 		began := time.Now()
-		var group errgroup.Group
-		group.SetLimit(runtime.GOMAXPROCS(0))
-		for _, i := range numbers {
-			group.Go(func() error {
-				if ctx.Err() != nil {
-					return nil
-				}
-				t, err := l.try(seed, k.name, i, attempts[i])
-				if ctx.Err() != nil {
-					return nil
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				sum.trials++
-				for at, n := range t.landed {
-					landed[at] += n
-				}
-				var skip skipped
-				switch {
-				case err == nil:
-					sum.held++
-				case errors.As(err, &skip):
-					sum.skipped++
-					fmt.Printf("skipped: %s/%d, %s: %v\n", k.name, i+1, attempts[i].what, err)
-				default:
-					sum.failed++
-					fmt.Printf("FAILED: %s: %v (again: go run ./cmd/faults -seed %d -only %s/%d)\n", attempts[i].what, err, seed, k.name, i+1)
-				}
-				return nil
-			})
-		}
-		group.Wait()
+		sum := l.tryAll(seed, k.name, attempts, numbers)
 		if ctx.Err() != nil {
 			return false, errors.New("interrupted")
 		}
 		fmt.Printf("%s: %d of %d held, %.0f s\n", k.name, sum.held, sum.trials, time.Since(began).Seconds())
+		tallies = append(tallies, sum)
 	}
-	return report(tallies, landed, start), nil
+	ok = report(tallies)
+	fmt.Printf("%.0f s\n", time.Since(start).Seconds())
+	return ok, nil
+}
+
+// choose lists the trials of the kind to do, counted from 0: the one named, some for the short form, or all.
+func (k kind) choose(attempts []attempt, one string, short bool, seed uint64) (numbers []int, err error) {
+	if one != "" {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 || n > len(attempts) {
+			return nil, fmt.Errorf("there is no trial %s/%s: %[1]s has 1 to %[3]d", k.name, one, len(attempts))
+		}
+		return []int{n - 1}, nil
+	}
+	for i, a := range attempts {
+		if !short || !a.long {
+			numbers = append(numbers, i)
+		}
+	}
+	if short {
+		numbers = some(k.short, numbers, seed)
+	}
+	return numbers, nil
 }
 
 // some chooses k of the numbers, one from each of k equal parts: a kind lists trials of a sort one after another.
@@ -203,30 +175,70 @@ func some(k int, numbers []int, seed uint64) (chosen []int) {
 	return chosen
 }
 
-// report prints the table, and tells whether nothing failed.
-func report(tallies map[string]*tally, landed map[string]int, start time.Time) (ok bool) {
-	fmt.Printf("\n%-10s %7s %7s %7s %7s\n", "", "trials", "held", "failed", "skipped")
-	var total tally
-	line := func(name string, t tally) {
-		fmt.Printf("%-10s %7d %7d %7d %7d\n", name, t.trials, t.held, t.failed, t.skipped)
+// tryAll does trials of a kind, as many at once as there are processors, and prints a line for each that did not hold.
+func (l *lab) tryAll(seed uint64, kind string, attempts []attempt, numbers []int) tally {
+	sum := tally{kind: kind, landed: map[string]int{}}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, i := range numbers {
+		group.Go(func() error {
+			t, err := l.try(seed, kind, i, attempts[i])
+			if l.ctx.Err() != nil { // its children were killed
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			sum.trials++
+			for at, n := range t.landed {
+				sum.landed[at] += n
+			}
+			if err == nil {
+				sum.held++
+				return nil
+			}
+			why := strings.ReplaceAll(err.Error(), "\n", "; ")
+			if errors.As(err, new(skipped)) {
+				sum.skipped++
+				fmt.Printf("skipped: %s: %s (%s/%d)\n", attempts[i].what, why, kind, i+1)
+			} else {
+				sum.failed++
+				fmt.Printf("FAILED: %s: %s (again: go run ./cmd/faults -seed %d -only %s/%d)\n", attempts[i].what, why, seed, kind, i+1)
+			}
+			return nil
+		})
 	}
-	for _, k := range kinds {
-		if t := tallies[k.name]; t != nil {
-			line(k.name, *t)
-			total.trials, total.held, total.failed, total.skipped = total.trials+t.trials, total.held+t.held, total.failed+t.failed, total.skipped+t.skipped
+	group.Wait()
+	return sum
+}
+
+// report prints the table, and tells whether nothing failed.
+func report(tallies []tally) (ok bool) {
+	fmt.Printf("\n%-10s %7s %7s %7s %7s\n", "", "trials", "held", "failed", "skipped")
+	all := tally{kind: "all", landed: map[string]int{}}
+	line := func(t tally) {
+		fmt.Printf("%-10s %7d %7d %7d %7d\n", t.kind, t.trials, t.held, t.failed, t.skipped)
+	}
+	for _, t := range tallies {
+		line(t)
+		all.trials, all.held, all.failed, all.skipped = all.trials+t.trials, all.held+t.held, all.failed+t.failed, all.skipped+t.skipped
+		for at, n := range t.landed {
+			all.landed[at] += n
 		}
 	}
-	line("all", total)
+	line(all)
 	var parts []string
 	kills := 0
 	for _, at := range phases {
-		if n := landed[at]; n > 0 {
+		if n := all.landed[at]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", at, n))
 			kills += n
 		}
 	}
-	fmt.Printf("\n%d kills landed in: %s\n%.0f s\n", kills, strings.Join(parts, ", "), time.Since(start).Seconds())
-	return total.failed == 0
+	if kills > 0 {
+		fmt.Printf("\n%d kills landed in: %s\n", kills, strings.Join(parts, ", "))
+	}
+	return all.failed == 0
 }
 
 // try does one trial in a folder of its own. A panic of the trial itself is a failure of it.
@@ -234,7 +246,7 @@ func (l *lab) try(seed uint64, kind string, i int, a attempt) (t *trial, err err
 	name := fnv.New64()
 	fmt.Fprint(name, kind, i)
 	dir := filepath.Join(l.dir, fmt.Sprintf("%s-%d", kind, i+1))
-	t = &trial{lab: l, random: rand.New(rand.NewPCG(seed, name.Sum64())), dir: dir, number: i, landed: map[string]int{}}
+	t = &trial{lab: l, random: rand.New(rand.NewPCG(seed, name.Sum64())), dir: dir, landed: map[string]int{}}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the trial itself broke: %v", p)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -74,6 +75,7 @@ func (t *trial) start(p place, args ...string) *process {
 		panic(err)
 	}
 	limit := time.AfterFunc(deadline, func() { c.hung = true; c.kill() })
+	forget := context.AfterFunc(t.lab.ctx, c.kill)
 	go func() {
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
 			c.mu.Lock()
@@ -83,6 +85,7 @@ func (t *trial) start(p place, args ...string) *process {
 		}
 		c.command.Wait()
 		limit.Stop()
+		forget()
 		syscall.Kill(-c.command.Process.Pid, syscall.SIGKILL) // what it had started itself
 		c.mu.Lock()
 		close(c.done)
