@@ -18,8 +18,8 @@ import (
 	"example.org/convbook/lib/train"
 )
 
-// task is a training that the trials put into trouble. Each has something else that a resumption must bring back: running
-// averages, the random numbers of dropout and augmentation, an optimizer's arrays, a short last batch.
+// task is a training that the trials put into trouble. Each has something else that a resumption must bring back:
+// running averages, the random numbers of dropout and augmentation, an optimizer's arrays, a short last batch.
 type task struct {
 	net    nn.Layer
 	data   dataset.Images
@@ -28,7 +28,8 @@ type task struct {
 
 var tasks = map[string]task{
 	"adam": {
-		nn.Named("Adam", nn.Conv(6, 5), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten, nn.Dropout(0.3), nn.Dense(64), nn.ReLU, nn.Dense(10)),
+		nn.Named("Adam", nn.Conv(6, 5), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten,
+			nn.Dropout(0.3), nn.Dense(64), nn.ReLU, nn.Dense(10)),
 		sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip),
 		train.Config{Epochs: 20, Batch: 60, Optimizer: train.Adam(0.002), Schedule: train.OneCycle(0.3)},
 	},
@@ -59,8 +60,8 @@ var tasks = map[string]task{
 	},
 }
 
-// child is the other half of this program: one training or one look at a finished run, as a cell of the book does it. It
-// prints the progress, and at the end a line with the sum of all that the run gives its user.
+// child is the other half of this program: one training or one look at a finished run, as a cell of the book does it.
+// It prints the progress, and at the end a line with the sum of all that the run gives its user.
 func child(args []string) error {
 	flags := flag.NewFlagSet("child", flag.ExitOnError)
 	name := flags.String("task", "adam", "")
@@ -72,8 +73,12 @@ func child(args []string) error {
 	write := flags.String("write", "", "only write this file")
 	files := flags.Uint64("files", 0, "files that may be open; 0: as many as usual")
 	flags.Parse(args)
-	// A child that takes memory without end shall not take the machine's.
-	for limit, n := range map[int]uint64{syscall.RLIMIT_DATA: 8 << 30, syscall.RLIMIT_FSIZE: *fileSize, syscall.RLIMIT_NOFILE: *files} {
+	limits := map[int]uint64{
+		syscall.RLIMIT_FSIZE:  *fileSize,
+		syscall.RLIMIT_NOFILE: *files,
+		syscall.RLIMIT_DATA:   8 << 30, // a child that takes memory without end must not take all of the machine's
+	}
+	for limit, n := range limits {
 		if n > 0 {
 			if err := syscall.Setrlimit(limit, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
 				return err
@@ -155,7 +160,8 @@ func sumOf(run *train.Run, t task) (string, error) {
 		json.NewEncoder(all).Encode(e)
 	}
 	r := run.Result
-	fmt.Fprintln(all, r.Network, r.Parameters, r.Dataset, r.Config, r.Seed, r.Epochs, math.Float64bits(r.TestLoss), math.Float64bits(r.TestAccuracy))
+	fmt.Fprintln(all, r.Network, r.Parameters, r.Dataset, r.Config, r.Seed, r.Epochs)
+	fmt.Fprintln(all, math.Float64bits(r.TestLoss), math.Float64bits(r.TestAccuracy))
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
 }
 

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// damage is what can happen to a file. The stranger is a file of the same name of another network, the neighbour another
-// file of the same folder.
+// damage is what can happen to a file. The stranger is a file of the same name of another network, the neighbour
+// another file of the same folder.
 type damage struct {
 	name string
 	do   func(t *trial, path string, stranger, neighbour string) error
@@ -27,7 +27,9 @@ var damages = []damage{
 	{"empty", changed(func(*trial, []byte) []byte { return nil })},
 	{"with a byte more", changed(func(_ *trial, content []byte) []byte { return append(content, '\n') })},
 	{"with a flipped bit", changed(func(t *trial, content []byte) []byte { return flipped(t, content, len(content)) })},
-	{"with a flipped bit near its begin", changed(func(t *trial, content []byte) []byte { return flipped(t, content, min(len(content), 300)) })},
+	{"with a flipped bit near its beginning", changed(func(t *trial, content []byte) []byte {
+		return flipped(t, content, min(len(content), 300))
+	})},
 	{"with a changed digit", changed(otherDigit)},
 	{"with zeros in the middle", changed(func(_ *trial, content []byte) []byte {
 		clear(content[len(content)/3 : len(content)/3+min(512, len(content)/3)])
@@ -121,8 +123,9 @@ func damagedRun(task, file string, d damage) attempt {
 			return err
 		}
 		run := filepath.Join(p.runs, r.name)
-		neighbour := finishedFiles[(slices.Index(finishedFiles, file)+1+t.random.IntN(len(finishedFiles)-1))%len(finishedFiles)]
-		if err := t.harm(d, filepath.Join(run, file), filepath.Join(strange.run(), file), filepath.Join(run, neighbour)); err != nil {
+		neighbours := slices.DeleteFunc(slices.Clone(finishedFiles), func(name string) bool { return name == file })
+		neighbour := filepath.Join(run, neighbours[t.random.IntN(len(neighbours))])
+		if err := t.harm(d, filepath.Join(run, file), filepath.Join(strange.run(), file), neighbour); err != nil {
 			return err
 		}
 		if strings.HasPrefix(d.name, "swapped") {
@@ -132,7 +135,8 @@ func damagedRun(task, file string, d damage) attempt {
 	}}
 }
 
-// damagedRunIsNoticed looks whether a finished run with a damaged file is refused, and comes back when it is trained again.
+// damagedRunIsNoticed looks whether a finished run with a damaged file is refused, and comes back when it is trained
+// again.
 func (t *trial) damagedRunIsNoticed(p place, r reference, task, file string) error {
 	run := filepath.Join(p.runs, r.name)
 	loaded := t.run(p, "-task", task, "-load")
@@ -231,8 +235,8 @@ func (t *trial) goesOn(p place, r reference, task string, damaged []string, sile
 	return whole(filepath.Join(p.runs, r.name), r)
 }
 
-// exchangedCheckpoint gives a training the checkpoint of one with another seed: the network is the same, and every sum in
-// it is right.
+// exchangedCheckpoint gives a training the checkpoint of one with another seed: the network is the same, and every sum
+// in it is right.
 func exchangedCheckpoint(task string) attempt {
 	return attempt{what: "the newest checkpoint, of another seed", try: func(t *trial) error {
 		p, r, err := t.interrupted(task)
@@ -278,7 +282,8 @@ func damagedData(file string, d damage) attempt {
 		if err := o.same(r.result); err != nil {
 			return err
 		}
-		if absent := d.name == "missing" || strings.HasPrefix(d.name, "a link to"); !absent && !o.says(filepath.Join(folder, file), "damaged", "set aside") {
+		absent := d.name == "missing" || strings.HasPrefix(d.name, "a link to")
+		if !absent && !o.says(filepath.Join(folder, file), "damaged", "set aside") {
 			return errors.New("nothing was said of the damage")
 		}
 		if err := sameFile(filepath.Join(folder, file), file, t.lab); err != nil {
@@ -325,7 +330,8 @@ func (t *trial) harmData(d damage, folder, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(strange, slices.Concat(good[:16], bytes.Repeat([]byte{7}, len(good)-16)), 0o644); err != nil { // the right size and form
+	wrong := slices.Concat(good[:16], bytes.Repeat([]byte{7}, len(good)-16)) // of the right size and form
+	if err := os.WriteFile(strange, wrong, 0o644); err != nil {
 		return err
 	}
 	return t.harm(d, filepath.Join(folder, file), strange, neighbour)
@@ -417,7 +423,8 @@ func damagedFiles() (all []attempt) {
 			all = append(all, damagedRun([]string{"tiny", "sgd"}[(i+k)%2], file, d))
 		}
 	}
-	all = append(all, damagedRun("sgd", "config.json", otherVersion(`"format": `)), exchangedRun("tiny"), exchangedRun("tiny", "-seed", "2"))
+	all = append(all, damagedRun("sgd", "config.json", otherVersion(`"format": `)),
+		exchangedRun("tiny"), exchangedRun("tiny", "-seed", "2"))
 	three := []string{"adam", "muon", "sgd"}
 	for i, d := range damages {
 		all = append(all, damagedCheckpoint(three[i%2], i%4 == 3, d))

@@ -20,7 +20,8 @@ const bookEnv = "FAULTS_TEST_BOOK"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
-		end(book(os.Getenv(bookEnv), slices.Contains(os.Args, "-load"), slices.Contains(os.Args, "-fresh"), strings.Join(os.Args, " ")))
+		load, fresh := slices.Contains(os.Args, "-load"), slices.Contains(os.Args, "-fresh")
+		end(book(os.Getenv(bookEnv), load, fresh, strings.Join(os.Args, " ")))
 	}
 	os.Exit(m.Run())
 }
@@ -28,8 +29,8 @@ func TestMain(m *testing.M) {
 // slowCheckpoint takes a careless book some time to write.
 const slowCheckpoint = "checkpoint-000000005.safetensors"
 
-// book is a training of ten steps, each of which makes a sum of the one before. Its files are lists of words that end in
-// their own sum, which only an honest book looks at.
+// book is a training of ten steps, each of which makes a sum of the one before. Its files are lists of words that end
+// in their own sum, which only an honest book looks at.
 func book(kind string, load, fresh bool, args string) error {
 	honest := kind == "honest"
 	args = strings.ReplaceAll(strings.ReplaceAll(args[strings.Index(args, " "):], " -load", ""), " -fresh", "")
@@ -296,7 +297,8 @@ Epoch 1/2  Train: [480/512 (94%)]	Loss: 2.3
 
 Test set: Average loss: 2.3, Accuracy: 25/256 (10%)
 `, "\n")
-	want := []string{"fetch", "rebuild", "compile", "compile", "compile", "step", "test", "test", "between epochs", "between epochs"}
+	want := []string{"fetch", "rebuild", "compile", "compile", "compile", "step", "test", "test",
+		"between epochs", "between epochs"}
 	if at := phaseOf("adam", nil); at != "start-up" {
 		t.Errorf("before the first line: %s", at)
 	}
@@ -311,23 +313,25 @@ Test set: Average loss: 2.3, Accuracy: 25/256 (10%)
 func TestDamagesDamage(t *testing.T) {
 	for i, d := range damages {
 		dir := t.TempDir()
-		for name, content := range map[string]string{"file": strings.Repeat("the file 0123456789\n", 100), "neighbour": "the neighbour", "stranger": "the stranger"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+		good := strings.Repeat("the file 0123456789\n", 100)
+		file, neighbour := filepath.Join(dir, "file"), filepath.Join(dir, "neighbour")
+		stranger := filepath.Join(dir, "stranger")
+		for path, content := range map[string]string{file: good, neighbour: "the neighbour", stranger: "the stranger"} {
+			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		good, _ := os.ReadFile(filepath.Join(dir, "file"))
 		trial := &trial{random: rand.New(rand.NewPCG(1, uint64(i))), dir: dir}
-		if err := trial.harm(d, filepath.Join(dir, "file"), filepath.Join(dir, "stranger"), filepath.Join(dir, "neighbour")); err != nil {
+		if err := trial.harm(d, file, stranger, neighbour); err != nil {
 			t.Errorf("%s: %v", d.name, err)
 		}
-		bad, err := os.ReadFile(onlyRegular(filepath.Join(dir, "file")))
-		if err == nil && string(bad) == string(good) {
+		bad, err := os.ReadFile(onlyRegular(file))
+		if err == nil && string(bad) == good {
 			t.Errorf("%s: the file is undamaged", d.name)
 		}
-		neighbour, _ := os.ReadFile(filepath.Join(dir, "neighbour"))
-		if swaps := string(neighbour) == string(good); swaps != (d.name == "swapped with another file") {
-			t.Errorf("%s: the neighbour holds %d bytes", d.name, len(neighbour))
+		beside, _ := os.ReadFile(neighbour)
+		if swaps := string(beside) == good; swaps != (d.name == "swapped with another file") {
+			t.Errorf("%s: the neighbour holds %d bytes", d.name, len(beside))
 		}
 		left, _ := filepath.Glob(filepath.Join(dir, "*"+asideSuffix))
 		if len(left) > 0 {
@@ -340,7 +344,8 @@ func TestSome(t *testing.T) {
 	numbers := []int{0, 1, 2, 3, 4, 6, 7, 8, 9, 10}
 	for seed := range uint64(50) {
 		chosen := some(4, numbers, seed)
-		if len(chosen) != 4 || !slices.IsSorted(chosen) || len(slices.Compact(slices.Clone(chosen))) != 4 || slices.Contains(chosen, 5) {
+		different := len(slices.Compact(slices.Clone(chosen))) == len(chosen)
+		if len(chosen) != 4 || !slices.IsSorted(chosen) || !different || slices.Contains(chosen, 5) {
 			t.Fatalf("seed %d: %v", seed, chosen)
 		}
 	}

@@ -249,7 +249,8 @@ func fullDisks() (all []attempt) {
 		all = append(all, fullRuns(free, true))
 	}
 	all = append(all, finishedOnFullDisk())
-	for _, megabytes := range []int64{0, 5, 12, 30, 59, 63, 65, 68} { // the package, and then each of the files, ends between two of them
+	// The package, and then each of the files, ends between two of them.
+	for _, megabytes := range []int64{0, 5, 12, 30, 59, 63, 65, 68} {
 		all = append(all, fullCache(megabytes<<20))
 	}
 	for _, kilobytes := range []int64{0, 4, 8, 40, 100, 200} {

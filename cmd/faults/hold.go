@@ -20,8 +20,8 @@ type holder struct {
 	path    string
 }
 
-// mount starts a holder: kind is "tmpfs" with the file system's options, or "read-only" with a folder of the trial, all of
-// which the holder shows, with this one read-only. Where nobody may mount it returns a skipped.
+// mount starts a holder: kind is "tmpfs" with the file system's options, or "read-only" with a folder of the trial, all
+// of which the holder shows, with this one read-only. Where nobody may mount it returns a skipped.
 func (t *trial) mount(kind, what string) (*holder, error) {
 	dir, err := os.MkdirTemp(t.dir, "mount-")
 	if err != nil {
@@ -57,7 +57,7 @@ func (t *trial) mount(kind, what string) (*holder, error) {
 		h.close()
 		why = append(why, strings.TrimSpace(line))
 	}
-	return nil, skipped{"it needs a mount of its own, which is not allowed here (" + strings.Join(why, "; ") + "): run it as root"}
+	return nil, skipped{"it needs a mount, which is not allowed here (" + strings.Join(why, "; ") + "): run it as root"}
 }
 
 func (h *holder) close() {

@@ -11,8 +11,8 @@ import (
 )
 
 // phases are what a child can be at when it is killed.
-var phases = []string{"start-up", "fetch", "rebuild", "compile", "keeping a program", "step", "test", "checkpoint write",
-	"between epochs", "finish", "taking the place"}
+var phases = []string{"start-up", "fetch", "rebuild", "compile", "keeping a program", "step", "test",
+	"checkpoint write", "between epochs", "finish", "taking the place"}
 
 // phaseOf is what a child of the task is at that has printed these lines.
 func phaseOf(task string, lines []string) string {
@@ -201,8 +201,8 @@ type killing struct {
 	noData bool // the data is not there yet
 }
 
-// tries are how often a kill is aimed until it lands. One that comes too late is no kill, and one that lands elsewhere counts
-// there.
+// tries are how often a kill is aimed until it lands. One that comes too late is no kill, and one that lands elsewhere
+// counts there.
 const tries = 8
 
 func (k killing) attempt() attempt {
@@ -225,7 +225,8 @@ func (k killing) try(t *trial) error {
 	if k.fresh {
 		args = append(args, "-fresh")
 	}
-	v := victim{trial: t, task: k.task, place: p, run: r.training(p), final: filepath.Join(p.runs, r.name), took: r.took, compile: r.cold - r.took}
+	v := victim{trial: t, task: k.task, place: p, run: r.training(p), final: filepath.Join(p.runs, r.name),
+		took: r.took, compile: r.cold - r.took}
 	if k.cold {
 		v.took = r.cold
 	}
@@ -314,17 +315,19 @@ func (k killing) kill(v *victim, r reference, args []string) (at string, err err
 // onlyData is nil if the cache holds nothing beside the files of the task's data set and the lock.
 func onlyData(p place, task string) error {
 	for file := range files(p.data(dataOf[task])) {
-		if strings.HasPrefix(file, ".") && file != ".lock" || strings.HasPrefix(file, "npm-") || strings.HasSuffix(file, ".part") {
+		hidden := strings.HasPrefix(file, ".") && file != ".lock"
+		if hidden || strings.HasPrefix(file, "npm-") || strings.HasSuffix(file, ".part") {
 			return fmt.Errorf("%s is left in the cache", file)
 		}
 	}
 	return nil
 }
 
-// between is the state that a kill leaves between the two renames with which a run takes the place of one before, which is
-// too short a moment to aim at.
+// between is the state that a kill leaves between the two renames with which a run takes the place of one before, which
+// is too short a moment to aim at.
 func between(task string, how ...string) attempt {
-	return attempt{what: fmt.Sprintf("%s, as if killed between two renames, then %v", task, how), try: func(t *trial) error {
+	what := fmt.Sprintf("%s, as if killed between two renames, then %v", task, how)
+	return attempt{what: what, try: func(t *trial) error {
 		p, r, err := t.finished(task)
 		if err != nil {
 			return err

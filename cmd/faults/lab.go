@@ -35,13 +35,14 @@ func newLab(ctx context.Context, short bool) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{ctx: ctx, short: short, dir: dir, self: filepath.Join(dir, "faults"), bin: filepath.Join(dir, "bin"), packages: filepath.Join(dir, "packages"),
-		built: map[string]func() (any, error){}}
+	l := &lab{ctx: ctx, short: short, dir: dir, built: map[string]func() (any, error){},
+		self: filepath.Join(dir, "faults"), bin: filepath.Join(dir, "bin"), packages: filepath.Join(dir, "packages")}
 	executable, err := os.Executable()
 	if err == nil {
 		err = copyFile(executable, l.self, 0o755)
 	}
-	err = errors.Join(err, os.Chmod(dir, 0o755), os.Mkdir(l.bin, 0o755), os.Mkdir(l.packages, 0o755), os.Symlink(l.self, filepath.Join(l.bin, "npm")))
+	err = errors.Join(err, os.Chmod(dir, 0o755), os.Mkdir(l.bin, 0o755), os.Mkdir(l.packages, 0o755),
+		os.Symlink(l.self, filepath.Join(l.bin, "npm")))
 	if err != nil {
 		l.close()
 	}
@@ -121,7 +122,9 @@ func (l *lab) reference(task string, args ...string) (reference, error) {
 }
 
 // mnistFiles are MNIST's files, labels behind images.
-var mnistFiles = []string{"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}
+var mnistFiles = []string{
+	"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+}
 
 // folderOf is a folder with this data set's files. It is fetched where it is nowhere on this machine yet.
 func (l *lab) folderOf(name string) (string, error) {
@@ -223,7 +226,9 @@ func checkpoints(run string) []string {
 }
 
 // finishedFiles are the files of a finished run.
-var finishedFiles = []string{"SHA256SUMS", "config.json", "history.json", "model.safetensors", "result.json", "test.safetensors"}
+var finishedFiles = []string{
+	"SHA256SUMS", "config.json", "history.json", "model.safetensors", "result.json", "test.safetensors",
+}
 
 // whole is nil if a finished run's folder holds exactly what it should, and the network and its answers bit for bit as
 // the undisturbed training wrote them.
@@ -265,7 +270,9 @@ func copyFile(from, to string, mode fs.FileMode) error {
 
 // copyTree copies a folder of folders and files.
 func copyTree(from, to string) error {
-	return walkInto(from, to, func(path, copy string, info fs.FileInfo) error { return copyFile(path, copy, info.Mode().Perm()) })
+	return walkInto(from, to, func(path, copy string, info fs.FileInfo) error {
+		return copyFile(path, copy, info.Mode().Perm())
+	})
 }
 
 // linkTree is copyTree with links to the same files.

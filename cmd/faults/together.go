@@ -146,7 +146,8 @@ func processesTogether() (all []attempt) {
 		all = append(all, together([]string{"adam", "sgd"}[i%2], n, false, i >= 2, true))
 	}
 	for i, n := range []int{2, 5} {
-		all = append(all, together([]string{"muon", "sgd"}[i%2], n, true, false, false), together("sgd", n, true, false, true),
+		all = append(all,
+			together([]string{"muon", "sgd"}[i%2], n, true, false, false), together("sgd", n, true, false, true),
 			together([]string{"sgd", "adam"}[i%2], n, true, true, false), together("muon", n, true, true, true))
 	}
 	return append(all, fetchTogether(2), fetchTogether(5))
