@@ -258,3 +258,16 @@ vulncheck: setup ## look up known vulnerabilities in the Go code that the book c
 		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
 			echo "error: nothing was checked, the list of vulnerabilities cannot be read: $$(tail -1 build/govulncheck.log)" >&2; \
 		else cat build/govulncheck.log >&2; fi; exit $$status; }
+
+# What a user gives: make faults SEED=1 ONLY=damage/17
+SEED :=
+
+.PHONY: faults test-faults
+
+faults: setup data ## kill trainings, damage files, fill disks, and see that nothing is lost, some minutes; SEED=1 ONLY=damage/17
+	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
+
+test: test-faults
+
+test-faults: setup data
+	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))

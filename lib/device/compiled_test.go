@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -160,7 +161,10 @@ func TestCompiledProgramThatCannotBeUsed(t *testing.T) {
 	}
 	// What is not a file, or far too large, is not even read: a pipe would wait for ever for somebody who writes.
 	for name, place := range map[string]func() error{
-		"a pipe": func() error { return syscall.Mkfifo(path, 0o600) },
+		"a pipe":               func() error { return syscall.Mkfifo(path, 0o600) },
+		"a device without end": func() error { return os.Symlink("/dev/zero", path) },
+		"a link to nowhere":    func() error { return os.Symlink("nowhere", path) },
+		"a link to itself":     func() error { return os.Symlink(path, path) },
 		"a file of a terabyte": func() error {
 			if err := os.WriteFile(path, good, 0o600); err != nil {
 				return err
@@ -277,7 +281,12 @@ func TestCompiledProgramsDoNotPileUp(t *testing.T) {
 	make("0000000000000003.xla", 100<<20, 4*time.Hour)
 	make("0000000000000004.xla.abcdef.partial", 1, 2*time.Hour)
 	make("0000000000000005.xla.abcdef.partial", 1, time.Minute)
+	make("0000000000000006.xla.abcdef.partial", 1, -2*time.Hour) // the clock was wrong then
 	make("thesis.xla", 400<<20, 1000*time.Hour)
+	oldest := filepath.Join(folder, "0000000000000007.xla") // cannot be removed as a file
+	if err := errors.Join(os.Mkdir(oldest, 0o755), os.Chtimes(oldest, longAgo, longAgo)); err != nil {
+		t.Fatal(err)
+	}
 	child(t, folder)
 	var left []string
 	entries, err := os.ReadDir(folder)
@@ -289,7 +298,7 @@ func TestCompiledProgramsDoNotPileUp(t *testing.T) {
 			left = append(left, entry.Name())
 		}
 	}
-	want := []string{"0000000000000001.xla", "0000000000000005.xla.abcdef.partial", "thesis.xla"}
+	want := []string{"0000000000000001.xla", "0000000000000005.xla.abcdef.partial", "0000000000000007.xla", "thesis.xla"}
 	if !slices.Equal(left, want) || len(entries) != len(want)+1 {
 		t.Errorf("%v is left, want %v and the new program", entries, want)
 	}

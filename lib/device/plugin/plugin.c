@@ -119,7 +119,7 @@ static bool path_of(struct bytes key, char path[PATH_MAX]) {
 
 enum {
   MOST = 256 << 20, // bytes in the folder: some hundred programs
-  LEFT = 3600,      // seconds after which nobody is writing a partial file any more
+  LEFT = 3600,      // seconds from now at which nobody is writing a partial file any more
 };
 
 // content is what a file holds, or nothing.
@@ -182,9 +182,11 @@ static void tidy(const char *folder) {
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
       struct stat info;
       const char *end = entry->d_name + 16;
-      if (strspn(entry->d_name, "0123456789abcdef") != 16 || strncmp(end, ".xla", 4) || fstatat(dirfd(dir), entry->d_name, &info, 0)) continue;
+      if (strspn(entry->d_name, "0123456789abcdef") != 16 || strncmp(end, ".xla", 4) ||
+          fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) || S_ISDIR(info.st_mode)) continue;
       bool partial = strlen(end) > 4;
-      if (partial && info.st_mtim.tv_sec < time(NULL) - LEFT) unlinkat(dirfd(dir), entry->d_name, 0);
+      if (partial && llabs(time(NULL) - info.st_mtim.tv_sec) > LEFT) // or ahead of the clock, which may have jumped
+        unlinkat(dirfd(dir), entry->d_name, 0);
       if (partial) continue;
       total += info.st_size;
       if (!*oldest || info.st_mtim.tv_sec < used.tv_sec || (info.st_mtim.tv_sec == used.tv_sec && info.st_mtim.tv_nsec < used.tv_nsec))

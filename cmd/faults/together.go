@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// together starts n children at one run, one of which is killed while it trains. All others end with the same result.
+func together(task string, n int, fresh, readers, kill bool) attempt {
+	what := fmt.Sprintf("%d processes train one run", n)
+	if kill {
+		what += ", one is killed"
+	}
+	if fresh {
+		what += ", Fresh beside a finished one"
+	}
+	if readers {
+		what += ", others read it all the time"
+	}
+	return attempt{what: what, try: func(t *trial) error {
+		prepare := func(task string) (place, reference, error) { return t.fresh(task, true) }
+		if fresh {
+			prepare = t.finished
+		}
+		p, r, err := prepare(task)
+		if err != nil {
+			return err
+		}
+		var reading []*process
+		if readers {
+			for range 2 {
+				reading = append(reading, t.start(p, "-task", task, "-loop"))
+			}
+		}
+		args := []string{"-task", task}
+		if fresh {
+			args = append(args, "-fresh")
+		}
+		var all []*process
+		for range n {
+			all = append(all, t.start(p, args...))
+		}
+		var victim *process
+		if kill {
+			for victim == nil {
+				if i := slices.IndexFunc(all, (*process).ended); i >= 0 {
+					return skipped{"the training ended before its process could be killed"}
+				}
+				for _, c := range all { // the one that holds the lock, when it has trained for a while
+					if slices.ContainsFunc(c.said(), func(line string) bool { return strings.HasPrefix(line, "Test set:") }) {
+						victim = c
+						break
+					}
+				}
+				time.Sleep(100 * time.Microsecond)
+			}
+			victim.kill()
+			o := victim.wait()
+			if !o.killed {
+				return skipped{"the process ended before it could be killed"}
+			}
+			at := phaseOf(task, o.lines)
+			t.landed[at]++
+		}
+		for i, c := range all {
+			if c == victim {
+				continue
+			}
+			if err := c.wait().same(r.result); err != nil {
+				return fmt.Errorf("process %d: %w", i+1, err)
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+		for _, c := range reading {
+			c.stdin.Close()
+			o := c.wait()
+			if o.code != 0 || o.errors != "" || o.hung {
+				return fmt.Errorf("a reader ended with status %d: %s", o.code, shortened(o.errors))
+			}
+			for i, line := range o.lines {
+				notYet := !fresh && i == 0 && strings.Contains(line, "was not trained")
+				if line != r.result && !notYet {
+					return fmt.Errorf("a reader got: %s", line)
+				}
+			}
+			if len(o.lines) == 0 || o.result() != r.result {
+				return fmt.Errorf("a reader did not find the run in the end: %q", o.lines)
+			}
+		}
+		return whole(filepath.Join(p.runs, r.name), r)
+	}}
+}
+
+// fetchTogether starts n children that all lack the data, one of which is killed while it fetches it.
+func fetchTogether(n int) attempt {
+	return attempt{what: fmt.Sprintf("%d processes fetch one data set, one is killed", n), try: func(t *trial) error {
+		p, r, err := t.fresh("mnist", true)
+		if err != nil {
+			return err
+		}
+		if err := t.lab.pack("mnist"); err != nil {
+			return err
+		}
+		removeAll(p.cache)
+		var all []*process
+		for i := range n { // each its own run, or the run's lock would let one of them fetch
+			q := p
+			q.runs = fmt.Sprint(p.runs, i)
+			all = append(all, t.start(q, "-task", "mnist"))
+		}
+		var victim *process
+		for victim == nil {
+			for _, c := range all {
+				if phaseOf("mnist", c.said()) == "fetch" {
+					victim = c
+				}
+				if c.ended() {
+					return skipped{"the data was there before a process could be killed"}
+				}
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		time.Sleep(time.Duration(t.random.IntN(100)) * time.Millisecond)
+		victim.kill()
+		o := victim.wait()
+		if !o.killed {
+			return skipped{"the process ended before it could be killed"}
+		}
+		t.landed[phaseOf("mnist", o.lines)]++
+		for i, c := range all {
+			if c != victim {
+				if err := c.wait().same(r.result); err != nil {
+					return fmt.Errorf("process %d: %w", i+1, err)
+				}
+			}
+		}
+		return onlyData(p, "mnist")
+	}}
+}
+
+func processesTogether() (all []attempt) {
+	for i, n := range []int{2, 5, 2, 5} {
+		all = append(all, together([]string{"adam", "sgd"}[i%2], n, false, i >= 2, true))
+	}
+	for i, n := range []int{2, 5} {
+		all = append(all,
+			together([]string{"muon", "sgd"}[i%2], n, true, false, false), together("sgd", n, true, false, true),
+			together([]string{"sgd", "adam"}[i%2], n, true, true, false), together("muon", n, true, true, true))
+	}
+	return append(all, fetchTogether(2), fetchTogether(5))
+}
