@@ -109,6 +109,7 @@ test-python: setup
 
 test-notebooks: setup data
 	$(PYTHON) lib/headless/run.py --check
+	go run ./cmd/claims -check
 	$(PYTHON) lib/headless/run.py --profile smoke
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
@@ -118,7 +119,7 @@ test-clones: ## set up fresh clones in folders with odd names, among settings fo
 	@.ci/clones
 
 lint: setup $(VENV)/.test
-	@test -z "$$(gofmt -l lib)" || { echo "error: not formatted: $$(gofmt -l lib | tr '\n' ' '): run gofmt -w lib" >&2; exit 1; }
+	@test -z "$$(gofmt -l cmd lib)" || { echo "error: not formatted: $$(gofmt -l cmd lib | tr '\n' ' '): run gofmt -w cmd lib" >&2; exit 1; }
 	go vet ./...
 	$(VENV)/bin/hadolint docker/Dockerfile
 
@@ -129,9 +130,11 @@ bench: setup data ## time the book's networks and what a cell waits for: a table
 	go run ./lib/bench
 	@$(PYTHON) lib/bench/cell.py
 
-bench-peers: setup data ## time them beside PyTorch and JAX, which come into build/peers first, some gigabytes; ROUNDS=5
+peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare with
 	@test -x build/peers/bin/python || python3 -m venv build/peers
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-peers.txt
+
+bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./lib/bench
 	@build/peers/bin/python lib/bench/peers.py --rounds $(ROUNDS)
 
@@ -250,3 +253,13 @@ vulncheck: setup ## look up known vulnerabilities in the Go code that the book c
 		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
 			echo "error: nothing was checked, the list of vulnerabilities cannot be read: $$(tail -1 build/govulncheck.log)" >&2; \
 		else cat build/govulncheck.log >&2; fi; exit $$status; }
+
+# What a user gives: make claims NAME=cnn-beats-fc BUDGET=40m
+NAME :=
+BUDGET :=
+
+.PHONY: claims peers
+
+claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
+	@go build -o build/claims ./cmd/claims
+	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')

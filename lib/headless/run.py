@@ -17,7 +17,6 @@ import os
 import re
 import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,9 +35,6 @@ import kernel
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
 BUILD = CLONE / "build"
-RESULTS = CLONE / "figures" / "results.json"
-README = CLONE / "README.md"
-TABLE = re.compile(r"(<!-- results: make book -->\n).*?(<!-- end -->)", re.S)
 
 
 class UserError(Exception):
@@ -155,7 +151,6 @@ def execute(path: Path, output: Path, values: dict) -> dict:
         row["outcome"] = "failed"
         row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     row["seconds"] = time.monotonic() - started
-    row["results"] = runs_used(time.time() - row["seconds"]) if is_experiment(path) else []
     row["cells"] = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
     return row
 
@@ -193,66 +188,6 @@ def write_back(path: Path, executed: Path, seconds: float) -> None:
         "seconds": round(seconds, 1),
     }
     replace(path, (nbformat.writes(notebook) + "\n").encode())
-
-
-# What the lecture notes report: network, parameters, data, epochs, recipe → test accuracy in percent.
-NOTES = {
-    ("Net", 62006, "CIFAR-10", 10, "batches of 64, cross-entropy, Adam, learning rate 0.001"): 62,
-    ("VGG16", 9231114, "CIFAR-10", 10, "batches of 128, cross-entropy, Adam, learning rate 0.001"): 84.92,
-}
-
-
-def recipe(result: dict) -> str:
-    """How a network was trained, without epochs and seed."""
-    return re.sub(r"^\d+ epochs, |, seed -?\d+$", "", result["config"])
-
-
-def results_table(results: list[dict]) -> str:
-    """The results as README.md shows them: a line for each recipe of each network, over all of its seeds."""
-    groups = {}
-    for r in results:
-        groups.setdefault((r["network"], r["parameters"], r["dataset"], r["epochs"], recipe(r)), []).append(r)
-    lines = ["| network | parameters | data | epochs | recipe | test accuracy | in the notes | training | seeds |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-    for (network, parameters, dataset, epochs, how), runs in groups.items():
-        data = dataset.split(",")[0] + (", pixels permuted" if "permuted" in dataset else "")
-        reported = NOTES.get((network, parameters, data, epochs, how))
-        accuracies, seconds = [r["test_accuracy"] for r in runs], [r["train_seconds"] for r in runs]
-        spread = f" ({min(accuracies):.2f} – {max(accuracies):.2f})" if len(runs) > 1 else ""
-        lines.append(f"| {network} | {parameters:,} | {data} | {epochs} | {how} | {statistics.mean(accuracies):.2f} %{spread} | "
-                     f"{f'{reported} %' if reported else '–'} | {statistics.mean(seconds):.1f} s | "
-                     f"{', '.join(str(seed) for seed in sorted(r['seed'] for r in runs))} |")
-    devices = sorted({r["device"] for r in results})
-    return "\n".join(lines) + f"\n\nMeans where there are several seeds, on {'; '.join(devices)}. \"In the notes\" is what the lecture notes report.\n"
-
-
-def is_experiment(path: Path) -> bool:
-    """Whether a notebook's runs are results of the book. Those before 10 explain: they train small things on parts of the
-    data to show what an idea does."""
-    return path.stem >= "10"
-
-
-def runs_used(since: float) -> list[dict]:
-    """The results of the runs that a notebook trained or read since then, for lib/train touches the folder of each, and
-    of stored ones that differ from those in nothing but the seed."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    runs = Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
-    stored = {path.parent: json.loads(path.read_text()) for path in sorted(runs.glob("*/result.json"))}
-
-    def but_seed(result: dict) -> tuple:
-        return result["network"], result["parameters"], result["dataset"], result["epochs"], recipe(result)
-
-    used = {but_seed(result) for folder, result in stored.items() if folder.stat().st_mtime >= since}
-    return [result for result in stored.values() if but_seed(result) in used]
-
-
-def save_results(fresh: list[dict], keep: bool) -> None:
-    """Puts these results into figures/results.json and README.md. Others that are there are kept or not."""
-    known = json.loads(RESULTS.read_text()) if keep and RESULTS.exists() else []
-    by_run = {(r["network"], r["parameters"], r["dataset"], r["config"]): r for r in known + fresh}
-    ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"], r["config"]))
-    replace(RESULTS, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
-    replace(README, TABLE.sub(lambda m: m[1] + results_table(ordered) + m[2], README.read_text()).encode())
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -318,9 +253,6 @@ def check(paths: list[Path]) -> None:
                 raise UserError(f"{where} is not formatted as gofmt does it; it should be:\n{wanted}")
         if about.get("source") != source_hash(notebook):
             raise UserError(f"{path.stem} changed since it was executed: run `make book NB={path.stem}`")
-    shown = TABLE.search(README.read_text())
-    if not shown or shown[0] != shown[1] + results_table(json.loads(RESULTS.read_text())) + shown[2]:
-        raise UserError("README.md does not show what figures/results.json has: run `make book`")
 
 
 def run(options) -> int:
@@ -362,7 +294,6 @@ def run(options) -> int:
             if row["outcome"] == "ok":
                 write_back(job[0], job[1], row["seconds"])
                 save_figures(job[1])
-        save_results([result for row in rows for result in row["results"]], keep=bool(options.notebooks))
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 
@@ -373,7 +304,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--profile", default="full", help="full (the default) or smoke")
     parser.add_argument("--set", default="", help='parameters of the notebook, as in "epochs=2 lr=0.02"')
     parser.add_argument("--jobs", type=int, default=0, help="notebooks at the same time")
-    parser.add_argument("--book", action="store_true", help="put the results into the committed notebooks and figures/")
+    parser.add_argument("--book", action="store_true", help="put the outputs into the committed notebooks and figures/")
     parser.add_argument("--check", action="store_true", help="only check that the committed notebooks are up to date")
     options = parser.parse_args(arguments)
     try:
