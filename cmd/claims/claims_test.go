@@ -86,7 +86,7 @@ func TestJudge(t *testing.T) {
 	if got, want := v.sides[0].String(), "CNN 95.00 ± 1.00 % (3), FC2Layer 91.00 ± 1.00 % (3), difference +4.00 ± 2.27: holds"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if missing := missing([]claim{c}, l); len(missing) != 3 || missing[0].Who != peers || missing[0].Network != "FC2Layer" {
+	if missing := missing([]claim{c}, "", l); len(missing) != 3 || missing[0].Who != peers || missing[0].Network != "FC2Layer" {
 		t.Errorf("missing: %v", missing)
 	}
 	for i, accuracy := range []float64{94, 95, 96} { // no difference in PyTorch

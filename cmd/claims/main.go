@@ -4,6 +4,7 @@
 //	make claims                        trains what is missing, cheap trainings first, and judges
 //	make claims NAME=net-as-pytorch    one claim
 //	make claims BUDGET=40m             starts no training after 40 minutes
+//	go run ./cmd/claims -who convbook  trains nothing with PyTorch, which takes some gigabytes
 //	go run ./cmd/claims -check         trains nothing: `make test` calls it
 //
 // # How it works
@@ -40,21 +41,25 @@ import (
 
 func main() {
 	name := flag.String("name", "", "the `claim` to train for and to judge; all if empty")
+	who := flag.String("who", "", "who `trains` what is missing: convbook or PyTorch; both if empty")
 	check := flag.Bool("check", false, "train nothing; check claims, README and figures by the ledger as it is")
 	budget := flag.Duration("budget", 0, "start no training after this `time`; no limit if 0")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *name, *check, *budget); err != nil {
+	if err := run(ctx, *name, *who, *check, *budget); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, name string, check bool, budget time.Duration) error {
+func run(ctx context.Context, name, who string, check bool, budget time.Duration) error {
 	chosen, err := named(name)
 	if err != nil {
 		return err
+	}
+	if _, known := formats[who]; who != "" && !known {
+		return fmt.Errorf("nobody called %q trains: there is %s and %s", who, ours, peers)
 	}
 	l, err := readLedger(ledgerFile)
 	if err != nil {
@@ -63,7 +68,7 @@ func run(ctx context.Context, name string, check bool, budget time.Duration) err
 	if check {
 		return errors.Join(failures(chosen, l), checkReadme(l), checkFigures(l))
 	}
-	if err := trainMissing(ctx, chosen, l, budget); err != nil {
+	if err := trainMissing(ctx, missing(chosen, who, l), l, budget); err != nil {
 		return err
 	}
 	fmt.Println()
@@ -74,7 +79,7 @@ func run(ctx context.Context, name string, check bool, budget time.Duration) err
 			fmt.Printf("%-22s %s: %s\n", "", side.who, side)
 		}
 	}
-	if missing := missing(chosen, l); len(missing) > 0 {
+	if missing := missing(chosen, "", l); len(missing) > 0 {
 		fmt.Printf("\n%d trainings are missing, about %.0f minutes: make claims trains them\n", len(missing), total(missing, l).Minutes())
 	}
 	return errors.Join(writeReadme(l), failures(chosen, l))
@@ -110,12 +115,12 @@ func failures(chosen []claim, l *ledger) error {
 	return errors.Join(all...)
 }
 
-// missing are the trainings without a row, the cheap ones first.
-func missing(chosen []claim, l *ledger) (all []Work) {
+// missing are the trainings without a row, the cheap ones first; only those of who, if it is not empty.
+func missing(chosen []claim, who string, l *ledger) (all []Work) {
 	seen := map[string]bool{}
 	for _, c := range chosen {
 		for _, w := range c.works() {
-			if _, found := l.find(w); !found && !seen[w.key()] {
+			if _, found := l.find(w); !found && !seen[w.key()] && (who == "" || who == w.Who) {
 				seen[w.key()] = true
 				all = append(all, w)
 			}
@@ -132,8 +137,8 @@ func total(works []Work, l *ledger) (sum time.Duration) {
 	return sum
 }
 
-func trainMissing(ctx context.Context, chosen []claim, l *ledger, budget time.Duration) error {
-	works, start := missing(chosen, l), time.Now()
+func trainMissing(ctx context.Context, works []Work, l *ledger, budget time.Duration) error {
+	start := time.Now()
 	if len(works) > 0 {
 		fmt.Printf("%d trainings to do, about %.0f minutes\n", len(works), total(works, l).Minutes())
 	}

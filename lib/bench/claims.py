@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning are many times slower beside other work
+
 import numpy
 import torch
 from torch import nn
