@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"math"
 	"os"
@@ -310,6 +311,14 @@ func TestTrainingBecomesARow(t *testing.T) {
 	if row.Accuracy != run.Result.TestAccuracy || row.Seconds != run.Result.TrainSeconds || row.Parameters != 6442 ||
 		row.TrainLoss != run.History.Epochs[0].TrainLoss || row.Others == nil || row.Processor == "" || row.Versions["go"] == "" {
 		t.Errorf("%+v is not of %+v", row, run.Result)
+	}
+	about, err := os.ReadFile(filepath.Join(run.Dir(), "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of struct{ Format int }
+	if err := json.Unmarshal(about, &of); err != nil || of.Format != formats[ours] {
+		t.Errorf("runs have format %d, rows %d: rows of before do not count when the book trains differently", of.Format, formats[ours])
 	}
 	stored, err := w.train(context.Background()) // now it is on disk: nobody knows how busy the machine was
 	if err != nil || stored.Others != nil || stored.Accuracy != row.Accuracy {
