@@ -128,12 +128,12 @@ func (l *ledger) of(w Work, n int) (rows []Row, whole bool) {
 	return rows, len(rows) == n
 }
 
-// estimate is how long a training will take: as long as the same with other seeds, or else what was once measured on two
-// cores.
+// estimate is how long a training will take on an idle machine: as long as the same with other seeds did, or else what
+// was once measured on two cores.
 func (l *ledger) estimate(w Work) time.Duration {
 	var seconds []float64
 	for _, r := range l.rows {
-		if r.Who == w.Who && r.group() == w.group() {
+		if r.Who == w.Who && r.group() == w.group() && r.quiet() {
 			seconds = append(seconds, r.Seconds)
 		}
 	}

@@ -3,7 +3,7 @@
 //
 //	make claims                        trains what is missing, cheap trainings first, and judges
 //	make claims NAME=net-as-pytorch    one claim
-//	make claims BUDGET=40m             starts no training after 40 minutes
+//	make claims BUDGET=40m             starts no training after 40 minutes; BUDGET=0 trains nothing and judges
 //	go run ./cmd/claims -who convbook  trains nothing with PyTorch, which takes some gigabytes
 //	go run ./cmd/claims -check         trains nothing: `make test` calls it
 //
@@ -43,12 +43,12 @@ func main() {
 	name := flag.String("name", "", "the `claim` to train for and to judge; all if empty")
 	who := flag.String("who", "", "who `trains` what is missing: convbook or PyTorch; both if empty")
 	check := flag.Bool("check", false, "train nothing; check claims, README and figures by the ledger as it is")
-	budget := flag.Duration("budget", 0, "start no training after this `time`; no limit if 0")
+	budget := flag.Duration("budget", 1000*time.Hour, "start no training after this `time`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *name, *who, *check, *budget); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+		fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
 		os.Exit(1)
 	}
 }
@@ -66,6 +66,7 @@ func run(ctx context.Context, name, who string, check bool, budget time.Duration
 		return err
 	}
 	if check {
+		fmt.Println(summary(chosen, l))
 		return errors.Join(failures(chosen, l), checkReadme(l), checkFigures(l))
 	}
 	if err := trainMissing(ctx, missing(chosen, who, l), l, budget); err != nil {
@@ -80,8 +81,10 @@ func run(ctx context.Context, name, who string, check bool, budget time.Duration
 		}
 	}
 	if missing := missing(chosen, "", l); len(missing) > 0 {
-		fmt.Printf("\n%d trainings are missing, about %.0f minutes: make claims trains them\n", len(missing), total(missing, l).Minutes())
+		fmt.Printf("\n%d trainings are missing, about %.0f minutes on an idle machine with two cores: make claims does them\n",
+			len(missing), total(missing, l).Minutes())
 	}
+	fmt.Println(summary(chosen, l))
 	return errors.Join(writeReadme(l), failures(chosen, l))
 }
 
@@ -98,6 +101,15 @@ func named(name string) ([]claim, error) {
 		names = append(names, c.name)
 	}
 	return nil, fmt.Errorf("there is no claim %q: there is %s", name, strings.Join(names, ", "))
+}
+
+// summary counts what became of the claims.
+func summary(chosen []claim, l *ledger) string {
+	count := map[outcome]int{}
+	for _, c := range chosen {
+		count[c.judge(l).outcome]++
+	}
+	return fmt.Sprintf("of %d claims %d hold, %d do not, %d are not measured yet", len(chosen), count[holds], count[fails], count[notMeasured])
 }
 
 // failures are the claims that do not hold, one a line.
@@ -140,11 +152,11 @@ func total(works []Work, l *ledger) (sum time.Duration) {
 func trainMissing(ctx context.Context, works []Work, l *ledger, budget time.Duration) error {
 	start := time.Now()
 	if len(works) > 0 {
-		fmt.Printf("%d trainings to do, about %.0f minutes\n", len(works), total(works, l).Minutes())
+		fmt.Printf("%d trainings to do, about %.0f minutes on an idle machine with two cores\n", len(works), total(works, l).Minutes())
 	}
 	for i, w := range works {
-		if budget > 0 && time.Since(start) > budget {
-			fmt.Printf("%v are over: %d trainings are left\n", budget, len(works)-i)
+		if time.Since(start) >= budget {
+			fmt.Printf("after %v no training is started: %d are left\n", budget, len(works)-i)
 			return nil
 		}
 		fmt.Printf("%d/%d %s, about %v … ", i+1, len(works), w, l.estimate(w).Round(time.Second))

@@ -40,7 +40,7 @@ func checkReadme(l *ledger) error {
 	}
 	wanted, err := withBlocks(string(text), l)
 	if err == nil && wanted != string(text) {
-		err = errors.New("README.md does not show what the ledger has: run make claims, with BUDGET=1s if nothing is to be trained")
+		err = errors.New("README.md does not show what the ledger has: run make claims BUDGET=0")
 	}
 	return err
 }

@@ -257,13 +257,14 @@ func (w Work) fit(_ context.Context, row *Row) error {
 	if err != nil {
 		return err
 	}
-	start, before := time.Now(), cpuTimes()
+	_, absent := train.Load(networks[w.Network], images, config)
+	before := cpuTimes()
 	run, err := train.Fit(networks[w.Network], images, config)
 	if err != nil {
 		return err
 	}
 	r := run.Result
-	if !r.StartedAt.Before(start.Truncate(time.Second)) {
+	if absent != nil && !r.StartedAt.Before(before.at.Truncate(time.Second)) { // a run knows the second in which it began
 		row.here(before, 0)
 	}
 	row.Parameters, row.Device, row.Date = r.Parameters, r.Device, r.StartedAt.Format(time.DateOnly)
