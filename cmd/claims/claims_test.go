@@ -165,6 +165,7 @@ func TestFiguresIn(t *testing.T) {
 		"`a%28 % b` and 3 sets of 5 %":                       "5 %",
 		"```\nx := 7 % y\n```\nthen 1 second":                "1 s",
 		"version 1.2.3 s":                                    "",
+		"59.8-74.2 % after 5 s, 80–82 percent":               "59.8 %, 74.2 %, 5 s, 80 %, 82 %",
 		"eight steps, 4 images":                              "",
 	} {
 		var got []string

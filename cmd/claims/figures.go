@@ -33,9 +33,9 @@ func (f figure) decimals() int {
 const number = `\d+(?:\.\d+)?`
 
 var (
-	// Several numbers may share a unit: "81.94 and 83.01 %", "6.1, 6.2 and 6.3 %", "4 – 5 s".
-	shared  = regexp.MustCompile(number + `(?:(?:, (?:and )?| and | or | to (?:about )?| ?– ?)` + number + `)*`)
-	units   = regexp.MustCompile(`^(?: | )?(?:(%)|(s|seconds?)\b|(min|minutes?)\b)`)
+	// Several numbers may share a unit: "81.94 and 83.01 %", "6.1, 6.2 and 6.3 %", "4 – 5 s", "80-82 %".
+	shared  = regexp.MustCompile(number + `(?:(?:, (?:and )?| and | or | to (?:about )?| ?[–-] ?)` + number + `)*`)
+	units   = regexp.MustCompile(`^[ \x{a0}\x{202f}]?(?:(%|per ?cent\b)|(s|seconds?)\b|(min|minutes?)\b)`)
 	numbers = regexp.MustCompile(number)
 	code    = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
 )
@@ -46,7 +46,7 @@ func figuresIn(text string) (all []figure) {
 	text = regexp.MustCompile(`(\d),(\d{3})\b`).ReplaceAllString(text, "$1$2") // 1,251.8 is one number
 	for _, at := range shared.FindAllStringIndex(text, -1) {
 		unit := units.FindStringSubmatch(text[at[1]:])
-		if unit == nil || at[0] > 0 && strings.ContainsAny(text[at[0]-1:at[0]], ".=-") {
+		if unit == nil || at[0] > 0 && text[at[0]-1] == '.' { // a version's end
 			continue
 		}
 		name := "%"

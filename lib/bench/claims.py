@@ -28,7 +28,7 @@ FILES = {  # pixels and labels, and how many bytes of a header come before them
     "MNIST": (("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"), 16, 8),
     "CIFAR-10": (("train-pixels", "train-labels"), ("test-pixels", "test-labels"), 0, 0),
 }
-COMPILED = {"VGG16"}  # compiling takes longer than the others gain by it
+LARGE = {"VGG16"}  # the others gain less by compiling than it takes, and little by a second thread, which waits beside other work
 
 peers.LAYERS["VGG16-without-batch-norm"] = [layer for layer in peers.LAYERS["VGG16"] if layer != "batch-norm"]
 
@@ -109,13 +109,14 @@ def optimizers(recipe: dict, net: nn.Module, steps: int):
 
 def train(work: dict, folder: Path, permutation: list[int] | None) -> dict:
     data, recipe = work["data"], work["recipe"]
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    large = work["network"] in LARGE
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if large else 1)
     torch.manual_seed(work["seed"])
     net, _ = peers.sequential(work["network"], SHAPES[data["set"]])
     net = net.to(memory_format=torch.channels_last)
     images, labels, test_images, test_labels, black = read(data, folder, permutation)
     changes = Changes(data, images, black)
-    apply = torch.compile(net, dynamic=False) if work["network"] in COMPILED else net
+    apply = torch.compile(net, dynamic=False) if large else net
     batches = (len(images) + recipe["batch"] - 1) // recipe["batch"]
     made, schedules = optimizers(recipe, net, batches * recipe["epochs"])
     criterion = functional.nll_loss if recipe["loss"] == "negative log-likelihood" else functional.cross_entropy
