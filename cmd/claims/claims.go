@@ -5,7 +5,8 @@ type claim struct {
 	name  string
 	says  string // as the book says it
 	where string
-	a, b  arm // are compared; without b, a is compared with the same in PyTorch
+	a, b  arm     // are compared; without b, a is compared with the same in PyTorch
+	notes float64 // if not 0, a is compared with this, which the lecture notes report
 	what  measure
 	rule  rule
 	seeds int
@@ -93,17 +94,14 @@ var claims = []claim{
 	{name: "net-as-pytorch", where: "README", seeds: 5,
 		says: "Net reaches what it reaches in PyTorch.", a: net, what: accuracy, rule: within(2)},
 
-	{name: "residual-6", where: "notebook 06", seeds: 5,
-		says: "6 layers on few digits: the way around helps.",
-		a:    towerArm("residual-6"), b: towerArm("plain-6"), what: accuracy, rule: above(0)},
 	{name: "residual-14", where: "notebook 06", seeds: 5,
-		says: "14 layers: it helps.",
+		says: "A tower of 14 layers does better with a way around each block.",
 		a:    towerArm("residual-14"), b: towerArm("plain-14"), what: accuracy, rule: above(0)},
 	{name: "residual-26", where: "notebook 06", seeds: 5,
-		says: "26 layers: it helps.",
+		says: "A tower of 26 layers does better with a way around each block.",
 		a:    towerArm("residual-26"), b: towerArm("plain-26"), what: accuracy, rule: above(0)},
 	{name: "residual-50", where: "notebook 06", seeds: 5,
-		says: "50 layers: without it nothing much is learned.",
+		says: "A tower of 50 layers learns next to nothing without the ways around.",
 		a:    towerArm("residual-50"), b: towerArm("plain-50"), what: accuracy, rule: above(20)},
 	{name: "plain-gets-worse", where: "notebook 06", seeds: 5,
 		says: "The plain tower gets worse with height, and on the training images too.",
@@ -118,14 +116,14 @@ var claims = []claim{
 	{name: "augmentation", where: "notebook 13", seeds: 3,
 		says: "Images that are never twice the same keep VGG16 from learning the training images by heart (5,000 photographs, ten epochs).",
 		a:    vggPart, b: vggAsIs, what: trainLoss, rule: above(0)},
-	{name: "three-epochs", where: "notebook 13", seeds: 3,
-		says: "VGG16 does better after three epochs of the book's recipe than after ten of the notes'.",
-		a:    vggHurried, b: vggNotes, what: accuracy, rule: above(0)},
+	{name: "three-epochs", where: "notebook 13", seeds: 5,
+		says: "Three epochs of the book's recipe pass the notes' 84.92 %.",
+		a:    vggHurried, notes: 84.92, what: accuracy, rule: above(0)},
 	{name: "book-recipe", where: "notebook 13", seeds: 3, peers: true,
 		says: "A better recipe takes the same network several points further in the same ten epochs.",
 		a:    vggBook, b: vggNotes, what: accuracy, rule: above(3)},
 	{name: "vgg16-as-pytorch", where: "README", seeds: 3,
-		says: "VGG16 reaches what it reaches in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(3)},
+		says: "VGG16 reaches what it reaches in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(4)},
 	{name: "vgg16-book-as-pytorch", where: "README", seeds: 3,
 		says: "VGG16 reaches what it reaches in PyTorch, by the book's recipe.", a: vggBook, what: accuracy, rule: within(1)},
 }
@@ -144,9 +142,15 @@ type pair struct {
 	aName, bName string
 }
 
+// asPyTorch reports whether the claim compares a training with the same in PyTorch.
+func (c claim) asPyTorch() bool { return c.b.name == "" && c.notes == 0 }
+
 // pairs are what the claim compares.
 func (c claim) pairs() (all []pair) {
-	if c.b.name == "" {
+	if c.notes != 0 {
+		return []pair{{who: ours, a: c.a.by(ours), aName: c.a.name, bName: "the notes"}}
+	}
+	if c.asPyTorch() {
 		return []pair{{ours, c.a.by(ours), c.a.by(peers), ours, peers}}
 	}
 	whos := []string{ours}
@@ -163,6 +167,9 @@ func (c claim) pairs() (all []pair) {
 func (c claim) works() (all []Work) {
 	for _, p := range c.pairs() {
 		for _, w := range []Work{p.a, p.b} {
+			if w.Network == "" {
+				continue // a figure of the notes
+			}
 			for w.Seed = 1; w.Seed <= c.seeds; w.Seed++ {
 				all = append(all, w)
 			}
@@ -174,6 +181,9 @@ func (c claim) works() (all []Work) {
 // judge decides by the rows there are.
 func (c claim) judge(l *ledger) verdict {
 	take := func(w Work, name string) (sampled, bool) {
+		if w.Network == "" {
+			return sampled{name: name, unit: c.what.unit, all: []float64{c.notes}, fixed: true}, true
+		}
 		rows, whole := l.of(w, c.seeds)
 		s := sampled{name: name, unit: c.what.unit}
 		for _, r := range rows {

@@ -38,6 +38,11 @@ func TestInterval(t *testing.T) {
 	near(t, "lower end", difference-half, -12.5424)
 	near(t, "upper end", difference+half, -3.4576)
 
+	// One fixed number: t for 95 % and 2 degrees of freedom is 4.3027, the standard error √(1/3).
+	difference, half = interval([]float64{84, 85, 86}, []float64{84.92})
+	near(t, "difference", difference, 0.08)
+	near(t, "half", half, 4.3027*0.57735)
+
 	if _, half := interval([]float64{1, 1}, []float64{2, 2}); half != 0 {
 		t.Errorf("an interval without spread is ±%v", half)
 	}
@@ -99,6 +104,10 @@ func TestJudge(t *testing.T) {
 	c.peers = false
 	if v := c.judge(l); v.outcome != holds {
 		t.Errorf("where PyTorch does not matter: %v", v.outcome)
+	}
+	fixed := claim{a: cnn, notes: 92.4, what: accuracy, rule: above(0), seeds: 3} // 95 ± 2.48
+	if v := fixed.judge(l); v.outcome != holds || v.sides[0].b.String() != "92.40 %" || len(fixed.works()) != 3 {
+		t.Errorf("a figure of the notes: %+v", v)
 	}
 	same := claim{a: cnn, what: accuracy, rule: within(3), seeds: 3}
 	if v := same.judge(l); v.outcome != holds || v.sides[0].b.name != peers {

@@ -17,11 +17,12 @@ const (
 	notMeasured outcome = "not measured"
 )
 
-// sample is what some seeds gave.
+// sampled is what some seeds gave, or one figure that is fixed.
 type sampled struct {
-	name string
-	unit string
-	all  []float64
+	name  string
+	unit  string
+	all   []float64
+	fixed bool
 }
 
 func mean(all []float64) float64 { return stat.Mean(all, nil) }
@@ -54,19 +55,29 @@ func (s sampled) String() string {
 	if s.unit != "" {
 		text += " " + s.unit
 	}
+	if s.fixed {
+		return text
+	}
 	return fmt.Sprintf("%s (%d)", text, len(s.all))
 }
 
-// interval is Welch's 95 % interval for the difference of the means, a − b: difference ± half.
+// interval is Welch's 95 % interval for the difference of the means, a − b: difference ± half. Where b is one fixed number
+// it is Student's.
 func interval(a, b []float64) (difference, half float64) {
 	difference = mean(a) - mean(b)
-	va, vb := spread(a)*spread(a)/float64(len(a)), spread(b)*spread(b)/float64(len(b)) // of the means
-	if va+vb == 0 {
+	var variance, parts float64 // of the difference; of its degrees of freedom
+	for _, all := range [][]float64{a, b} {
+		if n := float64(len(all)); n > 1 {
+			v := spread(all) * spread(all) / n
+			variance += v
+			parts += v * v / (n - 1)
+		}
+	}
+	if variance == 0 {
 		return difference, 0
 	}
-	freedom := (va + vb) * (va + vb) / (va*va/float64(len(a)-1) + vb*vb/float64(len(b)-1))
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(0.975)
-	return difference, t * math.Sqrt(va+vb)
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: variance * variance / parts}.Quantile(0.975)
+	return difference, t * math.Sqrt(variance)
 }
 
 // rule decides by the interval of a difference.

@@ -152,7 +152,7 @@ func claimsTable(l *ledger) string {
 		v := c.judge(l)
 		first := v.sides[0]
 		mine, theirs, differences := first.pair(), "–", []string{first.shortDifference()}
-		if c.b.name == "" {
+		if c.asPyTorch() {
 			mine, theirs = first.a.String(), first.b.String()
 		} else if c.peers {
 			theirs = v.sides[1].pair()
