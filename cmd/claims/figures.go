@@ -180,15 +180,15 @@ func unbacked(pages []page, b backing, sources []source) error {
 }
 
 func checkFigures(l *ledger) error {
-	readme, err := os.ReadFile(readmeFile)
+	content, err := os.ReadFile(readmeFile)
 	if err != nil {
 		return err
 	}
-	text := string(readme)
+	text := string(content)
 	for name := range blocks {
 		text = block(name).ReplaceAllString(text, "")
 	}
-	pages := []page{{name: "README", text: text}}
+	pages := []page{{name: readme, text: text}}
 	paths, err := filepath.Glob(filepath.Join("notebooks", "*.ipynb"))
 	if err != nil {
 		return err

@@ -158,7 +158,11 @@ func claimsTable(l *ledger) string {
 			theirs = v.sides[1].pair()
 			differences = append(differences, v.sides[1].shortDifference())
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s: %s |\n", c.says, mine, theirs, strings.Join(differences, "; "), v.outcome, c.ruleText())
+		says := c.says
+		if c.where != readme {
+			says += " (" + c.where + ")"
+		}
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s: %s |\n", says, mine, theirs, strings.Join(differences, "; "), v.outcome, c.ruleText())
 	}
 	text.WriteString("\nMean ± standard deviation (seeds). A difference of means stands with its 95 % interval (Welch); a claim holds when " +
 		"the whole interval is where the verdict says. `make claims` trains and judges, `make test` judges again.\n")
@@ -177,7 +181,9 @@ func (s side) shortDifference() string {
 // ruleText is the rule in words, with its unit.
 func (c claim) ruleText() string {
 	text := c.rule.String()
-	if c.what.unit == "%" && c.rule.by > 0 {
+	if c.what.unit == "%" && c.rule.by == 1 {
+		text += " point"
+	} else if c.what.unit == "%" && c.rule.by > 0 {
 		text += " points"
 	} else if c.what.unit == "" {
 		text += ", training loss"
