@@ -189,7 +189,7 @@ func checkFigures(l *ledger) error {
 		text = block(name).ReplaceAllString(text, "")
 	}
 	pages := []page{{name: readme, text: text}}
-	paths, err := filepath.Glob(filepath.Join("notebooks", "*.ipynb"))
+	paths, err := filepath.Glob(filepath.Join("notebooks", "[0-9][0-9]_*.ipynb"))
 	if err != nil {
 		return err
 	}
