@@ -114,6 +114,7 @@ test-python: setup
 
 test-notebooks: setup data
 	$(PYTHON) lib/headless/run.py --check
+	go run ./cmd/claims -check
 	$(PYTHON) lib/headless/run.py --profile smoke
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
@@ -123,7 +124,7 @@ test-clones: ## set up fresh clones in folders with odd names, among settings fo
 	@.ci/clones
 
 lint: setup $(VENV)/.test
-	@test -z "$$(gofmt -l lib)" || { echo "error: not formatted: $$(gofmt -l lib | tr '\n' ' '): run gofmt -w lib" >&2; exit 1; }
+	@test -z "$$(gofmt -l cmd lib)" || { echo "error: not formatted: $$(gofmt -l cmd lib | tr '\n' ' '): run gofmt -w cmd lib" >&2; exit 1; }
 	go vet ./...
 	@mkdir -p build
 	@$(COMPILE) -Werror -o build/lint.so -I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" -I$(VENV)/include \
@@ -137,9 +138,11 @@ bench: setup data ## time the book's networks and what a cell waits for: a table
 	go run ./lib/bench
 	@$(PYTHON) lib/bench/cell.py
 
-bench-peers: setup data ## time them beside PyTorch and JAX, which come into build/peers first, some gigabytes; ROUNDS=5
+peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare with
 	@test -x build/peers/bin/python || python3 -m venv build/peers
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-peers.txt
+
+bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./lib/bench
 	@build/peers/bin/python lib/bench/peers.py --rounds $(ROUNDS)
 
@@ -271,3 +274,13 @@ test: test-faults
 
 test-faults: setup data
 	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))
+
+# What a user gives: make claims NAME=cnn-beats-fc BUDGET=40m
+NAME :=
+BUDGET :=
+
+.PHONY: claims peers
+
+claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
+	@go build -o build/claims ./cmd/claims
+	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')

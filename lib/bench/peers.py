@@ -67,6 +67,32 @@ def made_up(work: str) -> tuple[numpy.ndarray, numpy.ndarray]:
     return random.integers(0, 256, shape, dtype=numpy.uint8), random.integers(0, 10, shape[0])
 
 
+def sequential(name: str, shape: tuple[int, int, int]):
+    """The network of LAYERS in PyTorch for images of height × width × channels, with PyTorch's own initial weights, and
+    height, width and channels of what is made flat, by the number of the layer that follows."""
+    from torch import nn
+    (height, width, channels), layers, flattened, flat = shape, [], {}, None
+    for layer in LAYERS[name]:
+        kind = layer if isinstance(layer, str) else layer[0]
+        if kind == "conv":
+            _, filters, kernel, padding = layer
+            layers.append(nn.Conv2d(channels, filters, kernel, padding=padding))
+            height, width, channels = height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1, filters
+        elif kind == "pool":
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+        elif kind == "flatten":
+            layers.append(nn.Flatten())
+            flat = height * width * channels
+            flattened[len(layers)] = (height, width, channels)
+        elif kind == "dense":
+            layers.append(nn.Linear(flat, layer[1]))
+            flat = layer[1]
+        else:
+            layers.append({"relu": nn.ReLU, "batch-norm": lambda: nn.BatchNorm2d(channels), "log-softmax": lambda: nn.LogSoftmax(1)}[kind]())
+    return nn.Sequential(*layers), flattened
+
+
 class PyTorch:
     """A network in PyTorch as its users write it, with the data set as one tensor: no worker processes to wait for."""
 
@@ -76,29 +102,9 @@ class PyTorch:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         self.torch, self.mode, self.work = torch, mode, work
         self.name, self.shape, self.batch, self.steps = WORKS[work]
-        nn = torch.nn
         torch.manual_seed(1)
-        layers, (height, width, channels), self.flattened = [], self.shape[1:], {}
-        flat = None
-        for layer in LAYERS[self.name]:
-            kind = layer if isinstance(layer, str) else layer[0]
-            if kind == "conv":
-                _, filters, kernel, padding = layer
-                layers.append(nn.Conv2d(channels, filters, kernel, padding=padding))
-                height, width, channels = height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1, filters
-            elif kind == "pool":
-                layers.append(nn.MaxPool2d(2))
-                height, width = height // 2, width // 2
-            elif kind == "flatten":
-                layers.append(nn.Flatten())
-                flat = height * width * channels
-                self.flattened[len(layers)] = (height, width, channels)
-            elif kind == "dense":
-                layers.append(nn.Linear(flat, layer[1]))
-                flat = layer[1]
-            else:
-                layers.append({"relu": nn.ReLU, "batch-norm": lambda: nn.BatchNorm2d(channels), "log-softmax": lambda: nn.LogSoftmax(1)}[kind]())
-        self.net = nn.Sequential(*layers).to(DEVICE)
+        net, self.flattened = sequential(self.name, self.shape[1:])
+        self.net = net.to(DEVICE)
         if mode == "channels last":
             self.net = self.net.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.net.parameters(), RATE, MOMENTUM)

@@ -19,7 +19,6 @@ import re
 import shlex
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -50,9 +49,6 @@ from execution import Execution, UserError, one_line
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
 BUILD = CLONE / "build"
-RESULTS = CLONE / "figures" / "results.json"
-README = CLONE / "README.md"
-TABLE = re.compile(r"(<!-- results: make book -->\n).*?(<!-- end -->)", re.S)
 
 
 def find(names: list[str]) -> list[Path]:
@@ -201,84 +197,6 @@ def write_back(path: Path, executed: Path, seconds: float) -> None:
     replace(path, (nbformat.writes(notebook) + "\n").encode())
 
 
-# What the lecture notes report: network, parameters, data, epochs, recipe → test accuracy in percent.
-NOTES = {
-    ("Net", 62006, "CIFAR-10", 10, "batches of 64, cross-entropy, Adam, learning rate 0.001"): 62,
-    ("VGG16", 9231114, "CIFAR-10", 10, "batches of 128, cross-entropy, Adam, learning rate 0.001"): 84.92,
-}
-
-
-def recipe(result: dict) -> str:
-    """How a network was trained, without epochs and seed."""
-    return re.sub(r"^\d+ epochs, |, seed -?\d+$", "", result["config"])
-
-
-def results_table(results: list[dict]) -> str:
-    """The results as README.md shows them: a line for each recipe of each network, over all of its seeds."""
-    groups = {}
-    for r in results:
-        groups.setdefault((r["network"], r["parameters"], r["dataset"], r["epochs"], recipe(r)), []).append(r)
-    lines = ["| network | parameters | data | epochs | recipe | test accuracy | in the notes | training | seeds |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-    for (network, parameters, dataset, epochs, how), runs in groups.items():
-        data = dataset.split(",")[0] + (", pixels permuted" if "permuted" in dataset else "")
-        reported = NOTES.get((network, parameters, data, epochs, how))
-        accuracies, seconds = [r["test_accuracy"] for r in runs], [r["train_seconds"] for r in runs]
-        spread = f" ({min(accuracies):.2f} – {max(accuracies):.2f})" if len(runs) > 1 else ""
-        lines.append(f"| {network} | {parameters:,} | {data} | {epochs} | {how} | {statistics.mean(accuracies):.2f} %{spread} | "
-                     f"{f'{reported} %' if reported else '–'} | {statistics.mean(seconds):.1f} s | "
-                     f"{', '.join(str(seed) for seed in sorted(r['seed'] for r in runs))} |")
-    devices = sorted({r["device"] for r in results})
-    return "\n".join(lines) + f"\n\nMeans where there are several seeds, on {'; '.join(devices)}. \"In the notes\" is what the lecture notes report.\n"
-
-
-def load(path: Path, remedy: str):
-    """What a file of results has, which are a list or one. A UserError with this remedy if it is damaged."""
-    try:
-        found = json.loads(path.read_bytes())
-        results_table(found if isinstance(found, list) else [found])
-        return found
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path} is damaged: {remedy}") from None
-
-
-def stored_results() -> list[dict]:
-    """What figures/results.json has. A UserError if it, or the place for its table in README.md, is damaged."""
-    if not TABLE.search(README.read_text(errors="replace")):
-        raise UserError("README.md has no place for the table of results: get it back with `git restore README.md`")
-    return load(RESULTS, "get it back with `git restore figures/results.json`") if RESULTS.exists() else []
-
-
-def is_experiment(path: Path) -> bool:
-    """Whether a notebook's runs are results of the book. Those before 10 explain: they train small things on parts of the
-    data to show what an idea does."""
-    return path.stem >= "10"
-
-
-def runs_used(since: float) -> list[dict]:
-    """The results of the runs that a notebook trained or read since then, for lib/train touches the folder of each, and
-    of stored ones that differ from those in nothing but the seed."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    runs = Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
-    stored = {path.parent: load(path, "delete its folder, and it is trained anew")
-              for path in sorted(runs.glob("*/result.json"))}
-
-    def but_seed(result: dict) -> tuple:
-        return result["network"], result["parameters"], result["dataset"], result["epochs"], recipe(result)
-
-    used = {but_seed(result) for folder, result in stored.items() if folder.stat().st_mtime >= since}
-    return [result for result in stored.values() if but_seed(result) in used]
-
-
-def save_results(fresh: list[dict], keep: bool) -> None:
-    """Puts these results into figures/results.json and README.md. Others that are there are kept or not."""
-    known = stored_results() if keep else []
-    by_run = {(r["network"], r["parameters"], r["dataset"], r["config"]): r for r in known + fresh}
-    ordered = sorted(by_run.values(), key=lambda r: (r["dataset"].split(",")[0], r["network"], r["parameters"], r["dataset"], r["config"]))
-    replace(RESULTS, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
-    replace(README, TABLE.sub(lambda m: m[1] + results_table(ordered) + m[2], README.read_text()).encode())
-
-
 def replace(path: Path, content: bytes) -> None:
     """Writes a file in one step."""
     path.parent.mkdir(exist_ok=True)
@@ -342,10 +260,6 @@ def check(paths: list[Path]) -> None:
                 raise UserError(f"{where} is not formatted as gofmt does it; it should be:\n{wanted}")
         if about.get("source") != source_hash(notebook):
             raise UserError(f"{path.stem} changed since it was executed: run `make book NB={path.stem}`")
-    results = stored_results()
-    shown = TABLE.search(README.read_text())
-    if shown[0] != shown[1] + results_table(results) + shown[2]:
-        raise UserError("README.md does not show what figures/results.json has: run `make book`")
 
 
 def smoke_settings(notebook) -> dict[str, str]:
@@ -366,14 +280,12 @@ def signals_noted():
             signal.signal(number, handler)
 
 
-def executed(one: Execution, book: bool) -> dict:
-    """Executes a notebook and tells how it went, for the book with the results of the runs that it used."""
+def executed(one: Execution) -> dict:
+    """Executes a notebook and tells how it went."""
     started = time.time()
-    row = {"notebook": one.path.stem, "cells": one.cells, "seconds": 0.0, "outcome": "ok", "error": "", "results": []}
+    row = {"notebook": one.path.stem, "cells": one.cells, "seconds": 0.0, "outcome": "ok", "error": ""}
     try:
         one.run()
-        if book and is_experiment(one.path):
-            row["results"] = runs_used(started)
     except UserError as error:
         row.update(outcome="failed", error=str(error))
     row["seconds"] = time.time() - started
@@ -384,7 +296,7 @@ def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
     """Executes notebooks, so many at a time, and tells how each went. On a signal all stop, and the program ends."""
     rows = []
     with signals_noted() as noted, concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        waiting = {pool.submit(executed, one, options.book) for one in executions}
+        waiting = {pool.submit(executed, one) for one in executions}
         try:
             while waiting and not noted:
                 done, waiting = concurrent.futures.wait(waiting, 1, concurrent.futures.FIRST_COMPLETED)
@@ -417,7 +329,6 @@ def run(options) -> int:
     if options.book:
         if elsewhere := [str(path) for path in paths if path.parent != NOTEBOOKS]:
             raise UserError(f"{elsewhere[0]} is not in notebooks/, so it is not the book's")
-        stored_results()
     execution.ready()
     out = BUILD / ("book" if options.book else options.profile)
     out.mkdir(parents=True, exist_ok=True)
@@ -450,7 +361,6 @@ def run(options) -> int:
             if row := went_well.get(one.path.stem):
                 write_back(one.path, one.output, row["seconds"])
                 save_figures(one.output)
-        save_results([result for row in went_well.values() for result in row["results"]], keep=bool(options.notebooks or failed))
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 
@@ -461,7 +371,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--profile", default="full", help="full (the default) or smoke")
     parser.add_argument("--set", default="", help='parameters of the notebook, as in "epochs=2 lr=0.02"')
     parser.add_argument("--jobs", type=int, default=0, help="notebooks at the same time")
-    parser.add_argument("--book", action="store_true", help="put the results into the committed notebooks and figures/")
+    parser.add_argument("--book", action="store_true", help="put the outputs into the committed notebooks and figures/")
     parser.add_argument("--check", action="store_true", help="only check that the committed notebooks are up to date")
     options = parser.parse_args(arguments)
     logging.disable()  # what libraries note is told here, in one line

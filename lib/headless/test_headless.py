@@ -2,13 +2,11 @@
 
 import contextlib
 import io
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -278,23 +276,6 @@ class Files(unittest.TestCase):
         path.write_text(json.dumps(notebook))
         self.assertEqual(len(run.read(path).cells), 1)
 
-    def test_results_that_are_damaged_are_named_before_anything_runs(self):
-        self.write("notebooks/10_a.ipynb")
-        results, readme = self.folder / "results.json", self.folder / "README.md"
-        readme.write_text("<!-- results: make book -->\n<!-- end -->")
-        with mock.patch.object(run, "RESULTS", results), mock.patch.object(run, "README", readme):
-            self.assertEqual(run.stored_results(), [])
-            for content in ("", "null", "3", "{}", '{"network": "Net"}', '[1]', "[{}]", "[null", "\udcff"):
-                results.write_text(content, errors="surrogateescape")
-                errors = io.StringIO()
-                with self.subTest(content), contextlib.redirect_stderr(errors):
-                    self.assertEqual(run.main(["--book"]), 2)
-                self.assertRegex(errors.getvalue(), "^error: .*results.json is damaged: .*git restore figures/results.json`\n$")
-            results.write_text("[]")
-            readme.write_text("no table")
-            with self.assertRaisesRegex(run.UserError, "README.md has no place"):
-                run.stored_results()
-
     def test_a_place_that_cannot_be_written_is_one_line(self):
         self.write("notebooks/20_a.ipynb")
         (self.folder / "build").write_text("a file in its place")
@@ -518,32 +499,6 @@ class Checks(unittest.TestCase):
                    new_output("stream", name="stderr", text="c"), new_output("display_data", {"text/plain": "d"}),
                    new_output("stream", name="stdout", text="e")]
         self.assertEqual([o.get("text") for o in run.joined(outputs)], ["ab\n", "c", None, "e"])
-
-    NET = {"network": "Net", "parameters": 62006, "dataset": "CIFAR-10, normalised", "epochs": 10, "test_accuracy": 62.27,
-           "config": "10 epochs, batches of 64, cross-entropy, Adam, learning rate 0.001, seed 1",
-           "train_seconds": 70.06, "device": "xla:cpu", "seed": 1}
-
-    def test_results_become_a_table(self):
-        permuted = {**self.NET, "dataset": "MNIST, pixels permuted by ab", "test_accuracy": 62.345, "config": "10 epochs, SGD, seed 1"}
-        again = {**self.NET, "config": self.NET["config"].replace("seed 1", "seed 2"), "seed": 2, "test_accuracy": 64.27, "train_seconds": 72.06}
-        table = run.results_table([self.NET, again, permuted])
-        self.assertIn("| Net | 62,006 | CIFAR-10 | 10 | batches of 64, cross-entropy, Adam, learning rate 0.001 | "
-                      "63.27 % (62.27 – 64.27) | 62 % | 71.1 s | 1, 2 |\n", table)
-        self.assertIn("| Net | 62,006 | MNIST, pixels permuted | 10 | SGD | 62.34 % | – | 70.1 s | 1 |\n", table)
-
-    def test_results_are_of_the_runs_used_with_all_their_seeds(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"CONVBOOK_RUNS": folder}):
-            for name, seed, epochs, age in (("used", 1, 10, 0), ("other seed", 2, 10, 900), ("other epochs", 3, 5, 900)):
-                (Path(folder) / name).mkdir()
-                config = f"{epochs} epochs, SGD, seed {seed}"
-                (Path(folder) / name / "result.json").write_text(json.dumps({**self.NET, "config": config, "epochs": epochs, "seed": seed}))
-                os.utime(Path(folder) / name, (time.time() - age,) * 2)
-            self.assertEqual(sorted(r["seed"] for r in run.runs_used(time.time() - 60)), [1, 2])
-            self.assertEqual(run.runs_used(time.time() + 60), [])
-
-    def test_results_are_of_experiments_not_of_what_explains(self):
-        self.assertEqual([path.stem for path in run.find(["01", "10", "13"]) if run.is_experiment(path)],
-                         ["10_mnist_fc_vs_cnn", "13_cifar10_vgg16"])
 
     def test_a_file_is_replaced_in_one_step(self):
         with tempfile.TemporaryDirectory() as folder:

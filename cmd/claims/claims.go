@@ -1,0 +1,204 @@
+package main
+
+// readme is where claims stand that no notebook makes.
+const readme = "README"
+
+// claim is a statement of the book that stands or falls with the means of several trainings.
+type claim struct {
+	name  string
+	says  string // as the book says it
+	where string
+	a, b  arm     // are compared; without b, a is compared with the same in PyTorch
+	notes float64 // if not 0, a is compared with this, which the lecture notes report
+	what  measure
+	rule  rule
+	seeds int
+	peers bool // PyTorch's trainings must bear it out, too
+}
+
+// arm is a training without who and seed, and what it is called beside the other one.
+type arm struct {
+	name string
+	work Work
+}
+
+// measure is what of a row is compared.
+type measure struct {
+	unit string
+	of   func(Row) float64
+}
+
+var (
+	accuracy  = measure{"%", func(r Row) float64 { return r.Accuracy }}
+	trainLoss = measure{"", func(r Row) float64 { return r.TrainLoss }}
+)
+
+// The data and the recipes of the chapters.
+var (
+	digitsPlain    = Data{Set: "MNIST", Mean: []float64{0.1307}, Std: []float64{0.3081}}
+	digitsPermuted = Data{Set: "MNIST", Mean: []float64{0.1307}, Std: []float64{0.3081}, Permuted: true}
+	digitsFew      = Data{Set: "MNIST", Mean: []float64{0.1307}, Std: []float64{0.3081}, First: 5000} // notebook 06
+	photosHalf     = Data{Set: "CIFAR-10", Mean: []float64{0.5}, Std: []float64{0.5}}                 // notebook 12
+
+	digitsRecipe = Recipe{Epochs: 1, Batch: 64, Loss: "negative log-likelihood", Optimizer: "SGD", Rate: 0.01, Momentum: 0.5}
+	towerRecipe  = Recipe{Epochs: 2, Batch: 64, Loss: "cross-entropy", Optimizer: "SGD", Rate: 0.05, Momentum: 0.9, WarmUp: 0.3}
+	netRecipe    = Recipe{Epochs: 10, Batch: 64, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.001}
+	notesRecipe  = Recipe{Epochs: 10, Batch: 128, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.001}
+	bookRecipe   = Recipe{Epochs: 10, Batch: 512, Loss: "cross-entropy", Smoothing: 0.2,
+		Optimizer: "Muon", Rate: 0.008, Decay: 0.15, WarmUp: 0.25}
+)
+
+// photos are the photographs of notebook 13, so many of them, moved and turned.
+func photos(first, crop int, flip string) Data {
+	return Data{Set: "CIFAR-10", First: first, Crop: crop, Flip: flip,
+		Mean: []float64{0.4914, 0.4822, 0.4465}, Std: []float64{0.2023, 0.1994, 0.2010}}
+}
+
+func (r Recipe) epochs(n int) Recipe { r.Epochs = n; return r }
+
+// part is how many photographs show what batch norm and augmentation bring, for all of them would take hours.
+const part = 5000
+
+var (
+	fc          = arm{"FC2Layer", Work{Network: "FC2Layer", Data: digitsPlain, Recipe: digitsRecipe}}
+	fcPermuted  = arm{"FC2Layer, permuted", Work{Network: "FC2Layer", Data: digitsPermuted, Recipe: digitsRecipe}}
+	cnn         = arm{"CNN", Work{Network: "CNN", Data: digitsPlain, Recipe: digitsRecipe}}
+	cnnPermuted = arm{"CNN, permuted", Work{Network: "CNN", Data: digitsPermuted, Recipe: digitsRecipe}}
+	net         = arm{"Net", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe}}
+	vggNotes    = arm{"the notes' recipe", Work{Network: "VGG16", Data: photos(0, 4, "random"), Recipe: notesRecipe}}
+	vggBook     = arm{"the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe}}
+	vggHurried  = arm{"three epochs of the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe.epochs(3)}}
+	vggPart     = arm{"with both", Work{Network: "VGG16", Data: photos(part, 4, "random"), Recipe: notesRecipe}}
+	vggNoNorm   = arm{"without batch norm", Work{Network: withoutNorm, Data: photos(part, 4, "random"), Recipe: notesRecipe}}
+	vggAsIs     = arm{"without augmentation", Work{Network: "VGG16", Data: photos(part, 0, ""), Recipe: notesRecipe}}
+)
+
+func towerArm(name string) arm {
+	return arm{name, Work{Network: name, Data: digitsFew, Recipe: towerRecipe}}
+}
+
+var claims = []claim{
+	{name: "cnn-beats-fc", where: "notebook 10", seeds: 10, peers: true,
+		says: "With the same number of parameters and the same training, the network that knows its input is a picture does better.",
+		a:    cnn, b: fc, what: accuracy, rule: above(0)},
+	{name: "fc-permuted", where: "notebook 11", seeds: 20, peers: true,
+		says: "The fully connected network does not notice that the pixels are permuted.",
+		a:    fcPermuted, b: fc, what: accuracy, rule: within(2)},
+	{name: "cnn-permuted", where: "notebook 11", seeds: 10, peers: true,
+		says: "The convolutional network loses more than ten points by the permutation.",
+		a:    cnn, b: cnnPermuted, what: accuracy, rule: above(10)},
+	{name: "fc-beats-cnn-permuted", where: "notebook 11", seeds: 10, peers: true,
+		says: "On permuted pixels the CNN falls behind the network it had beaten.",
+		a:    fcPermuted, b: cnnPermuted, what: accuracy, rule: above(0)},
+	{name: "fc-as-pytorch", where: readme, seeds: 20,
+		says: "FC2Layer reaches what it reaches in PyTorch.", a: fc, what: accuracy, rule: within(2)},
+	{name: "cnn-as-pytorch", where: readme, seeds: 10,
+		says: "CNN reaches what it reaches in PyTorch.", a: cnn, what: accuracy, rule: within(1)},
+	{name: "net-as-pytorch", where: readme, seeds: 5,
+		says: "Net reaches what it reaches in PyTorch.", a: net, what: accuracy, rule: within(2)},
+
+	{name: "residual-14", where: "notebook 06", seeds: 5,
+		says: "A tower of 14 layers does better with a way around each block.",
+		a:    towerArm("residual-14"), b: towerArm("plain-14"), what: accuracy, rule: above(0)},
+	{name: "residual-26", where: "notebook 06", seeds: 5,
+		says: "A tower of 26 layers does better with a way around each block.",
+		a:    towerArm("residual-26"), b: towerArm("plain-26"), what: accuracy, rule: above(0)},
+	{name: "residual-50", where: "notebook 06", seeds: 5,
+		says: "A tower of 50 layers learns next to nothing without the ways around.",
+		a:    towerArm("residual-50"), b: towerArm("plain-50"), what: accuracy, rule: above(20)},
+	{name: "plain-gets-worse", where: "notebook 06", seeds: 5,
+		says: "The plain tower gets worse with height, and on the training images too.",
+		a:    towerArm("plain-50"), b: towerArm("plain-6"), what: trainLoss, rule: above(0)},
+	{name: "height-costs-nothing", where: "notebook 06", seeds: 10,
+		says: "With the way around, height costs nothing: 14 layers and 50 do equally well.",
+		a:    towerArm("residual-50"), b: towerArm("residual-14"), what: accuracy, rule: within(1)},
+
+	{name: "batch-norm", where: "notebook 13", seeds: 3,
+		says: "Batch norm makes VGG16 easy to train (5,000 photographs, ten epochs).",
+		a:    vggPart, b: vggNoNorm, what: accuracy, rule: above(0)},
+	{name: "augmentation", where: "notebook 13", seeds: 3,
+		says: "Images that are never twice the same keep VGG16 from learning the training images by heart (5,000 photographs, ten epochs).",
+		a:    vggPart, b: vggAsIs, what: trainLoss, rule: above(0)},
+	{name: "three-epochs", where: "notebook 13", seeds: 5,
+		says: "Three epochs of the book's recipe pass the notes' 84.92 %.",
+		a:    vggHurried, notes: 84.92, what: accuracy, rule: above(0)},
+	{name: "book-recipe", where: "notebook 13", seeds: 3, peers: true,
+		says: "A better recipe takes the same network several points further in the same ten epochs.",
+		a:    vggBook, b: vggNotes, what: accuracy, rule: above(3)},
+	{name: "vgg16-as-pytorch", where: readme, seeds: 3,
+		says: "VGG16 reaches what it reaches in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(4)},
+	{name: "vgg16-book-as-pytorch", where: readme, seeds: 3,
+		says: "VGG16 reaches what it reaches in PyTorch, by the book's recipe.", a: vggBook, what: accuracy, rule: within(1)},
+}
+
+// by is the arm's training as one of the two does it.
+func (a arm) by(who string) Work {
+	w := a.work
+	w.Who, w.Format = who, formats[who]
+	return w
+}
+
+// pair are two trainings whose means are compared, with what they are called.
+type pair struct {
+	who          string
+	a, b         Work
+	aName, bName string
+}
+
+// asPyTorch reports whether the claim compares a training with the same in PyTorch.
+func (c claim) asPyTorch() bool { return c.b.name == "" && c.notes == 0 }
+
+// pairs are what the claim compares.
+func (c claim) pairs() (all []pair) {
+	if c.notes != 0 {
+		return []pair{{who: ours, a: c.a.by(ours), aName: c.a.name, bName: "the notes"}}
+	}
+	if c.asPyTorch() {
+		return []pair{{ours, c.a.by(ours), c.a.by(peers), ours, peers}}
+	}
+	whos := []string{ours}
+	if c.peers {
+		whos = append(whos, peers)
+	}
+	for _, who := range whos {
+		all = append(all, pair{who, c.a.by(who), c.b.by(who), c.a.name, c.b.name})
+	}
+	return all
+}
+
+// works are the trainings that the claim needs.
+func (c claim) works() (all []Work) {
+	for _, p := range c.pairs() {
+		for _, w := range []Work{p.a, p.b} {
+			if w.Network == "" {
+				continue // a figure of the notes
+			}
+			for w.Seed = 1; w.Seed <= c.seeds; w.Seed++ {
+				all = append(all, w)
+			}
+		}
+	}
+	return all
+}
+
+// judge decides by the rows there are.
+func (c claim) judge(l *ledger) verdict {
+	take := func(w Work, name string) (sampled, bool) {
+		if w.Network == "" {
+			return sampled{name: name, unit: c.what.unit, all: []float64{c.notes}, fixed: true}, true
+		}
+		rows, whole := l.of(w, c.seeds)
+		s := sampled{name: name, unit: c.what.unit}
+		for _, r := range rows {
+			s.all = append(s.all, c.what.of(r))
+		}
+		return s, whole
+	}
+	var sides []side
+	for _, p := range c.pairs() {
+		a, wholeA := take(p.a, p.aName)
+		b, wholeB := take(p.b, p.bName)
+		sides = append(sides, compare(p.who, a, b, wholeA && wholeB, c.rule))
+	}
+	return together(sides)
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+)
+
+var ledgerFile = filepath.Join("figures", "ledger.jsonl")
+
+// Row is what a training reached: a line of the ledger.
+type Row struct {
+	Work
+	Parameters int               `json:"parameters"`
+	Accuracy   float64           `json:"accuracy"`   // of the test images, percent
+	Loss       float64           `json:"loss"`       // of the test images
+	TrainLoss  float64           `json:"train_loss"` // of the last epoch, while the network changed
+	Seconds    float64           `json:"seconds"`    // of training, without compiling in advance and testing
+	Others     *float64          `json:"others"`     // processors that other programs kept busy meanwhile; null: not known
+	Device     string            `json:"device"`
+	Processor  string            `json:"processor,omitempty"`
+	Vectors    string            `json:"vectors,omitempty"`
+	Cores      int               `json:"cores,omitempty"`
+	Versions   map[string]string `json:"versions"`
+	Date       string            `json:"date"`
+	Commit     string            `json:"commit,omitempty"` // of the source; a plus sign: and what was not committed
+}
+
+// quiet reports whether its seconds may be quoted: nothing else took a tenth of a processor.
+func (r Row) quiet() bool { return r.Others != nil && *r.Others < 0.1 }
+
+// ledger is the rows that count, sorted.
+type ledger struct {
+	path string
+	rows []Row
+}
+
+// readLedger reads it; one that is not there is empty.
+func readLedger(path string) (*ledger, error) {
+	l := &ledger{path: path}
+	content, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for i, line := range bytes.Split(bytes.TrimSpace(content), []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.DisallowUnknownFields()
+		var r Row
+		if err := decoder.Decode(&r); err != nil || decoder.More() || r.Who == "" {
+			return nil, fmt.Errorf("%s, line %d is no row: take it out, and make claims does that training again", path, i+1)
+		}
+		if _, known := l.find(r.Work); !known && r.Format >= formats[r.Who] {
+			l.rows = append(l.rows, r)
+		}
+	}
+	return l, nil
+}
+
+// find returns the training's row.
+func (l *ledger) find(w Work) (Row, bool) {
+	key := w.key()
+	for _, r := range l.rows {
+		if r.key() == key {
+			return r, true
+		}
+	}
+	return Row{}, false
+}
+
+// add puts a row into the file, unless the training has one; others may have added theirs meanwhile.
+func (l *ledger) add(row Row) error {
+	lock := flock.New(filepath.Join(os.TempDir(), "convbook-ledger.lock"))
+	if err := lock.Lock(); err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	fresh, err := readLedger(l.path)
+	if err != nil {
+		return err
+	}
+	if _, known := fresh.find(row.Work); !known {
+		fresh.rows = append(fresh.rows, row)
+	}
+	slices.SortFunc(fresh.rows, func(a, b Row) int { return strings.Compare(a.sortKey(), b.sortKey()) })
+	var content []byte
+	for _, r := range fresh.rows {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		content = append(append(content, line...), '\n')
+	}
+	l.rows = fresh.rows
+	return renameio.WriteFile(l.path, content, 0o644)
+}
+
+// sortKey orders rows: those that differ in nothing but who and seed stand together.
+func (r Row) sortKey() string {
+	return fmt.Sprintf("%s|%s|%s|%s|%04d", r.Data.Set, r.Network, r.group(), r.Who, r.Seed)
+}
+
+// group identifies the training but for who and seed.
+func (w Work) group() string {
+	w.Who, w.Format, w.Seed = "", 0, 0
+	return w.key()
+}
+
+// of lists the rows of a training with the seeds 1 to n. The training's own seed does not matter.
+func (l *ledger) of(w Work, n int) (rows []Row, whole bool) {
+	for w.Seed = 1; w.Seed <= n; w.Seed++ {
+		if r, found := l.find(w); found {
+			rows = append(rows, r)
+		}
+	}
+	return rows, len(rows) == n
+}
+
+// estimate is how long a training will take on an idle machine: as long as the same with other seeds did, or else what
+// was once measured on two cores.
+func (l *ledger) estimate(w Work) time.Duration {
+	var seconds []float64
+	for _, r := range l.rows {
+		if r.Who == w.Who && r.group() == w.group() && r.quiet() {
+			seconds = append(seconds, r.Seconds)
+		}
+	}
+	if len(seconds) > 0 {
+		return time.Duration(mean(seconds)*float64(time.Second)) + 2*time.Second // for data and programs
+	}
+	images := w.Data.First
+	if images == 0 {
+		images = map[string]int{"MNIST": 60000, "CIFAR-10": 50000}[w.Data.Set]
+	}
+	perEpoch := costs[w.Network] * float64(images) / 10000
+	if w.Who == peers {
+		perEpoch *= 1.4
+	}
+	return time.Duration(float64(w.Recipe.Epochs)*perEpoch*float64(time.Second)) + 3*time.Second
+}
+
+// costs are seconds for 10,000 training images on two cores, about.
+var costs = map[string]float64{
+	"FC2Layer": 0.03, "CNN": 0.25, "Net": 0.45, "VGG16": 25, withoutNorm: 22,
+	"plain-6": 1.5, "plain-14": 3, "plain-26": 6, "plain-50": 11,
+	"residual-6": 1.5, "residual-14": 3, "residual-26": 6, "residual-50": 11,
+}

@@ -1,0 +1,174 @@
+// Command claims checks what the book says of its networks: each statement drawn from accuracies is a claim, which stands
+// on several trainings with different seeds or does not stand.
+//
+//	make claims                        trains what is missing, cheap trainings first, and judges
+//	make claims NAME=net-as-pytorch    one claim
+//	make claims BUDGET=40m             starts no training after 40 minutes; BUDGET=0 trains nothing and judges
+//	go run ./cmd/claims -who convbook  trains nothing with PyTorch, which takes some gigabytes
+//	go run ./cmd/claims -check         trains nothing: `make test` calls it
+//
+// # How it works
+//
+// A claim (claims.go) is a value: a name, the sentence, where it stands, the trainings that are compared, and a rule. A
+// training (work.go) is described by what decides its result: who computes it (this book or PyTorch), network, data, recipe
+// and seed. What it reached is a row of figures/ledger.jsonl (ledger.go), with the hardware, the versions, the seconds and
+// how busy the machine was with other work meanwhile. A row is there once: a training that has one is not done again.
+//
+// The book's trainings go through train.Fit, so that they resume and are the very runs of the notebooks. PyTorch's are made
+// by lib/bench/claims.py from the same description, the same files and the same permutation of pixels.
+//
+// A rule (judge.go) is about the difference of two means, by Welch's 95 % interval for it: a is above b by more than so much
+// if the whole interval is; a and b are alike within so much if the whole interval is. A claim with all its rows holds
+// or does not; with fewer it is not measured, which is no failure but is said.
+//
+// README's tables of results and of claims are written from the ledger (readme.go). Every accuracy in percent and every
+// time in README and in the notebooks' text must be backed (figures.go): by a mean, a spread or a row of the ledger, to the
+// digits shown, by an output of the same notebook, or by a line of figures/sources.md that names where it comes from.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	name := flag.String("name", "", "the `claim` to train for and to judge; all if empty")
+	who := flag.String("who", "", "who `trains` what is missing: convbook or PyTorch; both if empty")
+	check := flag.Bool("check", false, "train nothing; check claims, README and figures by the ledger as it is")
+	budget := flag.Duration("budget", 1000*time.Hour, "start no training after this `time`")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *name, *who, *check, *budget); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, name, who string, check bool, budget time.Duration) error {
+	chosen, err := named(name)
+	if err != nil {
+		return err
+	}
+	if _, known := formats[who]; who != "" && !known {
+		return fmt.Errorf("nobody called %q trains: there is %s and %s", who, ours, peers)
+	}
+	l, err := readLedger(ledgerFile)
+	if err != nil {
+		return err
+	}
+	if check {
+		fmt.Println(summary(chosen, l))
+		return errors.Join(failures(chosen, l), checkReadme(l), checkFigures(l))
+	}
+	if err := trainMissing(ctx, missing(chosen, who, l), l, budget); err != nil {
+		return err
+	}
+	fmt.Println()
+	for _, c := range chosen {
+		v := c.judge(l)
+		fmt.Printf("%-22s %s\n%-22s %s\n", c.name, v.outcome, "", c.says)
+		for _, side := range v.sides {
+			fmt.Printf("%-22s %s: %s\n", "", side.who, side)
+		}
+	}
+	if missing := missing(chosen, "", l); len(missing) > 0 {
+		fmt.Printf("\n%d trainings are missing, about %.0f minutes on an idle machine with two cores: make claims does them\n",
+			len(missing), total(missing, l).Minutes())
+	}
+	fmt.Println(summary(chosen, l))
+	return errors.Join(writeReadme(l), failures(chosen, l))
+}
+
+// named is the claim of that name, all for an empty one.
+func named(name string) ([]claim, error) {
+	if name == "" {
+		return claims, nil
+	}
+	var names []string
+	for _, c := range claims {
+		if c.name == name {
+			return []claim{c}, nil
+		}
+		names = append(names, c.name)
+	}
+	return nil, fmt.Errorf("there is no claim %q: there is %s", name, strings.Join(names, ", "))
+}
+
+// summary counts what became of the claims.
+func summary(chosen []claim, l *ledger) string {
+	count := map[outcome]int{}
+	for _, c := range chosen {
+		count[c.judge(l).outcome]++
+	}
+	return fmt.Sprintf("of %d claims %d hold, %d do not, %d are not measured yet", len(chosen), count[holds], count[fails], count[notMeasured])
+}
+
+// failures are the claims that do not hold, one a line.
+func failures(chosen []claim, l *ledger) error {
+	var all []error
+	for _, c := range chosen {
+		if v := c.judge(l); v.outcome == fails {
+			var sides []string
+			for _, side := range v.sides {
+				sides = append(sides, side.who+": "+side.String())
+			}
+			all = append(all, fmt.Errorf("claim %s does not hold: %q (%s): %s", c.name, c.says, c.where, strings.Join(sides, "; ")))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// missing are the trainings without a row, the cheap ones first; only those of who, if it is not empty.
+func missing(chosen []claim, who string, l *ledger) (all []Work) {
+	seen := map[string]bool{}
+	for _, c := range chosen {
+		for _, w := range c.works() {
+			if _, found := l.find(w); !found && !seen[w.key()] && (who == "" || who == w.Who) {
+				seen[w.key()] = true
+				all = append(all, w)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Work) int { return int(l.estimate(a) - l.estimate(b)) })
+	return all
+}
+
+func total(works []Work, l *ledger) (sum time.Duration) {
+	for _, w := range works {
+		sum += l.estimate(w)
+	}
+	return sum
+}
+
+func trainMissing(ctx context.Context, works []Work, l *ledger, budget time.Duration) error {
+	start := time.Now()
+	if len(works) > 0 {
+		fmt.Printf("%d trainings to do, about %.0f minutes on an idle machine with two cores\n", len(works), total(works, l).Minutes())
+	}
+	for i, w := range works {
+		if time.Since(start) >= budget {
+			fmt.Printf("after %v no training is started: %d are left\n", budget, len(works)-i)
+			return nil
+		}
+		fmt.Printf("%d/%d %s, about %v … ", i+1, len(works), w, l.estimate(w).Round(time.Second))
+		row, err := w.train(ctx)
+		if err != nil {
+			fmt.Println()
+			return fmt.Errorf("%s: %w", w, err)
+		}
+		if err := l.add(row); err != nil {
+			return err
+		}
+		fmt.Printf("%.2f %% after %.1f s\n", row.Accuracy, row.Seconds)
+	}
+	return nil
+}

@@ -1,0 +1,403 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/dataset/sample"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/train"
+	"example.org/convbook/lib/zoo"
+)
+
+// Who trains.
+const (
+	ours  = "convbook"
+	peers = "PyTorch"
+)
+
+// formats are raised when one of them trains differently than before: rows with a lower number count no more.
+var formats = map[string]int{ours: 2, peers: 1}
+
+// Work is a training by what decides its result. lib/bench/claims.py reads it, too.
+type Work struct {
+	Who     string `json:"who"`
+	Format  int    `json:"format"`
+	Network string `json:"network"` // see networks
+	Data    Data   `json:"data"`
+	Recipe  Recipe `json:"recipe"`
+	Seed    int    `json:"seed"`
+}
+
+// Data is what is learned and tested.
+type Data struct {
+	Set      string    `json:"set"`             // see sets
+	First    int       `json:"first,omitempty"` // training images; all if 0
+	Mean     []float64 `json:"mean"`            // of the pixels that are normalised
+	Std      []float64 `json:"std"`
+	Permuted bool      `json:"permuted,omitempty"` // the pixels, in the order that belongs to the seed
+	Crop     int       `json:"crop,omitempty"`     // pixels by which training images are moved at most
+	Flip     string    `json:"flip,omitempty"`     // how they are turned: random or alternate
+}
+
+// Recipe is how it is learned.
+type Recipe struct {
+	Epochs    int     `json:"epochs"`
+	Batch     int     `json:"batch"`
+	Loss      string  `json:"loss"` // negative log-likelihood or cross-entropy
+	Smoothing float64 `json:"smoothing,omitempty"`
+	Optimizer string  `json:"optimizer"` // SGD, Adam or Muon
+	Rate      float64 `json:"rate"`
+	Momentum  float64 `json:"momentum,omitempty"`
+	Decay     float64 `json:"decay,omitempty"`
+	WarmUp    float64 `json:"warm_up,omitempty"` // share of the steps of one cycle; a constant rate if 0
+}
+
+// networks are those that the claims are about, by the names of their works.
+var networks = map[string]nn.Layer{
+	"FC2Layer":    zoo.FC2Layer(8),
+	"CNN":         zoo.CNN(6),
+	"Net":         zoo.Net(10),
+	"VGG16":       zoo.VGG16(10),
+	withoutNorm:   vgg16WithoutNorm(),
+	"plain-6":     tower(2, false),
+	"plain-14":    tower(6, false),
+	"plain-26":    tower(12, false),
+	"plain-50":    tower(24, false),
+	"residual-6":  tower(2, true),
+	"residual-14": tower(6, true),
+	"residual-26": tower(12, true),
+	"residual-50": tower(24, true),
+}
+
+const withoutNorm = "VGG16-without-batch-norm"
+
+// vgg16WithoutNorm is zoo.VGG16 with nothing between a convolution and its ReLU.
+func vgg16WithoutNorm() nn.Layer {
+	var layers []nn.Layer
+	for _, filters := range []int{64, zoo.M, 128, zoo.M, 256, 256, zoo.M, 512, 512, zoo.M, 512, 512, zoo.M} {
+		if filters == zoo.M {
+			layers = append(layers, nn.MaxPool(2))
+		} else {
+			layers = append(layers, nn.Conv(filters, 3).Padding(1), nn.ReLU)
+		}
+	}
+	return nn.Named(withoutNorm, append(layers, nn.Flatten, nn.Dense(10))...)
+}
+
+// tower is the tower of notebook 06: so many blocks of two convolutions, with a way around each or not.
+func tower(blocks int, residual bool) nn.Layer {
+	layers := []nn.Layer{nn.Conv(16, 3).Stride(2).Padding(1).NoBias(), nn.BatchNorm, nn.ReLU, nn.MaxPool(2)}
+	conv := nn.Conv(16, 3).Padding(1).NoBias()
+	for range blocks {
+		inside := []nn.Layer{conv, nn.BatchNorm, nn.ReLU, conv, nn.BatchNorm}
+		if residual {
+			inside = []nn.Layer{nn.Residual(inside...)}
+		}
+		layers = append(append(layers, inside...), nn.ReLU)
+	}
+	name := map[bool]string{false: "plain", true: "residual"}[residual]
+	return nn.Named(fmt.Sprintf("%s-%d", name, 2*blocks+2), append(layers, nn.GlobalAvgPool, nn.Dense(10))...)
+}
+
+// sets are the data sets, and how PyTorch's side finds their files.
+var sets = map[string]struct {
+	open  func() dataset.Images
+	fetch func() (folder string, err error)
+}{
+	"MNIST":        {dataset.MNIST, dataset.FetchMNIST},
+	"CIFAR-10":     {dataset.CIFAR10, dataset.FetchCIFAR10},
+	"MNIST sample": {sample.MNIST, nil}, // for tests
+}
+
+// key identifies the training.
+func (w Work) key() string {
+	text, err := json.Marshal(w)
+	if err != nil {
+		panic(err) // strings and numbers can be written
+	}
+	return string(text)
+}
+
+// String names it for people.
+func (w Work) String() string {
+	return fmt.Sprintf("%s: %s on %s, %s, seed %d", w.Who, w.Network, w.Data, w.Recipe, w.Seed)
+}
+
+func (d Data) String() string {
+	s := d.Set
+	if d.First > 0 {
+		s += fmt.Sprintf(", first %d images", d.First)
+	}
+	if d.Permuted {
+		s += ", pixels permuted"
+	}
+	return s
+}
+
+// String is the recipe as README's table has it.
+func (r Recipe) String() string {
+	parts := []string{fmt.Sprintf("%d epochs", r.Epochs), fmt.Sprintf("batches of %d", r.Batch), r.Loss}
+	if r.Epochs == 1 {
+		parts[0] = "1 epoch"
+	}
+	if r.Smoothing > 0 {
+		parts = append(parts, fmt.Sprintf("labels smoothed by %v", r.Smoothing))
+	}
+	parts = append(parts, r.Optimizer)
+	if r.Momentum > 0 {
+		parts = append(parts, fmt.Sprintf("momentum %v", r.Momentum))
+	}
+	if r.Decay > 0 {
+		parts = append(parts, fmt.Sprintf("decay %v", r.Decay))
+	}
+	parts = append(parts, fmt.Sprintf("learning rate %v", r.Rate))
+	if r.WarmUp > 0 {
+		parts = append(parts, fmt.Sprintf("one cycle, warm-up %v", r.WarmUp))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// permutation is the order of the pixels, nil if they stay as they are.
+func (w Work) permutation() []int {
+	if !w.Data.Permuted {
+		return nil
+	}
+	images := sets[w.Data.Set].open()
+	return dataset.Permutation(images.Height*images.Width, w.Seed)
+}
+
+// images is the data set as a notebook describes it.
+func (w Work) images() (dataset.Images, error) {
+	d := w.Data
+	images := sets[d.Set].open().NormalizeChannels(d.Mean, d.Std).First(d.First).Permute(w.permutation())
+	var changes []dataset.Augmentation
+	if d.Crop > 0 {
+		changes = append(changes, dataset.RandomCrop(images.Height, d.Crop))
+	}
+	switch d.Flip {
+	case "":
+	case "random":
+		changes = append(changes, dataset.RandomFlip)
+	case "alternate":
+		changes = append(changes, dataset.AlternateFlip)
+	default:
+		return images, fmt.Errorf("there is no flip %q", d.Flip)
+	}
+	return images.Augment(changes...), nil
+}
+
+// config is the recipe as a notebook writes it.
+func (w Work) config() (c train.Config, err error) {
+	r := w.Recipe
+	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Out: io.Discard}
+	switch r.Loss {
+	case "negative log-likelihood":
+		c.Loss = train.NLL
+	case "cross-entropy":
+		c.Loss = train.CrossEntropy
+	default:
+		return c, fmt.Errorf("there is no loss %q", r.Loss)
+	}
+	if r.Smoothing > 0 {
+		c.Loss = c.Loss.Smooth(r.Smoothing)
+	}
+	switch r.Optimizer {
+	case "SGD":
+		c.Optimizer = train.SGD(r.Rate, r.Momentum)
+	case "Adam":
+		c.Optimizer = train.Adam(r.Rate)
+	case "Muon":
+		c.Optimizer = train.Muon(r.Rate, r.Decay)
+	default:
+		return c, fmt.Errorf("there is no optimizer %q", r.Optimizer)
+	}
+	if r.WarmUp > 0 {
+		c.Schedule = train.OneCycle(r.WarmUp)
+	}
+	return c, nil
+}
+
+// train does the work and returns its row.
+func (w Work) train(ctx context.Context) (Row, error) {
+	row := Row{Work: w}
+	do := w.fit
+	if w.Who == peers {
+		do = w.trainPyTorch
+	}
+	err := do(ctx, &row)
+	return row, err
+}
+
+// fit trains with train.Fit, unless a notebook or an earlier call has. Processor, other work and commit are known only of
+// what is trained here from beginning to end.
+func (w Work) fit(_ context.Context, row *Row) error {
+	config, err := w.config()
+	if err != nil {
+		return err
+	}
+	images, err := w.images()
+	if err != nil {
+		return err
+	}
+	_, absent := train.Load(networks[w.Network], images, config)
+	before := cpuTimes()
+	run, err := train.Fit(networks[w.Network], images, config)
+	if err != nil {
+		return err
+	}
+	r := run.Result
+	if absent != nil && !r.StartedAt.Before(before.at.Truncate(time.Second)) { // a run knows the second in which it began
+		row.here(before, 0)
+	}
+	row.Parameters, row.Device, row.Date = r.Parameters, r.Device, r.StartedAt.Format(time.DateOnly)
+	row.Accuracy, row.Loss, row.Seconds = r.TestAccuracy, r.TestLoss, r.TrainSeconds
+	row.TrainLoss = run.History.Epochs[len(run.History.Epochs)-1].TrainLoss
+	row.Versions = map[string]string{"go": r.Versions.Go, "gomlx": r.Versions.GoMLX, "go-xla": r.Versions.GoXLA}
+	backend, err := device.Open()
+	if err != nil {
+		return err
+	}
+	if device.OneDNN(backend) {
+		row.Versions["onednn"] = pinned("onednn-cpu-gomp")
+	}
+	return nil
+}
+
+// trainPyTorch lets lib/bench/claims.py do the work.
+func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
+	folder, err := sets[w.Data.Set].fetch()
+	if err != nil {
+		return err
+	}
+	asked, err := json.Marshal(map[string]any{"work": w, "folder": folder, "permutation": w.permutation()})
+	if err != nil {
+		return err
+	}
+	python := filepath.Join("build", "peers", "bin", "python")
+	if _, err := os.Stat(python); err != nil {
+		return fmt.Errorf("PyTorch is not in build/peers: run `make peers`")
+	}
+	runtime.LockOSThread() // Pdeathsig is about the thread
+	defer runtime.UnlockOSThread()
+	command := exec.CommandContext(ctx, python, filepath.Join("lib", "bench", "claims.py"))
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // it never outlives this program
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	var out, told bytes.Buffer
+	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(asked), &out, &told
+	before, now := cpuTimes(), time.Now()
+	err = command.Run()
+	if ctx.Err() != nil {
+		return errors.New("interrupted: run it again to train it from the start")
+	}
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(told.String()), "\n")
+		return fmt.Errorf("lib/bench/claims.py: %w: %s", err, lines[len(lines)-1])
+	}
+	if err := json.Unmarshal(out.Bytes(), row); err != nil {
+		return fmt.Errorf("lib/bench/claims.py printed %q: %w", out.String(), err)
+	}
+	row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
+	row.Device, row.Date = "cpu", now.UTC().Format(time.DateOnly)
+	return nil
+}
+
+// here notes what is known of a training that began when the times were before and has just ended.
+func (r *Row) here(before times, child time.Duration) {
+	r.Processor, r.Vectors, r.Cores = cpu("model name"), vectors(), runtime.NumCPU()
+	r.Others, r.Commit = before.others(cpuTimes(), child), commit()
+}
+
+// times are where the processor's time went, of all programs and of this one, since some start.
+type times struct {
+	at        time.Time
+	busy, own time.Duration
+}
+
+// cpuTimes reads them. Busy is 0 where the system does not tell.
+func cpuTimes() times {
+	t := times{at: time.Now()}
+	if stat, err := os.ReadFile("/proc/stat"); err == nil {
+		line, _, _ := strings.Cut(string(stat), "\n") // cpu user nice system idle iowait irq softirq steal …
+		for i, field := range strings.Fields(line) {
+			if ticks, err := strconv.Atoi(field); err == nil && i != 4 && i != 5 && i <= 8 {
+				t.busy += time.Duration(ticks) * 10 * time.Millisecond // Linux counts in hundredths of a second for all programs
+			}
+		}
+	}
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err == nil {
+		t.own = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	return t
+}
+
+// others is how many processors other programs than this one and its child kept busy from t to then; nil if not known.
+func (t times) others(then times, child time.Duration) *float64 {
+	if t.busy == 0 || !then.at.After(t.at) {
+		return nil
+	}
+	others := (then.busy - t.busy - (then.own - t.own) - child).Seconds() / then.at.Sub(t.at).Seconds()
+	others = math.Round(100*max(others, 0)) / 100
+	return &others
+}
+
+// cpu is what Linux says of the processor under that name.
+func cpu(key string) string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	if found := regexp.MustCompile(`(?m)^` + key + `\s*: (.*)$`).FindSubmatch(info); found != nil {
+		return string(found[1])
+	}
+	return runtime.GOARCH
+}
+
+// vectors are the widest that the processor computes with.
+func vectors() string {
+	flags := strings.Fields(cpu("flags"))
+	switch {
+	case slices.Contains(flags, "avx512f"):
+		return "AVX-512"
+	case slices.Contains(flags, "avx2"):
+		return "AVX2"
+	}
+	return runtime.GOARCH
+}
+
+// pinned is a package's version in requirements.txt.
+func pinned(name string) string {
+	text, _ := os.ReadFile("requirements.txt")
+	if found := regexp.MustCompile(`(?m)^` + name + `==(\S+)`).FindSubmatch(text); found != nil {
+		return string(found[1])
+	}
+	return "unknown"
+}
+
+// commit is the source's, with a plus sign where files differ from it that decide results.
+func commit() string {
+	out, err := exec.Command("git", "rev-parse", "--short=10", "HEAD").Output()
+	if err != nil {
+		return ""
+	}
+	commit := strings.TrimSpace(string(out))
+	if exec.Command("git", "diff", "--quiet", "HEAD", "--", "lib", "cmd", "go.mod", "requirements.txt", "requirements-peers.txt").Run() != nil {
+		commit += "+"
+	}
+	return commit
+}
