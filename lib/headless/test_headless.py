@@ -470,11 +470,12 @@ class Checks(unittest.TestCase):
         cell = new_code_cell("%%", outputs=[new_output("display_data", {"text/html": page})])
         self.assertEqual(execution.error_in(cell, "exit status 1"), "/go/tool/link: mapping output file failed: no space left on device")
 
-    def test_the_hash_sees_source_tags_and_smoke_but_not_outputs(self):
+    def test_the_hash_sees_code_tags_and_smoke_but_not_text_and_outputs(self):
         notebook = notebook_of("%%\nprintln(1)", parameters=PARAMETERS, smoke={"epochs": 1})
         before = run.source_hash(notebook)
         notebook.cells[1].outputs = [new_output("stream", text="1\n")]
         notebook.cells[1].execution_count = 3
+        notebook.cells.append(new_markdown_cell("more"))
         self.assertEqual(run.source_hash(notebook), before)
         seen = {before}
         notebook.cells[1].source += " "
@@ -483,7 +484,7 @@ class Checks(unittest.TestCase):
         seen.add(run.source_hash(notebook))
         notebook.metadata["convbook"]["smoke"] = {"epochs": 2}
         seen.add(run.source_hash(notebook))
-        notebook.cells.append(new_markdown_cell("more"))
+        notebook.cells.append(new_code_cell("more"))
         seen.add(run.source_hash(notebook))
         self.assertEqual(len(seen), 5)
 
