@@ -47,11 +47,11 @@ type attempt struct {
 }
 
 var kinds = []kind{
-	{"kill", kills, 8},
-	{"damage", damagedFiles, 20},
+	{"kill", kills, 6},
+	{"damage", damagedFiles, 16},
 	{"full", fullDisks, 8},
 	{"read-only", readOnlyFolders, 5},
-	{"together", processesTogether, 3},
+	{"together", processesTogether, 2},
 	{"clock", jumpingClocks, 3},
 }
 
