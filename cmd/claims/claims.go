@@ -90,7 +90,7 @@ var claims = []claim{
 	{name: "fc-beats-cnn-permuted", where: "notebook 11", seeds: 10, peers: true,
 		says: "On permuted pixels the CNN falls behind the network it had beaten.",
 		a:    fcPermuted, b: cnnPermuted, what: accuracy, rule: above(0)},
-	{name: "fc-as-pytorch", where: readme, seeds: 20,
+	{name: "fc-as-pytorch", where: readme, seeds: 50,
 		says: "FC2Layer reaches what it reaches in PyTorch.", a: fc, what: accuracy, rule: within(2)},
 	{name: "cnn-as-pytorch", where: readme, seeds: 10,
 		says: "CNN reaches what it reaches in PyTorch.", a: cnn, what: accuracy, rule: within(1)},
