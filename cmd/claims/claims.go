@@ -109,9 +109,9 @@ var claims = []claim{
 	{name: "plain-gets-worse", where: "notebook 06", seeds: 5,
 		says: "The plain tower gets worse with height, and on the training images too.",
 		a:    towerArm("plain-50"), b: towerArm("plain-6"), what: trainLoss, rule: above(0)},
-	{name: "height-costs-nothing", where: "notebook 06", seeds: 20,
-		says: "With the way around, height costs nothing: 14 layers and 50 do equally well.",
-		a:    towerArm("residual-50"), b: towerArm("residual-14"), what: accuracy, rule: within(1)},
+	{name: "height-costs-little", where: "notebook 06", seeds: 20,
+		says: "With the way around, height costs next to nothing: 50 layers stay within two points of 14.",
+		a:    towerArm("residual-50"), b: towerArm("residual-14"), what: accuracy, rule: within(2)},
 
 	{name: "batch-norm", where: "notebook 13", seeds: 3,
 		says: "Batch norm makes VGG16 easy to train (5,000 photographs, ten epochs).",
