@@ -82,7 +82,7 @@ func (l *ledger) find(w Work) (Row, bool) {
 
 // add puts a row into the file, unless the training has one; others may have added theirs meanwhile.
 func (l *ledger) add(row Row) error {
-	lock := flock.New(filepath.Join(os.TempDir(), "convbook-ledger.lock"))
+	lock := flock.New(l.path + ".lock")
 	if err := lock.Lock(); err != nil {
 		return err
 	}
