@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import time
-from pathlib import Path
 
 from playwright.sync_api import TimeoutError, sync_playwright
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -16,7 +18,6 @@ import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import execution
-import gotranslator
 import run
 from gotranslator import GoTranslator
 
