@@ -4,7 +4,7 @@ user that would open it to everybody."""
 import base64
 import http.client
 import os
-import sys
+import shlex
 import tempfile
 import unittest
 from pathlib import Path
@@ -36,7 +36,7 @@ class Security(unittest.TestCase):
         # keep out: this Python has Jupyter take another for /etc/jupyter.
         (folder / "sitecustomize.py").write_text(
             f"import jupyter_core.paths as paths\npaths.SYSTEM_CONFIG_PATH[:] = [{str(folder)!r}]\n")
-        python = f"PYTHON=env PYTHONPATH={folder} {sys.executable}"
+        python = f"PYTHON=env PYTHONPATH={shlex.quote(str(folder))} .venv/bin/python"
         cls.lab = cls.enterClassContext(
             Lab(folder / "lab.log", "-o", "data", python, environment={"JUPYTER_CONFIG_PATH": str(folder)}))
 
