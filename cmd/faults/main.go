@@ -69,6 +69,7 @@ type trial struct {
 }
 
 func main() {
+	syscall.Umask(0o022) // so the users to whom a trial gives no permission lack that one only
 	switch {
 	case filepath.Base(os.Args[0]) == "npm":
 		end(npm(os.Args[1:]))
