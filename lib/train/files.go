@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -151,17 +150,11 @@ func sum(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content
 func (r *Run) writeSums() error {
 	var lines strings.Builder
 	for _, name := range summedFiles {
-		file, err := os.Open(r.path(name))
+		content, err := os.ReadFile(r.path(name))
 		if err != nil {
 			return r.cannotWrite(err)
 		}
-		hash := sha256.New()
-		_, err = io.Copy(hash, file)
-		file.Close()
-		if err != nil {
-			return r.cannotWrite(err)
-		}
-		fmt.Fprintf(&lines, "%x  %s\n", hash.Sum(nil), name)
+		fmt.Fprintf(&lines, "%s  %s\n", sum(content), name)
 	}
 	return r.write(sumsFile, []byte(lines.String()))
 }

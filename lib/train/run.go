@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,7 +129,7 @@ func newRun(ctx context.Context, net nn.Layer, data dataset.Images, c Config) (*
 	}
 	label := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(trace.Network+"-"+data.Name, "-")
 	label = label[:min(len(label), longestLabel)]
-	r.dir = filepath.Join(runs, fmt.Sprintf("%s-%x", label, sha256.Sum256(r.about))[:len(label)+1+12])
+	r.dir = filepath.Join(runs, label+"-"+sum(r.about)[:12])
 	return r, nil
 }
 
