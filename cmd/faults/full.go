@@ -147,14 +147,10 @@ func finishedOnFullDisk() attempt {
 // fullCache fetches MNIST into a cache with so many bytes left.
 func fullCache(free int64) attempt {
 	return attempt{what: fmt.Sprintf("a disk for data with %d MB left", free>>20), try: func(t *trial) error {
-		p, r, err := t.fresh("mnist", true)
+		p, r, err := t.unfetched("mnist", true)
 		if err != nil {
 			return err
 		}
-		if err := t.lab.pack("mnist"); err != nil {
-			return err
-		}
-		removeAll(p.cache)
 		h, err := t.mount("tmpfs", fmt.Sprintf("size=%d", max(free, page)))
 		if err != nil {
 			return err

