@@ -2,7 +2,6 @@ package zoo_test
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -106,8 +105,8 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 		var all []string
 		const seeds = 5
 		for seed := range seeds {
-			run, err := train.Fit(net, data(seed), train.Config{
-				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Out: io.Discard})
+			run, err := train.Task{Net: net, Data: data(seed), Config: train.Config{
+				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Progress: train.Quiet}}.Fit()
 			if err != nil {
 				t.Fatal(err)
 			}
