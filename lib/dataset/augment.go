@@ -16,9 +16,9 @@ import (
 	"example.org/convbook/lib/device"
 )
 
-// Augmentation changes training pictures at random, in the graph, so that the network does not see the same one twice.
+// Augmentation changes training pictures at random, in the graph, so the network does not see the same one twice.
 type Augmentation struct {
-	name    string
+	info    AugmentationInfo
 	numbers int // random numbers that a picture takes
 	// alternates: a picture's numbers do not change from epoch to epoch, but by one half, there and back
 	alternates bool
@@ -28,11 +28,27 @@ type Augmentation struct {
 	apply func(x, random *graph.Node) *graph.Node
 }
 
+// AugmentationInfo says what an augmentation does.
+type AugmentationInfo struct {
+	Kind    string `json:"kind"`           // random-crop, random-flip, alternate-flip
+	Size    int    `json:"size,omitempty"` // of a crop, with its padding
+	Padding int    `json:"padding,omitempty"`
+}
+
+// String says it in a few words.
+func (i AugmentationInfo) String() string {
+	s := strings.ReplaceAll(i.Kind, "-", " ")
+	if i.Size > 0 {
+		s += fmt.Sprintf(" %d×%[1]d, padding %d", i.Size, i.Padding)
+	}
+	return s
+}
+
 // RandomCrop puts padding black pixels around the picture on every side and cuts a square of size × size out of it, at
-// any place with equal probability. Size is the picture's own, so that the network gets what it gets in a test.
+// any place with equal probability. Size is the picture's own, so the network gets what it gets in a test.
 func RandomCrop(size, padding int) Augmentation {
 	return Augmentation{
-		name:    fmt.Sprintf("random crop %d×%[1]d, padding %d", size, padding),
+		info:    AugmentationInfo{Kind: "random-crop", Size: size, Padding: padding},
 		numbers: 2,
 		check: func(d Images) error {
 			switch {
@@ -72,7 +88,7 @@ func crop(x, random *graph.Node, padding int) *graph.Node {
 
 // RandomFlip turns half of the pictures left to right.
 var RandomFlip = Augmentation{
-	name:    "random flip",
+	info:    AugmentationInfo{Kind: "random-flip"},
 	numbers: 1,
 	check:   func(Images) error { return nil },
 	apply:   flip,
@@ -82,7 +98,7 @@ var RandomFlip = Augmentation{
 // picture from both sides, where RandomFlip shows every second one twice from the same (Jordan, "94% on CIFAR-10 in 3.29
 // Seconds on a Single GPU", 2024, section 3.6).
 var AlternateFlip = Augmentation{
-	name:       "alternate flip",
+	info:       AugmentationInfo{Kind: "alternate-flip"},
 	numbers:    1,
 	alternates: true,
 	check:      func(Images) error { return nil },
@@ -113,7 +129,7 @@ func (d Images) RandomNumbers() int {
 }
 
 // Random draws the random numbers of an epoch's pictures, from 0 to below 1, always the same for a seed and an epoch. They
-// are drawn here and not on the device, so that they are the same on every one. Order lists the pictures, by their indices.
+// are drawn here and not on the device, so they are the same on every one. Order lists the pictures, by their indices.
 func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	random := rand.New(rand.NewPCG(uint64(seed), 1<<32+uint64(epoch))) // other numbers than those of the epoch's order
 	columns := d.RandomNumbers()
@@ -124,23 +140,33 @@ func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	column := 0
 	for _, a := range d.augmentations {
 		for k := column; a.alternates && k < column+a.numbers; k++ {
-			own := rand.New(rand.NewPCG(uint64(seed), 2<<32+uint64(k)))
-			var ofPicture []float32 // by index
-			for i, picture := range order {
-				for len(ofPicture) <= int(picture) {
-					ofPicture = append(ofPicture, own.Float32())
-				}
-				number := ofPicture[picture]
-				if epoch%2 == 1 {
-					number += 0.5
-				}
-				if number >= 1 {
-					number--
-				}
+			for i, number := range alternating(order, seed, epoch, k) {
 				numbers[i*columns+k] = number
 			}
 		}
 		column += a.numbers
+	}
+	return numbers
+}
+
+// alternating draws one number for each picture of the order, the same in every second epoch, and half of the way around
+// from 0 to 1 away from it in the others. Column tells apart the numbers that a picture takes.
+func alternating(order []int32, seed, epoch, column int) []float32 {
+	random := rand.New(rand.NewPCG(uint64(seed), 2<<32+uint64(column)))
+	var ofPicture []float32 // by index
+	numbers := make([]float32, len(order))
+	for i, picture := range order {
+		for len(ofPicture) <= int(picture) {
+			ofPicture = append(ofPicture, random.Float32())
+		}
+		number := ofPicture[picture]
+		if epoch%2 == 1 {
+			number += 0.5
+		}
+		if number >= 1 {
+			number--
+		}
+		numbers[i] = number
 	}
 	return numbers
 }
@@ -163,8 +189,14 @@ func (d Images) augment(x, random *graph.Node) *graph.Node {
 // Augmented lists n versions of picture i, changed at random as n epochs of a training change it; see Image.
 func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
 	d := s.data
+	if d.train == nil {
+		return nil, errHandMade
+	}
 	if len(d.augmentations) == 0 {
 		return nil, fmt.Errorf("the pictures of %s are not augmented: add .Augment(...) to the data set", d.Name)
+	}
+	if i < 0 || i >= s.Len() {
+		return nil, fmt.Errorf("there is no picture %d of %s: there are %d", i, d.Name, s.Len())
 	}
 	backend, err := device.Open()
 	if err != nil {
@@ -188,13 +220,4 @@ func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
 		pictures = append(pictures, d.picture(picture))
 	}
 	return pictures, nil
-}
-
-// augmentationNames lists the augmentations in one line.
-func (d Images) augmentationNames() string {
-	var names []string
-	for _, a := range d.augmentations {
-		names = append(names, a.name)
-	}
-	return strings.Join(names, ", ")
 }

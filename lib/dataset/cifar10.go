@@ -72,13 +72,16 @@ var (
 // in red, green and blue.
 func CIFAR10() Images {
 	classes := []string{"plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-	return published(cifar10.name, classes, 32, 32, 3, func() (train, test *Split, err error) {
-		files, err := cifar10.load()
-		if err != nil {
-			return nil, nil, err
+	split := func(pixels, labels string) func() (*Split, error) {
+		return func() (*Split, error) {
+			files, err := cifar10.load(pixels, labels)
+			if err != nil {
+				return nil, err
+			}
+			return &Split{Pixels: files[0], Labels: files[1]}, nil
 		}
-		return &Split{Pixels: files[0], Labels: files[1]}, &Split{Pixels: files[2], Labels: files[3]}, nil
-	})
+	}
+	return published(cifar10.name, classes, 32, 32, 3, split("train-pixels", "train-labels"), split("test-pixels", "test-labels"))
 }
 
 // FetchCIFAR10 puts CIFAR-10 into the user's cache, unless it is there or in CONVBOOK_DATA, and returns its folder.

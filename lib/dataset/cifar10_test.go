@@ -583,7 +583,11 @@ func inCache(t testing.TB) {
 // What is opened are the official pictures in their order: written as the official batches, they have those' MD5 sums.
 func TestCIFAR10IsTheOfficialOne(t *testing.T) {
 	inCache(t)
-	train, test, err := CIFAR10().Open()
+	train, err := CIFAR10().Train()
+	if err != nil {
+		t.Fatal(err)
+	}
+	test, err := CIFAR10().Test()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -634,7 +638,10 @@ func TestCIFAR10IsTheOfficialOne(t *testing.T) {
 func BenchmarkOpenCIFAR10(b *testing.B) {
 	inCache(b)
 	for b.Loop() {
-		if _, _, err := CIFAR10().Open(); err != nil {
+		if _, err := CIFAR10().Train(); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := CIFAR10().Test(); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // mnist is 70,000 handwritten digits of 28 × 28 gray pixels: LeCun, Cortes and Burges, "The MNIST database of
@@ -38,44 +39,37 @@ const mnistIntegrity = "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNz
 
 // MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.
 func MNIST() Images {
-	return published(mnist.name, digits, 28, 28, 1, func() (train, test *Split, err error) {
-		files, err := mnist.load()
-		if err != nil {
-			return nil, nil, err
+	split := func(images, labels string) func() (*Split, error) {
+		return func() (*Split, error) {
+			files, err := mnist.load(images, labels)
+			if err != nil {
+				return nil, err
+			}
+			return mnistSplit(images, labels, files)
 		}
-		return mnistSplits(files)
-	})
+	}
+	return published(mnist.name, strings.Split("0123456789", ""), 28, 28, 1,
+		split("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), split("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
 }
 
 // FetchMNIST puts MNIST into the user's cache, unless it is there or in CONVBOOK_DATA, and returns its folder.
 func FetchMNIST() (folder string, err error) { return mnist.fetch() }
 
-// mnistSplits decodes the four files in the order of mnist.files.
-func mnistSplits(files [][]byte) (train, test *Split, err error) {
-	if train, err = mnistSplit(files[:2], mnist.files[:2]); err != nil {
-		return nil, nil, err
-	}
-	if test, err = mnistSplit(files[2:], mnist.files[2:]); err != nil {
-		return nil, nil, err
-	}
-	return train, test, nil
-}
-
-// mnistSplit decodes a file of images and a file of as many labels.
-func mnistSplit(contents [][]byte, files []file) (*Split, error) {
-	images, pixels, err := decodeIDX(contents[0])
+// mnistSplit decodes a file of images and a file of as many labels; errors name the one at fault.
+func mnistSplit(imagesName, labelsName string, files [][]byte) (*Split, error) {
+	images, pixels, err := decodeIDX(files[0])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", files[0].name, err)
+		return nil, fmt.Errorf("%s: %w", imagesName, err)
 	}
 	if len(images) != 3 || images[1] != 28 || images[2] != 28 {
-		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of 28 × 28 pixels", files[0].name, images)
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of 28 × 28 pixels", imagesName, images)
 	}
-	count, labels, err := decodeIDX(contents[1])
+	count, labels, err := decodeIDX(files[1])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", files[1].name, err)
+		return nil, fmt.Errorf("%s: %w", labelsName, err)
 	}
 	if !slices.Equal(count, images[:1]) {
-		return nil, fmt.Errorf("%s: it has dimensions %v, not those of labels for %d images", files[1].name, count, images[0])
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of labels for %d images", labelsName, count, images[0])
 	}
 	return &Split{Pixels: pixels, Labels: labels}, nil
 }

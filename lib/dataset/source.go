@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,24 +67,38 @@ func Cache() (string, error) {
 	return filepath.Join(dir, "convbook", "data"), nil
 }
 
-// load returns the files' bytes, verified, fetching them first if they are nowhere. They are not to be changed.
-func (s source) load() ([][]byte, error) {
-	contents, _, err := s.find()
+// load returns the bytes of the files with these names, of all if none is named, verified. They are fetched first if they
+// are nowhere, and are not to be changed.
+func (s source) load(names ...string) ([][]byte, error) {
+	contents, _, err := s.find(s.named(names))
 	return contents, err
+}
+
+// named are the files with these names, all if there are none.
+func (s source) named(names []string) []file {
+	if len(names) == 0 {
+		return s.files
+	}
+	var files []file
+	for _, name := range names {
+		i := slices.IndexFunc(s.files, func(f file) bool { return f.name == name })
+		files = append(files, s.files[i])
+	}
+	return files
 }
 
 // fetch makes sure that load will find the files and returns their folder.
 func (s source) fetch() (string, error) {
-	_, folder, err := s.find()
+	_, folder, err := s.find(s.files)
 	return folder, err
 }
 
-func (s source) find() (contents [][]byte, folder string, err error) {
+func (s source) find(files []file) (contents [][]byte, folder string, err error) {
 	if s.own, err = env.Folder(FolderEnv); err != nil {
 		return nil, "", err
 	}
 	if s.own != "" {
-		contents, folder, err := s.readOwn()
+		contents, folder, err := s.readOwn(files)
 		if !errors.Is(err, os.ErrNotExist) {
 			return contents, folder, err
 		}
@@ -98,7 +113,7 @@ func (s source) find() (contents [][]byte, folder string, err error) {
 		return nil, "", err
 	}
 	dir := filepath.Join(cache, s.folder)
-	contents, err = s.read(dir)
+	contents, err = read(dir, files)
 	if err == nil {
 		return contents, dir, nil
 	}
@@ -114,15 +129,15 @@ func (s source) find() (contents [][]byte, folder string, err error) {
 		}
 		return nil, "", err
 	}
-	contents, err = s.read(dir)
+	contents, err = read(dir, files)
 	return contents, dir, err
 }
 
 // readOwn reads the files from the user's own folder or the usual folders in it. Nothing is ever written there.
-func (s source) readOwn() (contents [][]byte, folder string, err error) {
+func (s source) readOwn(files []file) (contents [][]byte, folder string, err error) {
 	for _, sub := range []string{"", s.folder, filepath.Join(s.name, "raw")} { // the last is torchvision's
 		folder = filepath.Join(s.own, sub)
-		contents, err = s.read(folder)
+		contents, err = read(folder, files)
 		if err == nil {
 			return contents, folder, nil
 		}
@@ -155,11 +170,11 @@ func (s source) refuseOwn(err error) error {
 	return fmt.Errorf("%s from %s: %w: put the right file there, or unset %[2]s", s.name, FolderEnv, err)
 }
 
-// read reads and verifies all files of a folder at once.
-func (s source) read(dir string) ([][]byte, error) {
-	contents := make([][]byte, len(s.files))
+// read reads and verifies files of a folder, all at once.
+func read(dir string, files []file) ([][]byte, error) {
+	contents := make([][]byte, len(files))
 	var group errgroup.Group
-	for i, f := range s.files {
+	for i, f := range files {
 		group.Go(func() (err error) {
 			contents[i], err = f.read(dir)
 			return err
