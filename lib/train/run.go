@@ -143,7 +143,11 @@ func (r *Run) open(ctx context.Context) error {
 	}
 	type splits struct{ train, test *dataset.Split }
 	both, err := attend(ctx, func() (splits, error) {
-		train, test, err := r.data.Open()
+		train, err := r.data.Train()
+		if err != nil {
+			return splits{}, err
+		}
+		test, err := r.data.Test()
 		return splits{train, test}, err
 	})
 	if err != nil {
