@@ -23,8 +23,8 @@ type Augmentation struct {
 	// alternates: a picture's numbers do not change from epoch to epoch, but by one half, there and back
 	alternates bool
 	check      func(d Images) error
-	// apply changes a batch of pictures: uint8 [batch, height, width, channels] and float32 [batch, numbers], each equally
-	// likely from 0 to below 1 → the pictures' shape
+	// apply changes a batch of pictures: uint8 [batch, height, width, channels] and float32 [batch, numbers], each
+	// equally likely from 0 to below 1 → the pictures' shape
 	apply func(x, random *graph.Node) *graph.Node
 }
 
@@ -55,10 +55,12 @@ func RandomCrop(size, padding int) Augmentation {
 			case padding < 0:
 				return fmt.Errorf("%s: a random crop with padding %d: it must be at least 0", d.Name, padding)
 			case size > min(d.Height, d.Width)+2*padding:
-				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%d with padding %d: crop to %d",
+				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%d "+
+					"with padding %d: crop to %d",
 					d.Name, size, d.Height, d.Width, padding, min(d.Height, d.Width))
 			case size != d.Height || size != d.Width:
-				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%d: training and test pictures must have one size, crop to %d",
+				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%d: "+
+					"training and test pictures must have one size, crop to %d",
 					d.Name, size, d.Height, d.Width, min(d.Height, d.Width))
 			}
 			return nil
@@ -78,12 +80,15 @@ func crop(x, random *graph.Node, padding int) *graph.Node {
 		return graph.Add(graph.Iota(g, places, axis), graph.BroadcastToShape(graph.Reshape(by, batch, 1, 1, 1), places))
 	}
 	row, column := from(1, 0), from(2, 1)
-	inside := graph.And(
-		graph.And(graph.GreaterOrEqual(row, graph.ScalarZero(g, dtypes.Int32)), graph.LessThan(row, graph.Const(g, int32(height)))),
-		graph.And(graph.GreaterOrEqual(column, graph.ScalarZero(g, dtypes.Int32)), graph.LessThan(column, graph.Const(g, int32(width)))))
+	within := func(at *graph.Node, size int) *graph.Node {
+		return graph.And(graph.GreaterOrEqual(at, graph.ScalarZero(g, dtypes.Int32)),
+			graph.LessThan(at, graph.Const(g, int32(size))))
+	}
+	inside := graph.And(within(row, height), within(column, width))
 	row, column = graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1))
 	moved := graph.Gather(x, graph.Concatenate([]*graph.Node{graph.Iota(g, places, 0), row, column}, -1))
-	return graph.Where(graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...)), moved, graph.ZerosLike(x))
+	inside = graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
+	return graph.Where(inside, moved, graph.ZerosLike(x))
 }
 
 // RandomFlip turns half of the pictures left to right.
@@ -94,9 +99,9 @@ var RandomFlip = Augmentation{
 	apply:   flip,
 }
 
-// AlternateFlip turns a picture left to right in every second epoch, half of them in the even ones: two epochs show each
-// picture from both sides, where RandomFlip shows every second one twice from the same (Jordan, "94% on CIFAR-10 in 3.29
-// Seconds on a Single GPU", 2024, section 3.6).
+// AlternateFlip turns a picture left to right in every second epoch, half of them in the even ones: two epochs show
+// each picture from both sides, where RandomFlip shows every second one twice from the same (Jordan, "94% on CIFAR-10
+// in 3.29 Seconds on a Single GPU", 2024, section 3.6).
 var AlternateFlip = Augmentation{
 	info:       AugmentationInfo{Kind: "alternate-flip"},
 	numbers:    1,
@@ -112,8 +117,8 @@ func flip(x, random *graph.Node) *graph.Node {
 	return graph.Where(turn, graph.Reverse(x, 2), x)
 }
 
-// Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test pictures
-// stay as they are.
+// Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test
+// pictures stay as they are.
 func (d Images) Augment(augmentations ...Augmentation) Images {
 	d.augmentations = augmentations
 	return d
@@ -128,8 +133,9 @@ func (d Images) RandomNumbers() int {
 	return n
 }
 
-// Random draws the random numbers of an epoch's pictures, from 0 to below 1, always the same for a seed and an epoch. They
-// are drawn here and not on the device, so they are the same on every one. Order lists the pictures, by their indices.
+// Random draws the random numbers of an epoch's pictures, from 0 to below 1, always the same for a seed and an epoch.
+// They are drawn here and not on the device, so they are the same on every one. Order lists the pictures, by their
+// indices.
 func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	random := rand.New(rand.NewPCG(uint64(seed), 1<<32+uint64(epoch))) // other numbers than those of the epoch's order
 	columns := d.RandomNumbers()
@@ -149,8 +155,8 @@ func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	return numbers
 }
 
-// alternating draws one number for each picture of the order, the same in every second epoch, and half of the way around
-// from 0 to 1 away from it in the others. Column tells apart the numbers that a picture takes.
+// alternating draws one number for each picture of the order, the same in every second epoch, and half of the way
+// around from 0 to 1 away from it in the others. Column tells apart the numbers that a picture takes.
 func alternating(order []int32, seed, epoch, column int) []float32 {
 	random := rand.New(rand.NewPCG(uint64(seed), 2<<32+uint64(column)))
 	var ofPicture []float32 // by index

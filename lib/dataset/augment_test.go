@@ -99,7 +99,8 @@ func TestRandomNumbers(t *testing.T) {
 	}
 }
 
-// A picture that an epoch turns the next one does not, and so on, wherever in the epoch it comes; half of them begin turned.
+// A picture that an epoch turns the next one does not, and so on, wherever in the epoch it comes; half of them begin
+// turned.
 func TestAlternateFlip(t *testing.T) {
 	data := digits1().Augment(RandomCrop(28, 2), AlternateFlip)
 	turned := func(epoch int) map[int32]bool {

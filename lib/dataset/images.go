@@ -24,9 +24,9 @@ type Images struct {
 	Height, Width, Channels int
 
 	train, test   func() (*Split, error) // read a whole split, as it is stored
-	published     bool                   // what they return was compared with published sums, so the name says what it is
-	mean, std     []float64              // of pixels in 0 to 1, one for all channels or one for each; empty: not normalised
-	permutation   []int                  // pixel i of what the network sees is the picture's pixel permutation[i]; empty: as it is
+	published     bool                   // they compare what they read with published sums: the name says what it is
+	mean, std     []float64              // of pixels in 0 to 1, of all channels or of each; empty: not normalised
+	permutation   []int                  // the network's pixel i is the picture's pixel permutation[i]; empty: it is i
 	first         int                    // how many training images to use; 0: all
 	firstTest     int                    // how many test images to use; 0: all
 	validation    int                    // how many of the training images, the last ones, are kept back for validation
@@ -34,9 +34,10 @@ type Images struct {
 }
 
 // New describes a data set by its splits, which open makes of their pixels and labels. All pictures have the same size.
-// Open is called once, when a split is asked for the first time, and what it returned serves every split of the data set
-// and of its changed copies; nobody may change it. A run trained on it is known by the splits' contents.
-func New(name string, classes []string, height, width, channels int, open func() (train, test *Split, err error)) Images {
+// Open is called once, when a split is asked for the first time, and what it returned serves every split of the data
+// set and of its changed copies; nobody may change it. A run trained on it is known by the splits' contents.
+func New(name string, classes []string, height, width, channels int,
+	open func() (train, test *Split, err error)) Images {
 	d := Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels}
 	if open != nil {
 		both := &opened{open: open}
@@ -154,7 +155,7 @@ func (d Images) Validation() (*Split, error) {
 func (d Images) training() (*Split, error) {
 	s, err := d.read(d.train, d.first, "training")
 	if err == nil && d.validation >= s.Len() {
-		err = fmt.Errorf("%s has %d training images: cannot keep %d of them back for validation and learn from the others",
+		err = fmt.Errorf("%s has %d training images: cannot keep %d back for validation and learn from the others",
 			d.Name, s.Len(), d.validation)
 	}
 	return s, err
@@ -176,7 +177,8 @@ func (d Images) read(open func() (*Split, error), n int, what string) (*Split, e
 		return nil, fmt.Errorf("%s has no %s images: give it at least one", d.Name, what)
 	}
 	if size := d.pixels() * d.Channels; len(s.Pixels) != s.Len()*size {
-		return nil, fmt.Errorf("%s has %d labels of %s images and %d bytes of pixels: %d images of %d×%d×%d are %d bytes",
+		return nil, fmt.Errorf("%s has %d labels of %s images and %d bytes of pixels: "+
+			"%d images of %d×%d×%d are %d bytes",
 			d.Name, s.Len(), what, len(s.Pixels), s.Len(), d.Height, d.Width, d.Channels, s.Len()*size)
 	}
 	for i, label := range s.Labels {
@@ -209,7 +211,8 @@ func (d Images) Check() error {
 			d.Name, d.Height, d.Width, d.Channels)
 	}
 	if len(d.Classes) < 1 || len(d.Classes) > maxClasses {
-		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d", d.Name, len(d.Classes), maxClasses)
+		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d",
+			d.Name, len(d.Classes), maxClasses)
 	}
 	if d.first < 0 {
 		return fmt.Errorf("%s: cannot use the first %d training images", d.Name, d.first)
@@ -223,15 +226,17 @@ func (d Images) Check() error {
 	if len(d.mean) > 1 && d.Channels != len(d.mean) {
 		return fmt.Errorf("%s has %d channels: NormalizeRGB is for pictures of red, green and blue", d.Name, d.Channels)
 	}
-	if i := slices.IndexFunc(d.std, func(std float64) bool { return !(std > 0) || math.IsInf(std, 0) }); i >= 0 {
-		return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, d.std[i])
-	}
-	if i := slices.IndexFunc(d.mean, func(mean float64) bool { return math.IsNaN(mean) || math.IsInf(mean, 0) }); i >= 0 {
-		return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, d.mean[i])
+	for i, std := range d.std {
+		if !(std > 0) || math.IsInf(std, 0) {
+			return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, std)
+		}
+		if mean := d.mean[i]; math.IsNaN(mean) || math.IsInf(mean, 0) {
+			return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, mean)
+		}
 	}
 	for _, a := range d.augmentations {
 		if a.apply == nil {
-			return fmt.Errorf("%s: an augmentation that does nothing: make it with dataset.RandomCrop, for example", d.Name)
+			return fmt.Errorf("%s: an augmentation that does nothing: use dataset.RandomFlip, for example", d.Name)
 		}
 		if err := a.check(d); err != nil {
 			return err
@@ -240,7 +245,8 @@ func (d Images) Check() error {
 	order := slices.Sorted(slices.Values(d.permutation))
 	for i, p := range order {
 		if p != i || len(order) != d.pixels() {
-			return fmt.Errorf("%s: the permutation is not one of the %d pixels 0 to %d", d.Name, d.pixels(), d.pixels()-1)
+			return fmt.Errorf("%s: the permutation is not one of the %d pixels 0 to %d",
+				d.Name, d.pixels(), d.pixels()-1)
 		}
 	}
 	return nil

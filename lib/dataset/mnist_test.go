@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+
+	"example.org/convbook/lib/dataset/internal/origin/origintest"
 )
 
 func TestDecodeIDX(t *testing.T) {
@@ -45,6 +47,6 @@ func TestMNISTSplit(t *testing.T) {
 		"images: not an IDX file of bytes":                                           {[]byte("<html>"), idx(2)},
 	} {
 		_, err := mnistSplit("images", "labels", files)
-		checkError(t, err, want)
+		origintest.CheckError(t, err, want)
 	}
 }
