@@ -253,8 +253,7 @@ func TestReadme(t *testing.T) {
 // A training that a claim asks for is the run of the notebook that says the same in Go: it is not trained twice.
 func TestWorksAreTheNotebooksRuns(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
-	mean, std := []float64{0.4914, 0.4822, 0.4465}, []float64{0.2023, 0.1994, 0.2010}
-	colours := dataset.CIFAR10().NormalizeChannels(mean, std)
+	colours := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
 	digits := dataset.MNIST().Normalize(0.1307, 0.3081)
 	for _, c := range []struct {
 		arm    arm
@@ -299,7 +298,7 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 
 func TestTrainingBecomesARow(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
-	if _, _, err := sample.MNIST().Open(); err != nil {
+	if _, err := sample.MNIST().Train(); err != nil {
 		t.Fatal(err)
 	}
 	w := fc.by(ours)

@@ -186,7 +186,12 @@ func (w Work) permutation() []int {
 // images is the data set as a notebook describes it.
 func (w Work) images() (dataset.Images, error) {
 	d := w.Data
-	images := sets[d.Set].open().NormalizeChannels(d.Mean, d.Std).First(d.First).Permute(w.permutation())
+	images := sets[d.Set].open().First(d.First).Permute(w.permutation())
+	if len(d.Mean) == 1 {
+		images = images.Normalize(d.Mean[0], d.Std[0])
+	} else {
+		images = images.NormalizeRGB([3]float64(d.Mean), [3]float64(d.Std))
+	}
 	var changes []dataset.Augmentation
 	if d.Crop > 0 {
 		changes = append(changes, dataset.RandomCrop(images.Height, d.Crop))

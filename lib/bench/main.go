@@ -124,7 +124,7 @@ func trainAsNotes(name string, epochs int) error {
 	case "Net":
 		task.Net, task.Data, task.Batch = zoo.Net(10), normalised(dataset.CIFAR10()), 64
 	case "VGG16":
-		photos := dataset.CIFAR10().NormalizeChannels([]float64{0.4914, 0.4822, 0.4465}, []float64{0.2023, 0.1994, 0.2010})
+		photos := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
 		task.Net, task.Data, task.Batch = zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), 128
 	default:
 		return fmt.Errorf("there is no network %q to train: there are Net and VGG16", name)
@@ -176,7 +176,11 @@ func (w work) agreement(path string) error {
 	if err != nil {
 		return err
 	}
-	train, test, err := w.data.Open()
+	train, err := w.data.Train()
+	if err != nil {
+		return err
+	}
+	test, err := w.data.Test()
 	if err != nil {
 		return err
 	}
@@ -298,7 +302,13 @@ func all(out string) error {
 		benchmarks.New(functions...).WithWarmUps(1).WithDuration(5 * time.Second).WithHeader(len(seconds) == 0).Done()
 	}
 	for _, data := range []dataset.Images{dataset.MNIST(), dataset.CIFAR10()} {
-		run(timed("open "+data.Name, func() error { _, _, err := data.Open(); return err }))
+		run(timed("open "+data.Name, func() error {
+			_, err := data.Train()
+			if err == nil {
+				_, err = data.Test()
+			}
+			return err
+		}))
 	}
 	for _, w := range works() {
 		start := func() error { _, err := w.start(); return err }

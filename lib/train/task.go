@@ -5,6 +5,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,13 +47,13 @@ const (
 
 // description is a run's config.json: all that decides its result.
 type description struct {
-	Format   int      `json:"format"`
-	Version  int      `json:"version"`
-	Network  any      `json:"network"`
-	Data     any      `json:"data"`
-	Contents []string `json:"contents,omitempty"` // of a data set that its name does not identify: the splits' sums
-	Recipe   Recipe   `json:"recipe"`
-	Start    string   `json:"start,omitempty"` // the sum of the model whose weights are the initial ones
+	Format   int                 `json:"format"`
+	Version  int                 `json:"version"`
+	Network  any                 `json:"network"`
+	Data     dataset.Description `json:"data"`
+	Contents []string            `json:"contents,omitempty"` // of a data set that its name does not identify: the splits' sums
+	Recipe   Recipe              `json:"recipe"`
+	Start    string              `json:"start,omitempty"` // the sum of the model whose weights are the initial ones
 }
 
 // plan is a task that can be done: its settings are complete, its network is summarised, its place on disk is known.
@@ -72,7 +73,7 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 	if t.Net == nil {
 		return nil, errors.New("the task has no network: set Net, such as zoo.CNN(6)")
 	}
-	if err := t.check(); err != nil {
+	if err := cmp.Or(t.check(), t.Data.Check()); err != nil {
 		return nil, err
 	}
 	summary, err := nn.Summary(t.Net, t.Data.Height, t.Data.Width, t.Data.Channels)
@@ -80,7 +81,7 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	p := &plan{Task: t, summary: summary}
-	about := description{Format: format, Version: version, Network: describeNetwork(summary), Data: describeData(t.Data), Recipe: t.recipe()}
+	about := description{Format: format, Version: version, Network: describeNetwork(summary), Data: t.Data.Description(), Recipe: t.recipe()}
 	if !t.Data.Published() {
 		if err := p.open(ctx); err != nil {
 			return nil, err
@@ -107,6 +108,19 @@ func (p *plan) open(ctx context.Context) error {
 	}
 	p.splits = &s
 	return nil
+}
+
+func openSplits(data dataset.Images) (s splits, err error) {
+	if s.train, err = data.Train(); err != nil {
+		return s, err
+	}
+	if data.HasValidation() {
+		if s.validation, err = data.Validation(); err != nil {
+			return s, err
+		}
+	}
+	s.test, err = data.Test()
+	return s, err
 }
 
 func (s splits) sums() []string {
