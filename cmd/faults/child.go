@@ -155,7 +155,7 @@ func sumOf(run *train.Run) (string, error) {
 		json.NewEncoder(all).Encode(e)
 	}
 	r := run.Result
-	fmt.Fprintln(all, r.Network, r.Parameters, r.Dataset, r.Recipe)
+	fmt.Fprintln(all, r.Network, r.Parameters, r.Data, r.Recipe)
 	fmt.Fprintln(all, math.Float64bits(r.TestLoss), math.Float64bits(r.TestAccuracy))
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
 }
