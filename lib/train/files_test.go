@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -352,4 +354,52 @@ func TestAttend(t *testing.T) {
 		t.Errorf("what was ready: %v, %v", n, err)
 	}
 	close(never)
+}
+
+// Runs that another version of the book stored are said to be there, once, and stay as they are.
+func TestOlderRunsAreLeftAlone(t *testing.T) {
+	runs := isolate(t)
+	saidOlder = sync.Once{}
+	write := func(name, about string) {
+		dir := filepath.Join(runs, name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, store.Config), []byte(about), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("Linear-MNIST-sample-0123456789ab", `{"format": 2, "network": "Linear"}`)
+	write("Linear-MNIST-sample-ba9876543210", `{"format": 99}`)
+	for name, about := range map[string]string{ // none of these is such a run
+		"Linear-MNIST-sample-000000000000":          fmt.Sprintf(`{"format": %d}`, format),
+		"Linear-MNIST-sample-111111111111":          "not JSON",
+		"Linear-MNIST-sample-222222222222.previous": `{"format": 2}`,
+		"Linear-MNIST-sample-large-0123456789ab":    `{"format": 2}`,
+		"CNN-MNIST-sample-0123456789ab":             `{"format": 2}`,
+	} {
+		write(name, about)
+	}
+	before, err := os.ReadDir(runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = quick().Load()
+	checkError(t, err, "was not trained")
+	var out bytes.Buffer
+	task := quick()
+	task.Progress = LinesTo(&out, 1)
+	mustFit(t, task)
+	task.Seed = 2
+	mustFit(t, task)
+	want := "what another version of this book stored in " + runs + " is left alone and not used " +
+		"(Linear-MNIST-sample-0123456789ab, Linear-MNIST-sample-ba9876543210): remove it with rm -r if nobody needs it\n"
+	if n := strings.Count(out.String(), want); n != 1 || strings.Count(out.String(), "another version") != 1 {
+		t.Errorf("printed\n%s\nwant once %q", &out, want)
+	}
+	for _, entry := range before {
+		if !exists(filepath.Join(runs, entry.Name(), store.Config)) {
+			t.Errorf("%s is gone", entry.Name())
+		}
+	}
 }

@@ -29,6 +29,18 @@ import (
 	"example.org/convbook/lib/zoo"
 )
 
+// What the examples train is not kept.
+func TestMain(m *testing.M) {
+	runs, err := os.MkdirTemp("", "train-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(RunsEnv, runs)
+	code := m.Run()
+	os.RemoveAll(runs)
+	os.Exit(code)
+}
+
 // digits is the small sample of MNIST, normalised.
 func digits() dataset.Images {
 	return sample.MNIST().Normalize(0.1307, 0.3081)
@@ -725,6 +737,13 @@ func TestPredictions(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(p.Confusion()), "[[1 0 0] [1 0 0] [0 1 0]]"; got != want {
 		t.Errorf("confusion %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(p.PerClass()), "[100 0 0]"; got != want {
+		t.Errorf("%s %% right by class, want %s", got, want)
+	}
+	// The probabilities of a are 0.67, 0.003 and 0.67, a little more for the third; of c 0.24, 0.498 and 0.09.
+	if got := p.Surest(); !slices.Equal(got, []int{0, 1, 1}) {
+		t.Errorf("surest %v", got)
 	}
 	if !slices.Equal(p.Worst(2), []int{1, 2}) || len(p.Worst(9)) != 3 {
 		t.Errorf("worst %v", p.Worst(9))
