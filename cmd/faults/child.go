@@ -135,7 +135,7 @@ const resultLine = "result "
 // sumOf is the SHA-256 of all that a run says and does not take from a clock, to the last bit.
 func sumOf(run *train.Run, t task) (string, error) {
 	all := sha256.New()
-	summary, err := nn.Summary(t.net, t.data.Height, t.data.Width, t.data.Channels)
+	summary, err := nn.Summarize(t.net, t.data.Height, t.data.Width, t.data.Channels)
 	if err != nil {
 		return "", err
 	}

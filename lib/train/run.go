@@ -47,7 +47,7 @@ type Run struct {
 	net    nn.Layer
 	data   dataset.Images
 	config Config
-	trace  *nn.Trace
+	trace  *nn.Summary
 	dir    string // where its files are, or will be
 	about  []byte // its config.json
 
@@ -108,7 +108,7 @@ func newRun(ctx context.Context, net nn.Layer, data dataset.Images, c Config) (*
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	trace, err := nn.Summary(net, data.Height, data.Width, data.Channels)
+	trace, err := nn.Summarize(net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,11 @@ func newRun(ctx context.Context, net nn.Layer, data dataset.Images, c Config) (*
 		return nil, err
 	}
 	r := &Run{net: net, data: data, config: c, trace: trace}
-	about := description{Format: format, Network: trace.Network, Fingerprint: trace.Fingerprint(), Dataset: data.String(), Config: c.key()}
+	identity, err := json.Marshal(trace.Description())
+	if err != nil {
+		return nil, err
+	}
+	about := description{Format: format, Network: trace.Network, Fingerprint: sum(identity), Dataset: data.String(), Config: c.key()}
 	if !data.Published() {
 		if err := r.open(ctx); err != nil {
 			return nil, err
