@@ -130,7 +130,7 @@ const resultLine = "result "
 func sumOf(run *train.Run) (string, error) {
 	all := sha256.New()
 	data := run.Task.Data
-	summary, err := nn.Summary(run.Task.Net, data.Height, data.Width, data.Channels)
+	summary, err := nn.Summarize(run.Task.Net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return "", err
 	}

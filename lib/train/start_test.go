@@ -97,8 +97,8 @@ func TestTakenLayers(t *testing.T) {
 	dense := []nn.Layer{nn.Flatten, nn.Dense(10)}
 	from := nn.Named("From", append([]nn.Layer{
 		conv, nn.BatchNorm, nn.Residual(conv.Padding(1)), conv.NoBias()}, dense...)...)
-	summarize := func(net nn.Layer) *nn.Trace {
-		summary, err := nn.Summary(net, 12, 12, 1)
+	summarize := func(net nn.Layer) *nn.Summary {
+		summary, err := nn.Summarize(net, 12, 12, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
