@@ -28,7 +28,8 @@ var tasks = map[string]train.Task{
 		Config: train.Config{Epochs: 20, Batch: 60, Optimizer: train.Adam(0.002), Schedule: train.OneCycle(0.3)},
 	},
 	"muon": {
-		Net:    nn.Named("Muon", nn.Flatten, nn.Dense(256), nn.ReLU, nn.Dropout(0.2), nn.Dense(128), nn.ReLU, nn.Dense(10)),
+		Net: nn.Named("Muon", nn.Flatten, nn.Dense(256), nn.ReLU, nn.Dropout(0.2),
+			nn.Dense(128), nn.ReLU, nn.Dense(10)),
 		Data:   sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.AlternateFlip),
 		Config: train.Config{Epochs: 30, Batch: 100, Optimizer: train.Muon(0.01, 0.01), Schedule: train.Cosine()},
 	},

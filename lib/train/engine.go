@@ -126,8 +126,8 @@ func (e *engine) variables(keep func(v *model.Variable) bool) (map[string]safete
 	return saved, nil
 }
 
-// arrays are the variables at the paths that path gives for the network's variables, by the names of the latter. An empty
-// path stands for none.
+// arrays are the variables at the paths that path gives for the network's variables, by the names of the latter. An
+// empty path stands for none.
 func (e *engine) arrays(path func(v nn.Variable) string) (map[string]array.Array, error) {
 	names := map[string]string{}
 	for _, v := range e.summary.Variables {

@@ -94,7 +94,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 }
 
 // constants are a step's numbers as nodes of a graph.
-func constants(g *graph.Graph, numbers stepNumbers[float64]) (now stepNumbers[*graph.Node]) {
+func constants(g *graph.Graph, numbers stepNumbers[float64]) (now numbers) {
 	var nodes []*graph.Node
 	for _, v := range list(numbers.fields()) {
 		nodes = append(nodes, graph.Const(g, float32(v)))
@@ -149,8 +149,8 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 }
 
-// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of two
-// rules, a schedule.
+// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of
+// two rules, a schedule.
 func modern() Task {
 	return Task{
 		Net:  nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10)),

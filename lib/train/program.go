@@ -66,11 +66,12 @@ func (e *engine) program(does string, mode mode, inputs []shapes.Shape,
 // temporary is an input that only one run needs.
 type temporary struct{ *tensors.Tensor }
 
-// run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go values.
+// run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go
+// values.
 //
-// An interrupt ends it after some patience, with ErrInterrupted and the variables as they were. Where the program changes
-// them, that takes memory for their old and their new values at once, so it is only done for a run that is said to be
-// long; a short one takes the variables' memory for the new values and is waited for.
+// An interrupt ends it after some patience, with ErrInterrupted and the variables as they were. Where the program
+// changes them, that takes memory for their old and their new values at once, so it is only done for a run that is said
+// to be long; a short one takes the variables' memory for the new values and is waited for.
 func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors.Tensor, error) {
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
@@ -137,9 +138,9 @@ func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors
 	return outputs[len(p.vars):], nil
 }
 
-// loop is something that a program does again and again. Each round's body gets its number, from 0, the changing nodes as
-// the round before left them, and the fixed ones, and returns the changed ones. Variables keep their values from round to
-// round, too.
+// loop is something that a program does again and again. Each round's body gets its number, from 0, the changing nodes
+// as the round before left them, and the fixed ones, and returns the changed ones. Variables keep their values from
+// round to round, too.
 type loop struct {
 	changing, fixed []*graph.Node
 	body            func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node

@@ -112,8 +112,8 @@ func (r *Run) ModelSum() string { return r.sums[Model] }
 // Trained reports whether the run was trained to its end, but its process did not live to give it its name.
 func (r *Run) Trained() bool { return exists(r.trained(sumsFile)) }
 
-// Install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints, whole
-// or damaged, are of no use any more.
+// Install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints,
+// whole or damaged, are of no use any more.
 func (r *Run) Install() error {
 	entries, _ := os.ReadDir(r.dir + trainingSuffix)
 	for _, entry := range entries {

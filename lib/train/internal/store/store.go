@@ -1,8 +1,8 @@
-// Package store keeps runs on disk: their folders, locks, checkpoints and sums. It knows nothing of networks. What it keeps
-// is text and arrays.
+// Package store keeps runs on disk: their folders, locks, checkpoints and sums. It knows nothing of networks. What it
+// keeps is text and arrays.
 //
-// A run trains in a folder of its own and gets its name when it is finished, in one step, so what has the name is whole. A
-// run that had the name before is kept under another one.
+// A run trains in a folder of its own and gets its name when it is finished, in one step, so what has the name is
+// whole. A run that had the name before is kept under another one.
 package store
 
 import (
@@ -50,7 +50,7 @@ func New(label string, about any) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(about, "", "  ")
+	text, err := marshal(about)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +58,20 @@ func New(label string, about any) (*Run, error) {
 	label = label[:min(len(label), longestLabel)]
 	return &Run{dir: filepath.Join(runs, label+"-"+sum(text)[:sumInName]), label: label, about: text}, nil
 }
+
+// marshal writes JSON for people to read, with lists of numbers in one line.
+func marshal(v any) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	return numbers.ReplaceAllFunc(text, func(list []byte) []byte { // no newline stands in a JSON string
+		return lineEnds.ReplaceAll(commas.ReplaceAll(list, []byte(", ")), nil)
+	}), err
+}
+
+var (
+	numbers  = regexp.MustCompile(`\[[-+.eE\d,\s]*\]`)
+	commas   = regexp.MustCompile(`,\n\s*`)
+	lineEnds = regexp.MustCompile(`\n\s*`)
+)
 
 // sumInName is how many digits of a description's sum tell runs with the same label apart.
 const sumInName = 12
@@ -86,8 +100,8 @@ func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
 // trained is a file of the run while it is trained.
 func (r *Run) trained(name string) string { return filepath.Join(r.dir+trainingSuffix, name) }
 
-// Lock makes sure that one process at a time trains the run. Others wait for it, after a call of waiting, and then find it
-// done.
+// Lock makes sure that one process at a time trains the run. Others wait for it, after a call of waiting, and then find
+// it done.
 func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, err error) {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return nil, r.cannotWrite(err)
@@ -132,7 +146,8 @@ func (r *Run) Damaged(format string, args ...any) error {
 		r.dir, fmt.Errorf(format, args...))
 }
 
-// unreadable explains an error of reading one of a finished run's files: most are damage, some say nothing about the file.
+// unreadable explains an error of reading one of a finished run's files: most are damage, some say nothing about the
+// file.
 func (r *Run) unreadable(err error) error {
 	remedy := ""
 	switch {
@@ -153,7 +168,8 @@ func (r *Run) cannotWrite(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder", r.dir, err, Env)
+	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder",
+		r.dir, err, Env)
 }
 
 func sum(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }

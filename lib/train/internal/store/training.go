@@ -14,8 +14,8 @@ import (
 	"example.org/convbook/lib/safetensors"
 )
 
-// Begin makes the folder in which the run is trained, or takes the one that is there. What a process that was killed had
-// begun to write is removed. Only the holder of the lock may call this and what follows.
+// Begin makes the folder in which the run is trained, or takes the one that is there. What a process that was killed
+// had begun to write is removed. Only the holder of the lock may call this and what follows.
 func (r *Run) Begin() error {
 	if err := os.MkdirAll(r.dir+trainingSuffix, 0o755); err != nil {
 		return r.cannotWrite(err)
@@ -63,9 +63,12 @@ func (r *Run) Save(step int, variables map[string]safetensors.Tensor, position a
 	return nil
 }
 
+// Restore takes what a checkpoint holds, or refuses it.
+type Restore func(variables map[string]safetensors.Tensor, position []byte) error
+
 // Resume gives restore what the newest checkpoint holds that is whole and that restore takes, if there is any. What is
 // damaged or not taken is set aside, and said.
-func (r *Run) Resume(restore func(variables map[string]safetensors.Tensor, position []byte) error, say func(string)) error {
+func (r *Run) Resume(restore Restore, say func(string)) error {
 	for _, path := range r.checkpoints() {
 		err := r.restore(path, restore)
 		if err == nil {
@@ -82,7 +85,7 @@ func (r *Run) Resume(restore func(variables map[string]safetensors.Tensor, posit
 	return nil
 }
 
-func (r *Run) restore(path string, restore func(variables map[string]safetensors.Tensor, position []byte) error) error {
+func (r *Run) restore(path string, restore Restore) error {
 	variables, metadata, err := safetensors.Read(path)
 	if err != nil {
 		return fmt.Errorf("checkpoint %w", err)
@@ -98,7 +101,7 @@ func (r *Run) restore(path string, restore func(variables map[string]safetensors
 
 // WriteJSON writes a file of the run that is trained.
 func (r *Run) WriteJSON(name string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
+	text, err := marshal(v)
 	if err != nil {
 		return err
 	}
