@@ -41,15 +41,25 @@ func Bars(c Chart, labels []string, series ...Series) Figure {
 			alt += "; " + strings.Join(words, "; ")
 		}
 	}
-	below := make([]string, len(labels))
-	for i, label := range labels {
-		below[i] = c.fit(label, textSize-1, false, (c.width()-besideData)/len(labels))
-	}
+	size, below := c.below(labels)
 	p.NominalX(below...)
-	p.X.Tick.Label.XAlign = text.XCenter
+	p.X.Tick.Label = style(size, false, ink, text.XCenter, text.YTop)
 	p.X.Min, p.X.Max = -0.5, float64(len(labels))-0.5
 	row.rise(p)
 	return c.draw(p, alt)
+}
+
+// below is the labels as they stand side by side below the bars: as large as their longest word allows.
+func (c Chart) below(labels []string) (size float64, lines []string) {
+	room := (c.width() - besideData) / len(labels)
+	words := strings.Fields(strings.Join(labels, " "))
+	for size = textSize - 1; size > 8 && widest(words, small(size)) > room*density; {
+		size--
+	}
+	for _, label := range labels {
+		lines = append(lines, c.fit(label, size, false, room))
+	}
+	return size, lines
 }
 
 // barRow is how the bars of a chart stand, and how far they reach.

@@ -50,7 +50,7 @@ func Bubbles(c Chart, unit string, bubbles ...Bubble) Figure {
 		return draw.GlyphStyle{Color: shade, Radius: radii[i], Shape: draw.CircleGlyph{}}
 	}
 	p.Add(discs)
-	width, height := max(p.X.Max-p.X.Min, 1e-9), max(p.Y.Max-p.Y.Min, 1e-9)
+	width, height := spread(p.X), spread(p.Y)
 	p.X.Min, p.X.Max = p.X.Min-0.06*width, p.X.Max+0.3*width // room for the discs and the last name
 	p.Y.Min, p.Y.Max = p.Y.Min-0.15*height, p.Y.Max+0.15*height
 	for i, y := range c.heights(p, xy) {
@@ -72,6 +72,14 @@ func radii(bubbles []Bubble) (all []vg.Length) {
 		all = append(all, points(18*math.Sqrt(b.Size/largest)))
 	}
 	return all
+}
+
+// spread is how far the values of an axis go; 1 if they are all the same.
+func spread(axis plot.Axis) float64 {
+	if axis.Max > axis.Min {
+		return axis.Max - axis.Min
+	}
+	return 1
 }
 
 // heights says how far above its point each name stands: below it where it would lie on another name, from the top down.

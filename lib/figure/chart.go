@@ -129,7 +129,12 @@ func ticks(low, high float64) (marks []plot.Tick) {
 	}
 	digits := max(0, int(-math.Floor(math.Log10(step))))
 	for i := math.Ceil(low / step); i*step <= high+step/1000; i++ {
-		marks = append(marks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step+0, 'f', digits, 64)}) // + 0: not -0
+		v := i*step + 0 // not -0
+		label := strconv.FormatFloat(v, 'f', digits, 64)
+		if size := max(-low, high); size >= 1e7 || size < 1e-4 {
+			label = strconv.FormatFloat(v, 'g', 4, 64)
+		}
+		marks = append(marks, plot.Tick{Value: v, Label: label})
 	}
 	return marks
 }
@@ -137,16 +142,15 @@ func ticks(low, high float64) (marks []plot.Tick) {
 // ticksBelow are ticks whose numbers stand side by side: where they would touch, only every second has one, or fewer.
 func (c Chart) ticksBelow(low, high float64) []plot.Tick {
 	marks := ticks(low, high)
-	room := (c.width() - besideData) * density
+	room := max(1, c.width()-besideData) * density
 	taken := 0
 	for _, mark := range marks {
 		taken = max(taken, width(mark.Label, small(textSize-1))+gap)
 	}
-	for every := 2; taken*len(marks) > room*(every-1) && every <= len(marks); every++ {
-		for i := range marks {
-			if i%every != 0 {
-				marks[i].Label = ""
-			}
+	every := max(1, (taken*len(marks)+room-1)/room)
+	for i := range marks {
+		if i%every != 0 {
+			marks[i].Label = ""
 		}
 	}
 	return marks

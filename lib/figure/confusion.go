@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/text"
 )
@@ -15,18 +16,19 @@ func Confusion(title string, counts [][]int, classes []string) Figure {
 	if n == 0 || len(counts) != n {
 		return fail("a confusion matrix of %d classes has %d rows", n, len(counts))
 	}
-	right, total := 0, 0
+	right, total, most := 0, 0, 0
 	for row := range counts {
 		if len(counts[row]) != n {
 			return fail("row %d of a confusion matrix of %d classes has %d columns", row, n, len(counts[row]))
 		}
 		right += counts[row][row]
 		total += sum(counts[row])
+		most = max(most, slices.Max(counts[row]))
 	}
 	const given, truth = "given by the network", "right class"
 	label := style(textSize, false, ink, text.XCenter, text.YTop)
 	names := widest(classes, label)
-	cell := max(34*density, names+gap, (width(given, label)+n-1)/n)
+	cell := max(34*density, names+gap, width(fmt.Sprint(most), label)+gap/2, (width(given, label)+n-1)/n)
 	left := margin + lineHeight(textSize) + gap + names + gap
 	heading := wrap(title, textSize, true, left+n*cell-margin)
 	top := margin + len(heading)*lineHeight(textSize) + gap + 2*lineHeight(textSize) + gap/2

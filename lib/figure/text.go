@@ -89,14 +89,15 @@ func wrap(s string, size float64, bold bool, most int) []string {
 
 // fitting is how many bytes of a line fit into a width: those of one letter at least.
 func fitting(line string, st text.Style, most int) int {
-	end := len(line)
+	end := 0
 	for i := range line {
-		if i > 0 && width(line[:i], st) > most {
-			break
+		if end > 0 && width(line[:i], st) > most {
+			return end
 		}
-		if i > 0 {
-			end = i
-		}
+		end = i
+	}
+	if end == 0 || width(line, st) <= most {
+		return len(line)
 	}
 	return end
 }

@@ -1,0 +1,290 @@
+package figure
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.org/convbook/lib/array"
+)
+
+// samples is one figure of each kind.
+func samples() map[string]func() Figure {
+	dot := image.NewGray(image.Rect(0, 0, 2, 2))
+	dot.Pix[3] = 255
+	return map[string]func() Figure{
+		"grid": func() Figure {
+			return Grid(Pictures{Title: "Dots", Images: []image.Image{dot, dot, dot}, Captions: []string{"one", "two", "three"}, Columns: 2, Width: 100})
+		},
+		"lines": func() Figure {
+			return Lines(Chart{Title: "T", X: "x", Y: "y"}, NewSeries("a", []float32{1, 3, 2}), NewSeries("b", []float32{2, 2, 5}).Smooth(2))
+		},
+		"bars": func() Figure {
+			return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, Series{Y: []float64{2, 4}})
+		},
+		"confusion": func() Figure { return Confusion("T", [][]int{{3, 1}, {0, 4}}, []string{"cat", "dog"}) },
+		"contours": func() Figure {
+			return Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "walk", X: []float64{2, 1, 0}, Y: []float64{0, 0.5, 0}})
+		},
+		"row": func() Figure {
+			return Row(Grid(Pictures{Images: []image.Image{dot}, Width: 50}), Grid(Pictures{Images: []image.Image{dot}, Width: 90}))
+		},
+	}
+}
+
+func TestSameInputSameBytes(t *testing.T) {
+	for name, draw := range samples() {
+		first, _ := content(t, draw())
+		second, _ := content(t, draw())
+		if !bytes.Equal(first, second) {
+			t.Errorf("%s: other bytes the second time", name)
+		}
+	}
+}
+
+func TestAlt(t *testing.T) {
+	for name, want := range map[string]string{
+		"grid":      "3 pictures: Dots (one, two, three)",
+		"lines":     "Line chart: T, y over x; a from 1 to 2; b from 2 to 3.5",
+		"bars":      "Bar chart: T, y; a 2.00; b 4.00",
+		"confusion": "Confusion matrix: T; 7 of 8 right, on the diagonal",
+		"contours":  "Contour map: T, y over x; heights from 0 to 18; walk from (2, 0) to (0, 0)",
+		"row":       "1 picture; beside it: 1 picture",
+	} {
+		if got := samples()[name]().Alt; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Every figure has text or pixels where it should, and its series' colours.
+func TestInk(t *testing.T) {
+	for name, want := range map[string][]color.RGBA{
+		"grid":      {ink, {0, 0, 0, 255}, {255, 255, 255, 255}},
+		"lines":     {ink, palette[0], palette[1]},
+		"bars":      {ink, palette[0]},
+		"confusion": {ink, palette[0]},
+		"contours":  {ink, palette[0], {0x70, 0x70, 0x88, 0xff}},
+	} {
+		_, picture := content(t, samples()[name]())
+		for _, c := range want {
+			if count(picture, c) < 20 {
+				t.Errorf("%s has %d pixels of %v", name, count(picture, c), c)
+			}
+		}
+	}
+}
+
+// A picture's pixel becomes a square of one colour, at its place.
+func TestGridPixels(t *testing.T) {
+	dots := image.NewGray(image.Rect(0, 0, 2, 1))
+	dots.Pix[0], dots.Pix[1] = 10, 200
+	_, picture := content(t, Grid(Pictures{Images: []image.Image{dots}, Width: 58}))
+	side := (58*density - 2*margin) / 2 // of the square that a pixel becomes
+	if size := picture.Bounds().Size(); size.X != 58*density || size.Y != side+2*margin {
+		t.Fatalf("size %v", size)
+	}
+	for y := range side {
+		for x := range side {
+			left := color.GrayModel.Convert(picture.At(margin+x, margin+y)).(color.Gray).Y
+			right := color.GrayModel.Convert(picture.At(margin+side+x, margin+y)).(color.Gray).Y
+			if left != 10 || right != 200 {
+				t.Fatalf("pixel %d, %d: %d and %d, want 10 and 200", x, y, left, right)
+			}
+		}
+	}
+}
+
+// Of two bars, one of twice the value is twice as high.
+func TestBarHeights(t *testing.T) {
+	_, picture := content(t, Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Y: []float64{2, 4}}))
+	height := func(from, to int) (most int) {
+		for x := from; x < to; x++ {
+			n := 0
+			for y := range picture.Bounds().Dy() {
+				if color.RGBAModel.Convert(picture.At(x, y)) == palette[0] {
+					n++
+				}
+			}
+			most = max(most, n)
+		}
+		return most
+	}
+	half := picture.Bounds().Dx() / 2
+	a, b := height(0, half), height(half, 2*half)
+	if a < 50 || math.Abs(float64(b)/float64(a)-2) > 0.05 {
+		t.Errorf("bars of 2 and 4 are %d and %d pixels high", a, b)
+	}
+}
+
+func TestTicksAreRound(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		want      string
+	}{
+		{0, 100, "0 20 40 60 80 100"},
+		{0, 2.4, "0.0 0.5 1.0 1.5 2.0"},
+		{0, 937, "0 200 400 600 800"},
+		{-1, 1, "-1.0 -0.5 0.0 0.5 1.0"},
+		{0.012, 0.019, "0.012 0.013 0.014 0.015 0.016 0.017 0.018 0.019"},
+		{3, 3, ""},
+		{math.NaN(), 1, ""},
+	} {
+		var labels []string
+		for _, tick := range ticks(c.low, c.high) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.ReplaceAll(strings.Join(labels, " "), "-0.0", "0.0"); got != c.want {
+			t.Errorf("from %v to %v: %s, want %s", c.low, c.high, got, c.want)
+		}
+	}
+}
+
+func TestSmooth(t *testing.T) {
+	s := NewSeries("a", []float32{1, 3, 5, 1}).Smooth(2)
+	for i, want := range []float64{1, 2, 4, 3} {
+		if s.Y[i] != want || s.X[i] != float64(i) {
+			t.Errorf("value %d: %v at %v, want %v", i, s.Y[i], s.X[i], want)
+		}
+	}
+}
+
+func TestPicturesOfNumbers(t *testing.T) {
+	gray := Gray(matrix(2, -1, 0, 1, 3)).(*image.Gray)
+	if got := gray.Pix; got[0] != 0 || got[1] != 64 || got[2] != 128 || got[3] != 255 {
+		t.Errorf("gray: %v", got)
+	}
+	if flat := Gray(matrix(1, 2, 2)).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
+		t.Errorf("equal numbers: %v", flat.Pix)
+	}
+	signed := RedBlue(matrix(3, -2, 0, 1))
+	for x, want := range []color.RGBA{{0, 0, 255, 255}, {255, 255, 255, 255}, {255, 128, 128, 255}} {
+		if got := signed.At(x, 0); got != want {
+			t.Errorf("signed %d: %v, want %v", x, got, want)
+		}
+	}
+	colored := RGB(array.New([]float32{-1, 0, 1, 3, 3, -1}, 1, 2, 3))
+	for x, want := range []color.RGBA{{0, 64, 128, 255}, {255, 255, 0, 255}} {
+		if got := colored.At(x, 0); got != want {
+			t.Errorf("color %d: %v, want %v", x, got, want)
+		}
+	}
+}
+
+func TestWhatCannotBeDrawn(t *testing.T) {
+	dot := image.NewGray(image.Rect(0, 0, 1, 1))
+	for want, f := range map[string]Figure{
+		"at least one picture":                     Grid(Pictures{}),
+		"5 pictures has 3 captions":                Grid(Pictures{Images: []image.Image{dot, dot, dot, dot, dot}, Captions: []string{"a", "b", "c"}, Columns: 2}),
+		"2 pictures has 1 captions":                Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
+		"picture 0 of a grid has no pixels":        Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
+		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, NewSeries[float32]("a", nil)),
+		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float32{float32(math.NaN())})),
+		`chart "T" has no name for each axis`:      Lines(Chart{Title: "T"}, NewSeries("a", []float32{1})),
+		"heights, and 2 × 2 at least":              Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
+		"places of a surface must go up":           Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
+		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
+		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
+		`path "p" starts outside of the map`:       Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
+		`"s" has 1 values for 2 labels`:            Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
+		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
+		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
+		"a row of figures needs at least one":      Row(),
+		"2 pictures has 3 captions":                Row(Grid(Pictures{Images: []image.Image{dot}}), Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a", "b", "c"}})),
+	} {
+		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestFrom(t *testing.T) {
+	s := NewSeries("loss", []float32{5, 4, 3}).From(1)
+	if !slices.Equal(s.X, []float64{1, 2, 3}) || !slices.Equal(s.Y, []float64{5, 4, 3}) || s.Name != "loss" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Two boxes and a block of two lanes in a narrow width take two rows, and their colours are where they should be.
+func TestFlow(t *testing.T) {
+	box := func(kind string) Box { return Box{Label: "3×3", Width: 40, Height: 20, Kind: kind} }
+	groups := []Group{
+		{Lanes: [][]Box{{box("conv")}}, Note: "8×8"},
+		{Lanes: [][]Box{{box("conv"), box("conv")}, {box("pool")}}, Skip: true, Times: 3},
+	}
+	wide, narrow := Flow("A net", 400, groups...), Flow("A net", 130, groups...)
+	if wide.err != nil || narrow.err != nil {
+		t.Fatal(wide.err, narrow.err)
+	}
+	if a, b := wide.picture.Bounds().Size(), narrow.picture.Bounds().Size(); b.X >= a.X || b.Y <= a.Y || a.X > 400*density || b.X > 130*density {
+		t.Errorf("the wide one has %v pixels, the narrow one %v", a, b)
+	}
+	if want := "A net; conv 3×3; conv 3×3, conv 3×3 beside pool 3×3, with a way around, 3 times"; wide.Alt != want {
+		t.Errorf("in words: %q, want %q", wide.Alt, want)
+	}
+	area := map[color.RGBA]int{}
+	for i := 0; i < len(wide.picture.Pix); i += 4 {
+		p := wide.picture.Pix[i:]
+		area[color.RGBA{p[0], p[1], p[2], p[3]}]++
+	}
+	const one = 40 * 20 * density * density
+	for i, boxes := range []int{3, 1} { // less what their labels cover, and with the legend's square
+		if got := area[palette[i]]; got < one*boxes*8/10 || got > one*boxes+20*20*density*density {
+			t.Errorf("colour %d covers %d pixels, want about %d", i, got, one*boxes)
+		}
+	}
+	if f := Flow("empty", 400); f.err == nil {
+		t.Error("a flow of nothing is drawn")
+	}
+}
+
+func TestBubbles(t *testing.T) {
+	c := Chart{Title: "nets", X: "layers", Y: "error, %"}
+	f := Bubbles(c, "million", Bubble{"small", 8, 16, 1}, Bubble{"large", 152, 3.5, 4})
+	if _, err := f.PNG(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Bubble chart: nets, error, % over layers; small, 1 million at 8 and 16; large, 4 million at 152 and 3.5"; f.Alt != want {
+		t.Errorf("in words: %q, want %q", f.Alt, want)
+	}
+	if f := Bubbles(c, "", Bubble{"none", 1, 1, 0}); f.err == nil {
+		t.Error("a bubble without a size is drawn")
+	}
+}
+
+// Around the middle of a bowl the lines of equal height are circles: as far to the left as to the right, to the top as to
+// the bottom.
+func TestContoursAreWhereTheHeightsAre(t *testing.T) {
+	const side = 400
+	_, picture := content(t, Contours(Chart{X: "x", Y: "y", Width: side, Height: side}, bowl()))
+	darkest := color.RGBA{0x70, 0x70, 0x88, 0xff} // of the lowest line
+	box := image.Rectangle{Min: picture.Bounds().Max}
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			if color.RGBAModel.Convert(picture.At(x, y)) == darkest {
+				box.Min.X, box.Min.Y = min(box.Min.X, x), min(box.Min.Y, y)
+				box.Max.X, box.Max.Y = max(box.Max.X, x), max(box.Max.Y, y)
+			}
+		}
+	}
+	// A thirtieth of the square of side 6 lies within the lowest line: a circle of radius √(36/30/π) = 0.62, 1.24 of 6 wide.
+	wide, high := float64(box.Dx())/(side*density), float64(box.Dy())/(side*density)
+	if share := 1.24 / 6; wide < 0.75*share || wide > share || high < 0.75*share || high > share { // the axes take some
+		t.Errorf("the lowest line takes %.3f of the width and %.3f of the height, want a little less than %.3f", wide, high, share)
+	}
+}
+
+func TestPathsEndAtTheEdge(t *testing.T) {
+	path := bowl().within(Series{Name: "p", X: []float64{0, 2, 4, 0}, Y: []float64{0, 1, 2, 0}})
+	if !slices.Equal(path.X, []float64{0, 2, 3}) || !slices.Equal(path.Y, []float64{0, 1, 1.5}) || path.Name != "p" {
+		t.Errorf("%+v", path)
+	}
+	path = bowl().within(Series{X: []float64{0, -6}, Y: []float64{0, -4}})
+	if !slices.Equal(path.X, []float64{0, -3}) || !slices.Equal(path.Y, []float64{0, -2}) {
+		t.Errorf("%+v", path)
+	}
+}
