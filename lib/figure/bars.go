@@ -119,10 +119,10 @@ func (row *barRow) add(p *plot.Plot, s Series, i int) error {
 	return nil
 }
 
-// room is what a number may be wider than its bar: nothing where bars touch.
+// room is what a number may be wider than its bar; where bars touch, it must be narrower.
 func (row *barRow) room() vg.Length {
 	if row.series > 1 {
-		return points(4)
+		return -points(3)
 	}
 	return row.wide * 6 / 10
 }
