@@ -1,4 +1,5 @@
-// Package cell is what a notebook's cells use: they end at an error, check what they claim, and show figures and tables.
+// Package cell is what a notebook's cells use: they end at an error, check what they claim, and show figures and
+// tables.
 //
 //	run := cell.Must(task.Fit())
 //	cell.Check(run.Result.TestAccuracy > 90, "only %.1f %% are right", run.Result.TestAccuracy)

@@ -16,9 +16,9 @@ type Tabular interface {
 	Table() (head []string, rows [][]string)
 }
 
-// Show displays things below the cell, in their order: a [figure.Figure], a [Tabular], or anything else as the text that
-// fmt.Println makes of it. Outside of a notebook it prints them, a figure as its description. It ends the cell at what
-// cannot be shown, after what stands before it.
+// Show displays things below the cell, in their order: a [figure.Figure], a [Tabular], or anything else as the text
+// that fmt.Println makes of it. Outside of a notebook it prints them, a figure as its description. It ends the cell at
+// what cannot be shown, after what stands before it.
 func Show(things ...any) {
 	for _, thing := range things {
 		shown, err := show(thing)

@@ -51,7 +51,8 @@ func (t *Table) String() string { return asText(t.head, t.rows) }
 func (t *Table) check() error {
 	for i, row := range t.rows {
 		if len(row) != len(t.head) {
-			return fmt.Errorf("row %d of a table has %d values for %d columns (%s)", i+1, len(row), len(t.head), strings.Join(t.head, ", "))
+			return fmt.Errorf("row %d of a table has %d values for %d columns (%s)",
+				i+1, len(row), len(t.head), strings.Join(t.head, ", "))
 		}
 	}
 	return nil
@@ -101,7 +102,8 @@ func asHTML(head []string, rows [][]string) string {
 			if right[column] {
 				align = "right"
 			}
-			fmt.Fprintf(&b, `<%s style="text-align: %s">%s</%s>`, name, align, html.EscapeString(at(texts, column)), name)
+			text := html.EscapeString(at(texts, column))
+			fmt.Fprintf(&b, `<%s style="text-align: %s">%s</%s>`, name, align, text, name)
 		}
 		b.WriteString("</tr>\n")
 	}

@@ -57,12 +57,14 @@ func (f Figure) PNG() ([]byte, error) {
 
 // Row puts figures side by side, their upper edges level.
 func Row(figures ...Figure) Figure {
-	return together("row", "; beside it: ", figures, func(size image.Point) image.Point { return image.Pt(size.X+gap, 0) })
+	beside := func(size image.Point) image.Point { return image.Pt(size.X+gap, 0) }
+	return together("row", "; beside it: ", figures, beside)
 }
 
 // Column puts figures one below the other, their left edges level.
 func Column(figures ...Figure) Figure {
-	return together("column", "; below it: ", figures, func(size image.Point) image.Point { return image.Pt(0, size.Y) })
+	below := func(size image.Point) image.Point { return image.Pt(0, size.Y) }
+	return together("column", "; below it: ", figures, below)
 }
 
 // together puts figures onto one sheet. The next one's corner is as far from a figure's as next says of its size.

@@ -1,7 +1,6 @@
 package look
 
 import (
-	"errors"
 	"fmt"
 
 	"example.org/convbook/lib/figure"
@@ -21,17 +20,29 @@ const (
 	StepLoss // of each step's batch, as a mean of some steps up to it
 )
 
-// measures says how each measure is called and, but for the step loss, where it stands.
-var measures = map[Measure]struct {
-	title, axis string
-	of          func(train.EpochHistory) float64
-}{
-	TestAccuracy:       {"Test accuracy", "test accuracy, %", func(e train.EpochHistory) float64 { return e.TestAccuracy }},
-	TestLoss:           {"Test loss", "test loss", func(e train.EpochHistory) float64 { return e.TestLoss }},
-	TrainLoss:          {"Training loss", "loss, mean of an epoch", func(e train.EpochHistory) float64 { return e.TrainLoss }},
-	ValidationAccuracy: {"Validation accuracy", "validation accuracy, %", func(e train.EpochHistory) float64 { return e.ValidationAccuracy }},
-	ValidationLoss:     {"Validation loss", "validation loss", func(e train.EpochHistory) float64 { return e.ValidationLoss }},
-	StepLoss:           {"Training loss", "loss of each step", nil},
+// of is the measure after an epoch.
+func (m Measure) of(e train.EpochHistory) float64 {
+	switch m {
+	case TestAccuracy:
+		return e.TestAccuracy
+	case TestLoss:
+		return e.TestLoss
+	case TrainLoss:
+		return e.TrainLoss
+	case ValidationAccuracy:
+		return e.ValidationAccuracy
+	}
+	return e.ValidationLoss
+}
+
+// measures says how each measure is called, in titles and at the axis.
+var measures = map[Measure]struct{ title, axis string }{
+	TestAccuracy:       {"Test accuracy", "test accuracy, %"},
+	TestLoss:           {"Test loss", "test loss"},
+	TrainLoss:          {"Training loss", "loss, mean of an epoch"},
+	ValidationAccuracy: {"Validation accuracy", "validation accuracy, %"},
+	ValidationLoss:     {"Validation loss", "validation loss"},
+	StepLoss:           {"Training loss", "loss of each step"},
 }
 
 // By is what a measure is drawn against.
@@ -53,11 +64,10 @@ func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 	measure, known := measures[what]
 	axis, knownToo := axes[by]
 	if !known || !knownToo {
-		return figure.Failed(fmt.Errorf("there is no measure %d or nothing %d to draw it against: use such as look.TestLoss, look.ByEpoch",
-			what, by))
+		return fail("measure %d by %d cannot be drawn: use such as look.TestLoss and look.ByEpoch", what, by)
 	}
 	if len(runs) == 0 {
-		return figure.Failed(errors.New("there is no run to draw a curve of"))
+		return fail("there is no run to draw a curve of")
 	}
 	chart := figure.Chart{Title: measure.title + axis.title, X: axis.axis, Y: measure.axis, Width: 440}
 	window := smoothing(runs)
@@ -67,7 +77,7 @@ func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 	var all []figure.Series
 	for _, run := range runs {
 		if (what == ValidationAccuracy || what == ValidationLoss) && !run.Task.Data.HasValidation() {
-			return figure.Failed(fmt.Errorf("%s was trained without a validation split: give its data one with Validate", name(run)))
+			return fail("%s was trained without a validation split: give its data one with Validate", name(run))
 		}
 		s := figure.Series{Name: name(run)}
 		if h := run.History; what == StepLoss {
@@ -77,7 +87,7 @@ func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 			s = s.Smooth(window)
 		} else {
 			for i, epoch := range h.Epochs {
-				s.Add(place(h, (i+1)*len(h.Losses)/len(h.Epochs), by), measure.of(epoch))
+				s.Add(place(h, (i+1)*len(h.Losses)/len(h.Epochs), by), what.of(epoch))
 			}
 		}
 		all = append(all, s)

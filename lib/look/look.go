@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"strings"
 
@@ -29,6 +30,10 @@ func Named(name string, run *train.Run) *train.Run {
 }
 
 func name(run *train.Run) string { return run.Result.Network }
+
+func fail(format string, args ...any) figure.Figure {
+	return figure.Failed(fmt.Errorf(format, args...))
+}
 
 // first is the title that was given, or else the usual one.
 func first(given []string, usual string) string { return cmp.Or(append(given, usual)...) }
@@ -66,8 +71,7 @@ func Worst(run *train.Run, n int, title ...string) figure.Figure {
 		}
 	}
 	if len(g.Images) == 0 {
-		return figure.Failed(fmt.Errorf("there are no mistakes to draw: %s is right for %d of %d test images, and %d were asked for",
-			name(run), p.Correct(), len(p.Labels), n))
+		return fail("there is no mistake to draw: %s is right about %d of %d test images", name(run), p.Correct(), len(p.Labels))
 	}
 	return figure.Grid(g.Pictures)
 }
@@ -78,7 +82,8 @@ func Surest(run *train.Run, title ...string) figure.Figure {
 	if err != nil {
 		return figure.Failed(err)
 	}
-	g := gallery{test, figure.Pictures{Title: first(title, "What "+name(run)+" is most sure of, for each class"), Columns: 5}}
+	usual := "What " + name(run) + " is most sure of, for each class"
+	g := gallery{test, figure.Pictures{Title: first(title, usual), Columns: 5}}
 	for class, i := range p.Surest() {
 		said := p.Classes[class]
 		if class != int(p.Labels[i]) {
@@ -96,7 +101,7 @@ func Predictions(run *train.Run, i, j int, title ...string) figure.Figure {
 		return figure.Failed(err)
 	}
 	if i < 0 || j <= i || j > test.Len() {
-		return figure.Failed(fmt.Errorf("there are no test images from %d to before %d: there are %d", i, j, test.Len()))
+		return fail("there are no test images from %d to before %d: there are %d", i, j, test.Len())
 	}
 	usual := fmt.Sprintf("Test images %d to %d: true class → what %s says", i, j-1, name(run))
 	g := gallery{test, figure.Pictures{Title: first(title, usual), Columns: 8}}
@@ -126,30 +131,34 @@ func PerClass(runs ...*train.Run) figure.Figure {
 			return figure.Failed(err)
 		}
 		if classes != nil && !slices.Equal(classes, p.Classes) {
-			return figure.Failed(fmt.Errorf("%s and %s have different classes", name(runs[0]), name(run)))
+			return fail("%s and %s have different classes", name(runs[0]), name(run))
 		}
 		classes = p.Classes
+		if none := slices.IndexFunc(p.PerClass(), math.IsNaN); none >= 0 {
+			return fail("there is no test image of the class %s: test on more", classes[none])
+		}
 		all = append(all, figure.NewSeries(name(run), p.PerClass()))
 	}
 	title := "How much of each class is recognised"
 	if len(runs) == 1 {
 		title = "How much of each class " + name(runs[0]) + " recognises"
 	}
-	return figure.Bars(figure.Chart{Title: title, X: "class", Y: "recognised test images, %", Width: 760}, classes, all...)
+	chart := figure.Chart{Title: title, X: "class", Y: "recognised test images, %", Width: 760}
+	return figure.Bars(chart, classes, all...)
 }
 
 // mostColumns is how many filters stand side by side.
 const mostColumns = 16
 
-// Filters draws the weights of a convolution that sees an image: red positive and blue negative where the image is gray,
-// in their own colours where it is not. The layer is named as in the network's summary, such as conv1.
+// Filters draws the weights of a convolution that sees an image: red positive and blue negative where the image is
+// gray, in their own colours where it is not. The layer is named as in the network's summary, such as conv1.
 func Filters(run *train.Run, layer string, title ...string) figure.Figure {
 	weights, err := run.Weights(layer + "/weights")
 	if err != nil {
 		return figure.Failed(err)
 	}
 	if len(weights.Dims) != 4 {
-		return figure.Failed(fmt.Errorf("%s has weights %v: only a convolution has filters to draw", layer, weights.Dims))
+		return fail("%s has weights %v: only a convolution has filters to draw", layer, weights.Dims)
 	}
 	draw, how := figure.RedBlue, "red positive, blue negative"
 	if channels := weights.Dims[2]; channels > 1 {
@@ -158,7 +167,7 @@ func Filters(run *train.Run, layer string, title ...string) figure.Figure {
 			return figure.Failed(err)
 		}
 		if !seen || channels != 3 {
-			return figure.Failed(fmt.Errorf("the filters of %s see %d maps: only those that see a picture can be drawn", layer, channels))
+			return fail("the filters of %s see %d maps: only those that see an image can be drawn", layer, channels)
 		}
 		draw, how = figure.RGB, "as colours"
 	}
@@ -168,7 +177,8 @@ func Filters(run *train.Run, layer string, title ...string) figure.Figure {
 	}
 	return figure.Grid(figure.Pictures{
 		Title: first(title, "Filters of "+layer), Images: pictures, Columns: mostColumns,
-		About: fmt.Sprintf("The %d learned filters of %s, %d×%d pixels, %s", len(pictures), layer, weights.Dims[0], weights.Dims[1], how),
+		About: fmt.Sprintf("The %d learned filters of %s, %d×%d pixels, %s",
+			len(pictures), layer, weights.Dims[0], weights.Dims[1], how),
 	})
 }
 

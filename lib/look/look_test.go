@@ -190,7 +190,7 @@ func TestErrors(t *testing.T) {
 		"dense1 has weights [225 10]: only a convolution":              look.Filters(r, "dense1"),
 		"the filters of conv2 see 3 maps":                              look.Filters(r, "conv2"),
 		"there is no run to draw a curve of":                           look.Curves(look.TestLoss, look.ByStep),
-		"there is no measure 99":                                       look.Curves(99, look.ByStep, r),
+		"measure 99 by 2 cannot be drawn":                              look.Curves(99, look.ByStep, r),
 		"trained without a validation split":                           look.Curves(look.ValidationLoss, look.ByStep, &bare),
 		"0 labels and 0 series":                                        look.PerClass(),
 	} {

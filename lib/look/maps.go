@@ -14,8 +14,8 @@ import (
 const mostMaps = 8
 
 // Maps draws test image i and below it what the network makes of it: the first feature maps of some layers, black where
-// they are smallest, white where they are largest. The layers are named as in the network's summary, by their path (conv1)
-// or their kind (max-pool): all convolutions and poolings if none is named.
+// they are smallest, white where they are largest. The layers are named as in the network's summary, by their path
+// (conv1) or their kind (max-pool): all convolutions and poolings if none is named.
 func Maps(run *train.Run, i int, layers ...string) figure.Figure {
 	test, err := run.Task.Data.Test()
 	if err != nil {
@@ -43,8 +43,8 @@ func Maps(run *train.Run, i int, layers ...string) figure.Figure {
 		rows = append(rows, maps(a))
 	}
 	if len(rows) == 1 {
-		return figure.Failed(fmt.Errorf("%s has no feature maps of %s: it has those of %s",
-			name(run), strings.Join(layers, ", "), strings.Join(others, ", ")))
+		return fail("%s has no feature maps of %s: it has those of %s",
+			name(run), strings.Join(layers, ", "), strings.Join(others, ", "))
 	}
 	return figure.Column(rows...)
 }
