@@ -27,7 +27,7 @@ func OK(err error) {
 	if err == nil {
 		return
 	}
-	arrived() // what was shown before the error stands above it
+	printed() // what was printed and shown before the error stands above it
 	fmt.Fprintln(os.Stderr, "error:", err)
 	os.Exit(1)
 }

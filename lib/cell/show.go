@@ -3,10 +3,13 @@ package cell
 import (
 	"encoding/gob"
 	"fmt"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
 	"github.com/janpfeifer/gonb/gonbui/protocol"
+	"golang.org/x/sys/unix"
 
 	"example.org/convbook/lib/figure"
 )
@@ -20,6 +23,7 @@ type Tabular interface {
 // that fmt.Println makes of it. Outside of a notebook it prints them, a figure as its description. It ends the cell at
 // what cannot be shown, after what stands before it.
 func Show(things ...any) {
+	printed()
 	for _, thing := range things {
 		shown, err := show(thing)
 		OK(err)
@@ -93,4 +97,25 @@ func arrived() {
 	if gonbui.IsNotebook && gonbui.Open() == nil {
 		gonbui.Sync()
 	}
+}
+
+// printed waits until the notebook has all that was printed: it comes to the kernel on another way than what is displayed,
+// so the one could pass the other. Where nobody reads the text, a second is enough.
+func printed() {
+	if !gonbui.IsNotebook {
+		return
+	}
+	for limit := time.Now().Add(time.Second); unread(os.Stdout)+unread(os.Stderr) > 0 && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond)
+	}
+	arrived() // what was read last is on its way: an answer takes longer
+}
+
+// unread is how many bytes that were written to a pipe wait for their reader.
+func unread(pipe *os.File) int {
+	n, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
+	if err != nil { // not a pipe
+		return 0
+	}
+	return n
 }

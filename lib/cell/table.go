@@ -89,12 +89,13 @@ func asText(head []string, rows [][]string) string {
 	return strings.Join(lines, "\n")
 }
 
-// asHTML is a table in the notebook's own colours, which change with its theme; the rest is for other readers of it.
+// asHTML is a table that looks as JupyterLab's tables do, in the colours of its theme, and scrolls in a narrow window.
+// Only where the columns stand is said here, and the line below the head, for other readers of notebooks.
 func asHTML(head []string, rows [][]string) string {
 	right := numeric(head, rows)
 	var b strings.Builder
-	b.WriteString(`<div style="overflow-x: auto"><table style="margin-left: 0; border-collapse: collapse; ` +
-		`color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums">` + "\n")
+	b.WriteString(`<div style="overflow-x: auto">` +
+		`<table style="border-collapse: collapse; font-variant-numeric: tabular-nums">` + "\n")
 	row := func(name string, texts []string) {
 		b.WriteString("<tr>")
 		for column := range head {
