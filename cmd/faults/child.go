@@ -130,7 +130,7 @@ const resultLine = "result "
 func sumOf(run *train.Run) (string, error) {
 	all := sha256.New()
 	data := run.Task.Data
-	summary, err := nn.Summary(run.Task.Net, data.Height, data.Width, data.Channels)
+	summary, err := nn.Summarize(run.Task.Net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +155,7 @@ func sumOf(run *train.Run) (string, error) {
 		json.NewEncoder(all).Encode(e)
 	}
 	r := run.Result
-	fmt.Fprintln(all, r.Network, r.Parameters, r.Dataset, r.Recipe)
+	fmt.Fprintln(all, r.Network, r.Parameters, r.Data, r.Recipe)
 	fmt.Fprintln(all, math.Float64bits(r.TestLoss), math.Float64bits(r.TestAccuracy))
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
 }

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -9,6 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/nn/internal/check"
 )
 
 // applied runs a network with given variables, each of whose values is a constant, and returns what f makes of its
@@ -29,12 +30,12 @@ func applied(t *testing.T, net Layer, training bool, values map[string]float32, 
 func appliedTo(t *testing.T, net Layer, training bool, values map[string][]float32, x *tensors.Tensor,
 	f func(store *model.Store, x, y *graph.Node) []*graph.Node) (*model.Store, [][]float32) {
 	t.Helper()
-	summary, err := Summary(net, x.Shape().Dimensions[1:]...)
+	summary, err := Summarize(net, x.Shape().Dimensions[1:]...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	store := model.NewStore()
-	if err := summary.Initialize(store, backend(t), 1); err != nil {
+	if err := summary.Initialize(store, check.Backend(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	for name, flat := range values {
@@ -47,7 +48,7 @@ func appliedTo(t *testing.T, net Layer, training bool, values map[string][]float
 		}
 		v.MustSetValue(tensors.FromFlatDataAndDimensions(flat, v.Shape().Dimensions...))
 	}
-	outputs, err := model.CallOnceN(backend(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
+	outputs, err := model.CallOnceN(check.Backend(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
 		scope.Store().SetTraining(x.Graph(), training)
 		return f(store, x, Apply(scope, net, x))
 	}, x)
@@ -90,7 +91,7 @@ func TestBranchesByHand(t *testing.T) {
 
 // A block's lines in the summary: its layers, and what joins them, which sees what the farthest of them sees.
 func TestSummaryOfBlocks(t *testing.T) {
-	summary, err := Summary(Named("blocks",
+	summary, err := Summarize(Named("blocks",
 		Residual(Conv(3, 3).Padding(1), ReLU, Conv(3, 3).Padding(1)), Branches(Conv(2, 1), Conv(4, 5).Padding(2)), Conv(1, 3)), 8, 8, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -114,86 +115,6 @@ func TestSummaryOfBlocks(t *testing.T) {
 	}
 }
 
-// With groups, filters see their own channels only: two convolutions side by side, as the written-out sum has them.
-func TestGroupedConvolution(t *testing.T) {
-	x, w := random(1, 2, 5, 5, 4), random(2, 3, 3, 2, 6)
-	got, dims := run(t, func(in []*graph.Node) []*graph.Node {
-		return []*graph.Node{Conv(6, 3).Padding(1).Groups(2).convolve(in[0], in[1])}
-	}, x, w)
-	part := func(values []float32, of, from, n int) (picked []float32) {
-		for row := range slices.Chunk(values, of) {
-			picked = append(picked, row[from:from+n]...)
-		}
-		return picked
-	}
-	xs, ws := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](w)
-	for group := range 2 {
-		want := convolve(part(xs, 4, 2*group, 2), part(ws, 6, 3*group, 3), 2, 5, 5, 2, 3, 3, 1, 1)
-		if !slices.Equal(dims[0], []int{2, 5, 5, 6}) || !close(part(got[0], 6, 3*group, 3), want, 1e-5) {
-			t.Errorf("group %d differs", group)
-		}
-	}
-}
-
-// Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value from the pixels
-// that its window holds.
-func TestPoolingOverAGridOfSizes(t *testing.T) {
-	for _, side := range []int{3, 4, 5, 7, 8, 14} {
-		x := random(uint64(side), 1, side, side, 1)
-		pixels := tensors.MustCopyFlatData[float32](x)
-		for _, layer := range []PoolLayer{
-			MaxPool(3).Stride(2), MaxPool(3).Stride(2).Ceil(), MaxPool(2).Ceil(), MaxPool(3).Stride(2).Padding(1),
-			MaxPool(3).Stride(2).Padding(1).Ceil(), MaxPool(2).Stride(3).Padding(1).Ceil(),
-			AvgPool(3).Stride(1).Padding(1), AvgPool(3).Stride(2).Padding(1), AvgPool(2).Stride(1),
-		} {
-			n := (side+2*layer.padding-layer.size)/layer.stride + 1
-			if layer.ceil {
-				n = int(math.Ceil(float64(side+2*layer.padding-layer.size)/float64(layer.stride))) + 1
-				if (n-1)*layer.stride >= side+layer.padding {
-					n--
-				}
-			}
-			var want []float32
-			for i := range n * n {
-				most, sum := math.Inf(-1), 0.0
-				for k := range layer.size * layer.size {
-					r, c := i/n*layer.stride+k/layer.size-layer.padding, i%n*layer.stride+k%layer.size-layer.padding
-					if r >= 0 && r < side && c >= 0 && c < side {
-						most = max(most, float64(pixels[r*side+c]))
-						sum += float64(pixels[r*side+c])
-					}
-				}
-				if layer.kind == "avg-pool" {
-					most = sum / float64(layer.size*layer.size)
-				}
-				want = append(want, float32(most))
-			}
-			got, dims := run(t, func(in []*graph.Node) []*graph.Node {
-				y := layer.Apply(nil, in[0])
-				return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(y), in[0])[0]}
-			}, x)
-			if !slices.Equal(dims[0], []int{1, n, n, 1}) || !close(got[0], want, 1e-5) {
-				t.Errorf("%v of %d×%[2]d: %v %v, want %v", layer, side, dims[0], got[0], want)
-			}
-			total := 0.0
-			for _, g := range got[1] {
-				total += float64(g)
-			}
-			if layer.kind == "max-pool" && math.Abs(total-float64(n*n)) > 1e-4 {
-				t.Errorf("%v of %d×%[2]d: the gradients sum to %v, want %d", layer, side, total, n*n)
-			}
-		}
-	}
-}
-
-func TestGlobalAvgPoolByHand(t *testing.T) {
-	x := tensors.FromFlatDataAndDimensions([]float32{1, 10, 2, 20, 3, 30, 6, 60}, 1, 2, 2, 2)
-	got := applied(t, GlobalAvgPool, false, nil, x, output)
-	if !slices.Equal(got[0], []float32{3, 30}) {
-		t.Errorf("%v, want 3 and 30", got[0])
-	}
-}
-
 // The paper's formula for seven channels, and its gradient by finite differences, with an alpha that shows.
 func TestLRN(t *testing.T) {
 	layer := lrn{size: 5, k: 2, alpha: 0.3, beta: 0.75}
@@ -208,14 +129,14 @@ func TestLRN(t *testing.T) {
 		}
 		return b
 	}
-	got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+	got, _ := check.Run(t, func(in []*graph.Node) []*graph.Node {
 		y := layer.Apply(nil, in[0])
 		return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(graph.Square(y)), in[0])[0]}
 	}, tensors.FromFlatDataAndDimensions(values, 1, 1, 1, 7))
-	if want := formula(values); !close(got[0], want, 1e-5) {
+	if want := formula(values); !check.Near(got[0], want, 1e-5) {
 		t.Errorf("%v, want %v", got[0], want)
 	}
-	checkGradient(t, "LRN", got[1], values, func(a []float32) (sum float64) {
+	check.Gradient(t, "LRN", got[1], values, func(a []float32) (sum float64) {
 		for _, b := range formula(a) {
 			sum += float64(b) * float64(b)
 		}
@@ -258,7 +179,7 @@ func TestDropoutDrawsFromTheGivenState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _ := run(t, func(in []*graph.Node) []*graph.Node {
+		got, _ := check.Run(t, func(in []*graph.Node) []*graph.Node {
 			store := model.NewStore()
 			model.SetStore(in[0].Graph(), store)
 			store.SetTraining(in[0].Graph(), true)
@@ -300,10 +221,10 @@ func TestAuxiliaryGuessesInTrainingOnly(t *testing.T) {
 }
 
 // The short summary of a network with every kind of block, by hand.
-func TestBlocksOfATrace(t *testing.T) {
+func TestBlocks(t *testing.T) {
 	unit := func(filters int) Layer { return Named("unit", Conv(filters, 1).NoBias(), BatchNorm, ReLU) }
 	same := Residual(Conv(4, 3).Padding(1), ReLU, Conv(4, 3).Padding(1))
-	summary, err := Summary(Named("net",
+	summary, err := Summarize(Named("net",
 		Conv(4, 3).Padding(1), BatchNorm, ReLU, MaxPool(2),
 		same, ReLU, same, ReLU,
 		Residual(Conv(2, 1), Conv(6, 1)).Shortcut(Conv(6, 1).NoBias()),
@@ -312,23 +233,29 @@ func TestBlocksOfATrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []LayerInfo{
-		{"conv1", "conv 3×3, 4 filters, padding 1", []int{8, 8, 4}, 4*(27+1) + 8, 64 * 4 * 27, 3},
-		{"max-pool1", "max-pool 2×2", []int{4, 4, 4}, 0, 0, 4},
-		{"residual1–2", "residual1 4, 4 filters", []int{4, 4, 4}, 2 * 2 * 4 * (36 + 1), 2 * 16 * 2 * 4 * 36, 8}, // 4 windows of 3 at steps of 2
-		{"residual3", "residual3 2, 6 + 6 filters", []int{4, 4, 6}, 2*(4+1) + 6*(2+1) + 6*4, 16 * (2*4 + 6*2 + 6*4), 8},
-		{"inception1", "inception1 1 | 2, 3 filters", []int{4, 4, 10}, 6 + 2*6 + 3*2 + 2*(1+2+3), 16 * (6 + 2*6 + 3*2), 8},
-		{"unit1", "unit1 1×1, 5 filters, no bias", []int{4, 4, 5}, 50 + 10, 16 * 50, 8},
-		{"global-avg-pool1", "global-avg-pool", []int{5}, 0, 0, 8},
-		{"dense1", "dense 10 units", []int{10}, 60, 50, 8},
+	want := []struct {
+		path, details           string
+		output                  []int
+		parameters, macs, field int
+	}{
+		{"conv1", "3×3, 4 filters, padding 1", []int{8, 8, 4}, 4*(27+1) + 8, 64 * 4 * 27, 3},
+		{"max-pool1", "2×2", []int{4, 4, 4}, 0, 0, 4},
+		{"residual1–2", "4, 4 filters", []int{4, 4, 4}, 2 * 2 * 4 * (36 + 1), 2 * 16 * 2 * 4 * 36, 8}, // 4 windows of 3 at steps of 2
+		{"residual3", "2, 6 + 6 filters", []int{4, 4, 6}, 2*(4+1) + 6*(2+1) + 6*4, 16 * (2*4 + 6*2 + 6*4), 8},
+		{"inception1", "1 | 2, 3 filters", []int{4, 4, 10}, 6 + 2*6 + 3*2 + 2*(1+2+3), 16 * (6 + 2*6 + 3*2), 8},
+		{"unit1", "1×1, 5 filters, no bias", []int{4, 4, 5}, 50 + 10, 16 * 50, 8},
+		{"global-avg-pool1", "", []int{5}, 0, 0, 8},
+		{"dense1", "10 units", []int{10}, 60, 50, 8},
 	}
 	short := summary.Blocks()
 	if len(short.Layers) != len(want) {
 		t.Fatalf("%d lines, want %d:\n%v", len(short.Layers), len(want), short)
 	}
 	for i, l := range short.Layers {
-		if fmt.Sprint(l) != fmt.Sprint(want[i]) {
-			t.Errorf("%v, want %v", l, want[i])
+		w := want[i]
+		if l.Path != w.path || l.Details() != w.details || !slices.Equal(l.Output, w.output) ||
+			l.Parameters != w.parameters || l.MACs != w.macs || l.Field != w.field {
+			t.Errorf("%s %s: %v, %d parameters, %d MACs, sees %d; want %v", l.Path, l.Details(), l.Output, l.Parameters, l.MACs, l.Field, w)
 		}
 	}
 	if short.Parameters() != summary.Parameters() || short.MACs() != summary.MACs() {

@@ -1,7 +1,9 @@
-package nn
+package convolve
 
 import (
 	"github.com/gomlx/gomlx/core/graph"
+
+	"example.org/convbook/lib/nn/internal/op"
 )
 
 // Winograd's F(2×2, 3×3) computes a 3×3 convolution with 16 multiplications for every 2×2 results instead of 36 (Lavin
@@ -24,11 +26,11 @@ func canWinograd(x, weights *graph.Node, stride, padding int) bool {
 	return weights.Shape().Dim(0) == 3 && stride == 1 && padding == 1 && x.Shape().Dim(1)%2 == 0 && x.Shape().Dim(2)%2 == 0
 }
 
-// asConvolutionWinogradWeights leaves the convolution and its gradient by the image to XLA, and computes the gradient by
+// winograd leaves the convolution and its gradient by the image to XLA, and computes the gradient by
 // the weights by Winograd's algorithm, where canWinograd holds. XLA's own takes two to three times as long as the others.
-func asConvolutionWinogradWeights(x, weights *graph.Node, stride, padding int) *graph.Node {
-	return withGradient(weights,
-		func(weights *graph.Node) *graph.Node { return asConvolution(x, weights, stride, padding) },
+func winograd(x, weights *graph.Node, stride, padding int) *graph.Node {
+	return op.WithGradient(weights,
+		func(weights *graph.Node) *graph.Node { return convolution(x, weights, stride, padding) },
 		func(pull *graph.Node) *graph.Node { return winogradWeights(x, pull) })
 }
 
@@ -57,7 +59,7 @@ func winogradWeights(x, pull *graph.Node) *graph.Node {
 
 // winogradTiles is Bᵀ·d·B of all 4×4 tiles d of the image, which overlap by two: for each place, [tiles, channels].
 func winogradTiles(x *graph.Node) (places [4][4]*graph.Node) {
-	padded := pad(x, 1)
+	padded := op.Pad(x, 1)
 	for i := range 4 {
 		for j := range 4 {
 			tile := sandwich(column(winogradB, i), column(winogradB, j), func(k, l int) *graph.Node { return every2nd(padded, k, l, 2) })
