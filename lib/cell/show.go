@@ -14,14 +14,18 @@ import (
 	"example.org/convbook/lib/figure"
 )
 
-// Tabular is what can be shown as a table: a [Table], a network's summary.
-type Tabular interface {
+// tabular is what can be shown as a table: a [Table], a network's summary.
+type tabular interface {
 	Table() (head []string, rows [][]string)
 }
 
-// Show displays things below the cell, in their order: a [figure.Figure], a [Tabular], or anything else as the text
-// that fmt.Println makes of it. Outside of a notebook it prints them, a figure as its description. It ends the cell at
-// what cannot be shown, after what stands before it.
+// Show displays things below the cell, in their order: a [figure.Figure]; a table, which is anything that has
+//
+//	Table() (head []string, rows [][]string)
+//
+// such as a [Table] or a network's summary; or anything else as the text that fmt.Println makes of it. Outside of a
+// notebook it prints them, a figure as its description. It ends the cell at what cannot be shown, after what stands
+// before it.
 func Show(things ...any) {
 	printed()
 	for _, thing := range things {
@@ -61,7 +65,7 @@ func show(thing any) (s shown, err error) {
 			return s, err
 		}
 		s.table(thing)
-	case Tabular:
+	case tabular:
 		s.table(thing)
 	case error:
 		return s, thing
@@ -72,7 +76,7 @@ func show(thing any) (s shown, err error) {
 	return s, nil
 }
 
-func (s *shown) table(t Tabular) {
+func (s *shown) table(t tabular) {
 	head, rows := t.Table()
 	s.text = asText(head, rows)
 	if spoken, ok := t.(fmt.Stringer); ok { // it has a form of its own

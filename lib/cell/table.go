@@ -42,7 +42,7 @@ func brief(v float64) string {
 	return fmt.Sprintf("%.4g", v)
 }
 
-// Table implements [Tabular].
+// Table is the columns' names and the rows as [Show] takes them.
 func (t *Table) Table() (head []string, rows [][]string) { return t.head, t.rows }
 
 // String is the table as aligned text.

@@ -29,7 +29,7 @@ func TestGolden(t *testing.T) {
 		"branches": nn.Named("Branches", nn.Branches(nn.Conv(4, 1), nn.Sequential(nn.Conv(2, 1), nn.Conv(4, 3).Padding(1)),
 			nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(4, 1))), nn.Flatten, nn.Dense(10)),
 	} {
-		summary, err := nn.Summary(net, 20, 20, 3)
+		summary, err := nn.Summarize(net, 20, 20, 3)
 		if err != nil {
 			t.Fatal(err)
 		}

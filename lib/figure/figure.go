@@ -26,8 +26,8 @@ func Failed(err error) Figure { return Figure{err: err} }
 
 func fail(format string, args ...any) Figure { return Failed(fmt.Errorf(format, args...)) }
 
-// Err says why the figure could not be drawn; it is nil if it was.
-func (f Figure) Err() error {
+// check says why the figure could not be drawn; it is nil if it was.
+func (f Figure) check() error {
 	if f.err == nil && f.picture == nil {
 		return errors.New("a figure is empty: nothing was drawn")
 	}
@@ -44,7 +44,7 @@ func (f Figure) Size() image.Point {
 
 // PNG returns the figure as a PNG file's content, with twice as many pixels either way as its [Figure.Size].
 func (f Figure) PNG() ([]byte, error) {
-	if err := f.Err(); err != nil {
+	if err := f.check(); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -77,7 +77,7 @@ func together(what, words string, figures []Figure, next func(image.Point) image
 	var corners []image.Point
 	var bounds image.Rectangle
 	for i, f := range figures {
-		if err := f.Err(); err != nil {
+		if err := f.check(); err != nil {
 			return Failed(err)
 		}
 		if i > 0 {

@@ -215,7 +215,7 @@ func TestPicturesThatCannotBeMade(t *testing.T) {
 		"number 2 of an array [1 1 3] is +Inf":                                   RGB(array.New([]float32{1, 2, float32(math.Inf(1))}, 1, 1, 3)),
 	} {
 		good := Gray(matrix(1, 1, 2))
-		if err := Grid(Pictures{Images: []image.Image{good, picture}}).Err(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := Grid(Pictures{Images: []image.Image{good, picture}}).check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
@@ -228,7 +228,7 @@ func TestBothAxesHaveNames(t *testing.T) {
 			"lines": Lines(c, NewSeries("a", []float32{1})), "bars": Bars(c, []string{"a"}, Series{Y: []float64{1}}),
 			"bubbles": Bubbles(c, "", Bubble{"a", 1, 1, 1}), "contours": Contours(c, bowl()),
 		} {
-			if f.Err() == nil {
+			if f.check() == nil {
 				t.Errorf("%s with the axes %q and %q are drawn", kind, c.X, c.Y)
 			}
 		}
@@ -237,8 +237,8 @@ func TestBothAxesHaveNames(t *testing.T) {
 
 func TestFigureWithoutAPicture(t *testing.T) {
 	why := errors.New("why")
-	if f := Failed(why); f.Err() != why || f.Size() != (image.Point{}) {
-		t.Errorf("%v, %v", f.Err(), f.Size())
+	if f := Failed(why); f.check() != why || f.Size() != (image.Point{}) {
+		t.Errorf("%v, %v", f.check(), f.Size())
 	}
 	if _, err := (Figure{}).PNG(); err == nil || !strings.Contains(err.Error(), "empty") {
 		t.Errorf("an empty figure: %v", err)

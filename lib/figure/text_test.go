@@ -30,8 +30,8 @@ func TestLongTextsStayInside(t *testing.T) {
 		"flow":       Flow(long, 200, Group{Lanes: [][]Box{{box, box}}, Note: long}),
 		"one colour": Flow("net", 100, Group{Lanes: [][]Box{{box}}}),
 	} {
-		if f.Err() != nil {
-			t.Errorf("%s: %v", name, f.Err())
+		if f.check() != nil {
+			t.Errorf("%s: %v", name, f.check())
 			continue
 		}
 		all := f.picture.Bounds()

@@ -185,7 +185,7 @@ func Filters(run *train.Run, layer string, title ...string) figure.Figure {
 // seesImage reports whether a layer is the first of the network that has weights.
 func seesImage(run *train.Run, layer string) (bool, error) {
 	data := run.Task.Data
-	summary, err := nn.Summary(run.Task.Net, data.Height, data.Width, data.Channels)
+	summary, err := nn.Summarize(run.Task.Net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return false, err
 	}

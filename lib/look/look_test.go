@@ -19,7 +19,7 @@ import (
 // task is a training of a second on the sample of MNIST: 7 batches an epoch, and most answers wrong.
 func task() train.Task {
 	return train.Task{
-		Net: nn.Named("Tiny", nn.Conv(3, 5), nn.ReLU, nn.MaxPool(2), nn.Conv(9, 3), nn.ReLU, nn.AvgPool(2),
+		Net: nn.Named("Tiny net", nn.Conv(3, 5), nn.ReLU, nn.MaxPool(2), nn.Conv(9, 3), nn.ReLU, nn.AvgPool(2),
 			nn.Flatten, nn.Dense(10)),
 		Data: sample.MNIST().Normalize(0.1307, 0.3081).Validate(64),
 		Config: train.Config{
@@ -89,14 +89,14 @@ func TestWorst(t *testing.T) {
 		given := p.Outputs.Row(m.i).Argmax()
 		captions = append(captions, fmt.Sprintf("%d, taken for %d (%.0f %% sure)", p.Labels[m.i], given, 100*probability(p, m.i, given)))
 	}
-	says(t, look.Worst(r, 3), "3 pictures: Tiny's worst mistakes ("+strings.Join(captions, ", ")+")")
+	says(t, look.Worst(r, 3), "3 pictures: Tiny net's worst mistakes ("+strings.Join(captions, ", ")+")")
 	if f := look.Worst(look.Named("The net", r), 1); !strings.HasPrefix(f.Alt, "1 picture: The net's worst mistakes (") {
 		t.Error(f.Alt)
 	}
 	if f := look.Worst(r, 1, "Oh dear"); !strings.HasPrefix(f.Alt, "1 picture: Oh dear (") {
 		t.Error(f.Alt)
 	}
-	if r.Result.Network != "Tiny" {
+	if r.Result.Network != "Tiny net" {
 		t.Errorf("a run that was given a name is another: %s", r.Result.Network)
 	}
 }
@@ -117,7 +117,7 @@ func TestSurest(t *testing.T) {
 		}
 		captions = append(captions, fmt.Sprintf("%s %.0f %% sure", said, 100*probability(p, best, class)))
 	}
-	says(t, look.Surest(r), "10 pictures: What Tiny is most sure of, for each class ("+strings.Join(captions, ", ")+")")
+	says(t, look.Surest(r), "10 pictures: What Tiny net is most sure of, for each class ("+strings.Join(captions, ", ")+")")
 }
 
 func TestPredictions(t *testing.T) {
@@ -127,7 +127,7 @@ func TestPredictions(t *testing.T) {
 		given := p.Outputs.Row(i).Argmax()
 		captions = append(captions, fmt.Sprintf("%d → %d %.0f %% sure", p.Labels[i], given, 100*probability(p, i, given)))
 	}
-	says(t, look.Predictions(r, 5, 7), "2 pictures: Test images 5 to 6: true class → what Tiny says ("+strings.Join(captions, ", ")+")")
+	says(t, look.Predictions(r, 5, 7), "2 pictures: Test images 5 to 6: true class → what Tiny net says ("+strings.Join(captions, ", ")+")")
 }
 
 func TestConfusionAndPerClass(t *testing.T) {
@@ -140,15 +140,15 @@ func TestConfusionAndPerClass(t *testing.T) {
 			right++
 		}
 	}
-	says(t, look.Confusion(r), fmt.Sprintf("Confusion matrix: Tiny on MNIST sample; %d of 256 right, on the diagonal", right))
+	says(t, look.Confusion(r), fmt.Sprintf("Confusion matrix: Tiny net on MNIST sample; %d of 256 right, on the diagonal", right))
 	alone, two := "", ""
 	for class := range 10 {
 		alone += fmt.Sprintf("; %d %.2f", class, 100*hits[class]/images[class])
 		two += fmt.Sprintf(", %d %.3g", class, 100*hits[class]/images[class])
 	}
-	says(t, look.PerClass(r), "Bar chart: How much of each class Tiny recognises, recognised test images, %"+alone)
+	says(t, look.PerClass(r), "Bar chart: How much of each class Tiny net recognises, recognised test images, %"+alone)
 	says(t, look.PerClass(r, look.Named("again", r)),
-		"Bar chart: How much of each class is recognised, recognised test images, %; Tiny: "+two[2:]+"; again: "+two[2:])
+		"Bar chart: How much of each class is recognised, recognised test images, %; Tiny net: "+two[2:]+"; again: "+two[2:])
 }
 
 func TestFiltersAndMaps(t *testing.T) {
@@ -168,12 +168,12 @@ func TestCurves(t *testing.T) {
 		return fmt.Sprintf("; %s from %.4g to %.4g", name, of(h.Epochs[0]), of(h.Epochs[1]))
 	}
 	says(t, look.Curves(look.TestAccuracy, look.ByEpoch, r, look.Named("again", r)), "Line chart: Test accuracy by epoch, test accuracy, % over epoch"+
-		ends("Tiny", func(e train.EpochHistory) float64 { return e.TestAccuracy })+ends("again", func(e train.EpochHistory) float64 { return e.TestAccuracy }))
+		ends("Tiny net", func(e train.EpochHistory) float64 { return e.TestAccuracy })+ends("again", func(e train.EpochHistory) float64 { return e.TestAccuracy }))
 	says(t, look.Curves(look.ValidationLoss, look.ByMinute, r), "Line chart: Validation loss by time, validation loss over minutes of training"+
-		ends("Tiny", func(e train.EpochHistory) float64 { return e.ValidationLoss }))
+		ends("Tiny net", func(e train.EpochHistory) float64 { return e.ValidationLoss }))
 	says(t, look.Curves(look.TrainLoss, look.ByStep, r), "Line chart: Training loss by step, loss, mean of an epoch over step"+
-		ends("Tiny", func(e train.EpochHistory) float64 { return e.TrainLoss }))
-	says(t, look.Curves(look.StepLoss, look.ByStep, r), fmt.Sprintf("Line chart: Training loss by step, loss of each step over step; Tiny from %.4g to %.4g",
+		ends("Tiny net", func(e train.EpochHistory) float64 { return e.TrainLoss }))
+	says(t, look.Curves(look.StepLoss, look.ByStep, r), fmt.Sprintf("Line chart: Training loss by step, loss of each step over step; Tiny net from %.4g to %.4g",
 		h.Losses[0], h.Losses[len(h.Losses)-1]))
 }
 
@@ -186,7 +186,7 @@ func TestErrors(t *testing.T) {
 		"there are no test images from 250 to before 300: there are 256": look.Predictions(r, 250, 300),
 		"there is no image 256":                                        look.Maps(r, 256),
 		"no feature maps of conv7: it has those of conv1, relu1":       look.Maps(r, 0, "conv7"),
-		"Tiny has no variable \"conv7/weights\": it has conv1/weights": look.Filters(r, "conv7"),
+		"Tiny net has no variable \"conv7/weights\": it has conv1/weights": look.Filters(r, "conv7"),
 		"dense1 has weights [225 10]: only a convolution":              look.Filters(r, "dense1"),
 		"the filters of conv2 see 3 maps":                              look.Filters(r, "conv2"),
 		"there is no run to draw a curve of":                           look.Curves(look.TestLoss, look.ByStep),
@@ -194,7 +194,7 @@ func TestErrors(t *testing.T) {
 		"trained without a validation split":                           look.Curves(look.ValidationLoss, look.ByStep, &bare),
 		"0 labels and 0 series":                                        look.PerClass(),
 	} {
-		if err := f.Err(); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}

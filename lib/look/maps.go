@@ -36,7 +36,7 @@ func Maps(run *train.Run, i int, layers ...string) figure.Figure {
 		if len(dims) != 3 || dims[0]*dims[1] == 1 {
 			continue
 		}
-		if !slices.Contains(layers, a.Layer.Path) && !slices.Contains(layers, kind(a)) {
+		if !slices.Contains(layers, a.Layer.Path) && !slices.Contains(layers, a.Layer.Kind) {
 			others = append(others, a.Layer.Path)
 			continue
 		}
@@ -61,10 +61,4 @@ func maps(a train.Activation) figure.Figure {
 		pictures = append(pictures, figure.Gray(a.Values.Channel(c)))
 	}
 	return figure.Grid(figure.Pictures{Title: title, Images: pictures})
-}
-
-// kind is a layer's kind.
-func kind(a train.Activation) string {
-	kind, _, _ := strings.Cut(a.Layer.Layer, " ")
-	return kind
 }
