@@ -3,7 +3,7 @@
 Weights are not kept. They come from a formula that the test in Go computes too, so that the fixture stays small: only
 the names and shapes of the weights, in PyTorch's order, and the ten scores.
 
-    python -m venv venv && venv/bin/pip install --require-hashes -r ../../requirements-peers.txt
+    python -m venv venv && venv/bin/pip install --require-hashes -r ../../tools/requirements/peers.txt
     venv/bin/python fixtures.py
 """
 

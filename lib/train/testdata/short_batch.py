@@ -1,6 +1,6 @@
 """Writes short_batch.json: what PyTorch makes of two epochs of a small network with batch norm whose last batch is short.
 
-    python -m venv venv && venv/bin/pip install --require-hashes -r ../../../requirements-peers.txt
+    python -m venv venv && venv/bin/pip install --require-hashes -r ../../../tools/requirements/peers.txt
     venv/bin/python short_batch.py
 """
 

@@ -4,7 +4,7 @@
 Whatever the text: an error is one line, of the kind that is shown to the user; a value that is accepted is of the
 parameter's type and finite; and written into a cell as Go it is read back as the same value.
 
-    .venv/bin/python lib/headless/fuzz_parameters.py --seconds 60 --seed 1
+    .venv/bin/python tools/notebooks/fuzz_parameters.py --seconds 60 --seed 1
 """
 
 import argparse

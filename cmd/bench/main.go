@@ -1,11 +1,11 @@
 // Command bench times what the book computes.
 //
-//	go run ./lib/bench                          all of it: a table, and build/bench.json
-//	go run ./lib/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
-//	go run ./lib/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
-//	go run ./lib/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
+//	go run ./cmd/bench                          all of it: a table, and build/bench.json
+//	go run ./cmd/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
+//	go run ./cmd/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
+//	go run ./cmd/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
 //
-// peers.py and gpu.py run the last three, side by side with PyTorch and JAX.
+// tools/bench/peers.py and gpu.py run the last three, side by side with PyTorch and JAX.
 package main
 
 import (

@@ -1,6 +1,6 @@
 """Times the book's networks beside PyTorch's and JAX's: the same work, in turns, on the same machine.
 
-    make bench-peers              the works of `go run ./lib/bench -list`, five rounds
+    make bench-peers              the works of `go run ./cmd/bench -list`, five rounds
     make bench-peers ROUNDS=9
 
 First all of them compute the same from the same weights: scores of test images and gradients of a batch, to 1e-4. Then
@@ -23,7 +23,7 @@ CLONE = Path(__file__).resolve().parents[2]
 OURS = CLONE / "build" / "bench"
 PEERS = ["PyTorch", "PyTorch, channels last", "PyTorch, compiled", "JAX"]
 
-# Network, images, batch, steps in a round: what `go run ./lib/bench` has. 0 steps: an epoch; -1: 1,000 test images.
+# Network, images, batch, steps in a round: what `go run ./cmd/bench` has. 0 steps: an epoch; -1: 1,000 test images.
 WORKS = {
     "FC2Layer, epoch": ("FC2Layer", (60000, 28, 28, 1), 64, 0),
     "CNN, epoch": ("CNN", (60000, 28, 28, 1), 64, 0),

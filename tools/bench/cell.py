@@ -3,7 +3,7 @@ compiled program kept from before, warm with those of the cell before its edit.
 
     cell.py [--rounds 3]
 
-`make bench` runs it after main.go and adds its results to build/bench.json.
+`make bench` runs it after cmd/bench and adds its results to build/bench.json.
 """
 
 import argparse

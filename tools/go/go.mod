@@ -1,4 +1,4 @@
-module example.org/convbook/tools
+module example.org/convbook/tools/go
 
 go 1.26.5
 

@@ -1,7 +1,7 @@
 """Trains a network of the book in PyTorch, for `make claims`: the same data, recipe and number of steps, PyTorch's own
 initial weights, order and random changes.
 
-    echo '{"work": …, "folder": …, "permutation": …}' | build/peers/bin/python lib/bench/claims.py
+    echo '{"work": …, "folder": …, "permutation": …}' | build/peers/bin/python tools/bench/claims.py
 
 The work is what a row of figures/ledger.jsonl says of one, the folder has the data set's files as the cache has them. What
 it reached is printed as JSON in the last line. A training that is interrupted begins anew.

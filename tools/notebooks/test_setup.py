@@ -27,9 +27,10 @@ class Make(unittest.TestCase):
         clone.mkdir()
         shutil.copy(CLONE / "Makefile", clone)
         (clone / "show.mk").write_text("include Makefile\nshow:\n\t@env -0\n")
-        (clone / "requirements.txt").touch()
-        (clone / "lib" / "headless").mkdir(parents=True)
-        (clone / "lib" / "headless" / "kernel.py").touch()
+        (clone / "tools" / "requirements").mkdir(parents=True)
+        (clone / "tools" / "requirements" / "book.txt").touch()
+        (clone / "tools" / "notebooks").mkdir()
+        (clone / "tools" / "notebooks" / "kernel.py").touch()
         return clone
 
     def make(self, clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

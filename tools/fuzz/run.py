@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "fuzz"
 PLUGIN = ROOT / "lib" / "device" / "plugin"
-PARAMETERS = ROOT / "lib" / "headless" / "fuzz_parameters.py"
+PARAMETERS = ROOT / "tools" / "notebooks" / "fuzz_parameters.py"
 
 
 class Failed(Exception):
@@ -99,7 +99,7 @@ def fuzzers() -> dict:
     for path in sorted((PLUGIN / "fuzz").glob("*.c")):
         found[f"plugin.{path.stem}"] = plugin_fuzzer(path.stem)
     if PARAMETERS.exists():
-        found["headless.parameters"] = parameters_fuzzer
+        found["notebooks.parameters"] = parameters_fuzzer
     return found
 
 
