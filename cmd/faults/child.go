@@ -48,7 +48,7 @@ var tasks = map[string]task{
 		dataset.MNIST().First(500).FirstTest(300).Normalize(0.1307, 0.3081),
 		train.Config{Epochs: 2, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
 	},
-	"tiny": { // its files are of a page or two, so that a disk can be full at each of them
+	"tiny": { // its files are of a page or two, so a disk can be full at each of them
 		nn.Named("Tiny", nn.MaxPool(7), nn.Flatten, nn.Dense(10)),
 		sample.MNIST().First(150).FirstTest(60),
 		train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5)},

@@ -69,7 +69,8 @@ def run(manager, client, code: str, wanted: str, stop: bool = False) -> tuple[fl
 def measure(rounds: int, folder: Path) -> list[dict]:
     compiled = folder / "compiled"
     environment = {**os.environ, "CONVBOOK_COMPILED": str(compiled), "CONVBOOK_RUNS": str(folder / "runs")}
-    manager, client = start_new_kernel(kernel_name="convbook", startup_timeout=120, env=environment, cwd=str(CLONE / "notebooks"))
+    manager, client = start_new_kernel(kernel_name="convbook", startup_timeout=120, env=environment,
+                                       cwd=str(CLONE / "notebooks"))
     try:
         _, device = run(manager, client, BEFORE, "PJRT")
         times, edits = {}, 0
@@ -84,7 +85,8 @@ def measure(rounds: int, folder: Path) -> list[dict]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel()  # not at once: GoNB ends its own helpers then
-    return [{"name": name, "device": device, "median_seconds": statistics.median(seconds), "seconds": seconds} for name, seconds in times.items()]
+    return [{"name": name, "device": device, "median_seconds": statistics.median(seconds), "seconds": seconds}
+            for name, seconds in times.items()]
 
 
 def main() -> None:
@@ -94,7 +96,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="convbook-") as folder:
         results = measure(options.rounds, Path(folder))
     for r in results:
-        print(f"{r['name']:45} median {r['median_seconds']:6.2f} s, from {min(r['seconds']):.2f} to {max(r['seconds']):.2f} s")
+        least, most = min(r["seconds"]), max(r["seconds"])
+        print(f"{r['name']:45} median {r['median_seconds']:6.2f} s, from {least:.2f} to {most:.2f} s")
     known = json.loads(OUT.read_text()) if OUT.exists() else []
     names = {r["name"] for r in results}
     merged = sorted([r for r in known if r["name"] not in names] + results, key=lambda r: r["name"])

@@ -3,8 +3,8 @@ initial weights, order and random changes.
 
     echo '{"work": …, "folder": …, "permutation": …}' | build/peers/bin/python tools/bench/claims.py
 
-The work is what a row of figures/ledger.jsonl says of one, the folder has the data set's files as the cache has them. What
-it reached is printed as JSON in the last line. A training that is interrupted begins anew.
+The work is what a row of figures/ledger.jsonl says of one, the folder has the data set's files as the cache has them.
+What it reached is printed as JSON in the last line. A training that is interrupted begins anew.
 """
 
 import json
@@ -14,21 +14,23 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning are many times slower beside other work
+# Threads that wait by spinning are many times slower beside other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy
+import peers
 import torch
 from torch import nn
 from torch.nn import functional
 
-import peers
-
 SHAPES = {"MNIST": (28, 28, 1), "CIFAR-10": (32, 32, 3)}
 FILES = {  # pixels and labels, and how many bytes of a header come before them
-    "MNIST": (("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"), 16, 8),
+    "MNIST": (("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+              ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"), 16, 8),
     "CIFAR-10": (("train-pixels", "train-labels"), ("test-pixels", "test-labels"), 0, 0),
 }
-LARGE = {"VGG16"}  # the others gain less by compiling than it takes, and little by a second thread, which waits beside other work
+# The others gain less by compiling than it takes, and little by a second thread, which waits beside other work.
+LARGE = {"VGG16"}
 
 peers.LAYERS["VGG16-without-batch-norm"] = [layer for layer in peers.LAYERS["VGG16"] if layer != "batch-norm"]
 
@@ -44,7 +46,8 @@ def read(data: dict, folder: Path, permutation: list[int] | None):
         if permutation:
             pixels = pixels[:, permutation]
         x = torch.from_numpy(pixels.reshape(-1, height, width, channels)).permute(0, 3, 1, 2).float() / 255
-        tensors += [(x - mean) / std, torch.from_numpy(numpy.fromfile(folder / labels, numpy.uint8, offset=labels_from)).long()]
+        y = torch.from_numpy(numpy.fromfile(folder / labels, numpy.uint8, offset=labels_from)).long()
+        tensors += [(x - mean) / std, y]
     first = data.get("first") or len(tensors[0])
     black = (-mean / std).flatten().tolist()
     return tensors[0][:first], tensors[1][:first], tensors[2], tensors[3], black
@@ -56,7 +59,8 @@ class Changes:
     def __init__(self, data: dict, images: torch.Tensor, black: list[float]):
         self.images, self.most, self.kind = images, data.get("crop", 0), data.get("flip", "")
         if self.most:  # black around, in what black has become
-            self.images = torch.stack([functional.pad(images[:, c], [self.most] * 4, value=value) for c, value in enumerate(black)], 1)
+            self.images = torch.stack([functional.pad(images[:, c], [self.most] * 4, value=value)
+                                       for c, value in enumerate(black)], 1)
         self.size = images.shape[-1]
         self.sides = torch.rand(len(images))  # for turns that alternate
 
@@ -64,7 +68,8 @@ class Changes:
         x = self.images[chosen]
         if self.most:
             places = torch.randint(0, 2 * self.most + 1, (2, len(chosen), 1)) + torch.arange(self.size)
-            picture, channel = torch.arange(len(chosen)).reshape(-1, 1, 1, 1), torch.arange(x.shape[1]).reshape(1, -1, 1, 1)
+            picture = torch.arange(len(chosen)).reshape(-1, 1, 1, 1)
+            channel = torch.arange(x.shape[1]).reshape(1, -1, 1, 1)
             x = x[picture, channel, places[0][:, None, :, None], places[1][:, None, None, :]]
         if self.kind:
             sides = torch.rand(len(chosen)) if self.kind == "random" else (self.sides[chosen] + epoch % 2 / 2) % 1
@@ -73,7 +78,8 @@ class Changes:
 
 
 class Matrices(torch.optim.Muon):
-    """Muon for convolutions. PyTorch's takes matrices, so each convolution's weights are seen as one, filters × inputs."""
+    """Muon for convolutions. PyTorch's takes matrices, so each convolution's weights are seen as one, filters ×
+    inputs."""
 
     def __init__(self, weights: list[nn.Parameter], **settings):
         # In channels-last order this is a view: a step on the matrix is one on the weights.
@@ -98,7 +104,8 @@ def optimizers(recipe: dict, net: nn.Module, steps: int):
         dense = [p for p in net.parameters() if p.dim() == 2]
         others = [p for p in net.parameters() if p.dim() == 1]  # biases, and batch norm's: no decay
         made = [Matrices(filters, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-                torch.optim.AdamW([{"params": dense, "weight_decay": decay}, {"params": others, "weight_decay": 0}], rate)]
+                torch.optim.AdamW([{"params": dense, "weight_decay": decay},
+                                   {"params": others, "weight_decay": 0}], rate)]
     else:
         raise SystemExit(f"error: no optimizer {recipe['optimizer']} for PyTorch")
     if not recipe.get("warm_up"):

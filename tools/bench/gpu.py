@@ -3,8 +3,8 @@
     make bench-gpu        all of it, in less than ten minutes; the Python that runs it brings PyTorch and JAX for CUDA
 
 PyTorch runs as the lecture notes write it, with a DataLoader, and at its best: the data set and its augmentation on the
-GPU, channels last, compiled, TF32. The book runs with TF32, too, which is XLA's default, and JAX as in `make bench-peers`.
-Before anything is timed, scores and gradients are compared, in full float32.
+GPU, channels last, compiled, TF32. The book runs with TF32, too, which is XLA's default, and JAX as in
+`make bench-peers`. Before anything is timed, scores and gradients are compared, in full float32.
 """
 
 import argparse
@@ -28,7 +28,8 @@ RECIPES = {  # batch, means, standard deviations, augmented: those of notebooks 
 def split(name: str) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The images, uint8 [image, 32, 32, 3], and labels of train or test, as `make data` leaves them."""
     labels = numpy.fromfile(DATA / f"{name}-labels", numpy.uint8)
-    return numpy.fromfile(DATA / f"{name}-pixels", numpy.uint8).reshape(len(labels), 32, 32, 3), labels.astype(numpy.int64)
+    pixels = numpy.fromfile(DATA / f"{name}-pixels", numpy.uint8).reshape(len(labels), 32, 32, 3)
+    return pixels, labels.astype(numpy.int64)
 
 
 def network(name: str, mode: str):
@@ -56,7 +57,8 @@ def loader_epochs(name: str, epochs: int, device: str) -> tuple[float, float]:
         def __getitem__(self, i: int):
             return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
 
-    train = torch.utils.data.DataLoader(Photos("train", transforms.Compose(first + last)), batch, shuffle=True, num_workers=2)
+    photos = Photos("train", transforms.Compose(first + last))
+    train = torch.utils.data.DataLoader(photos, batch, shuffle=True, num_workers=2)
     test = torch.utils.data.DataLoader(Photos("test", transforms.Compose(last)), 1000, num_workers=2)
     net = network(name, "")
     optimizer = torch.optim.Adam(net.parameters(), 0.001)
@@ -128,12 +130,14 @@ def tuned_epochs(name: str, epochs: int, device: str) -> tuple[float, float]:
     net.eval()
     test, wanted = on_device("test")
     with torch.inference_mode():
-        right = sum((net(normalised(test[i:i + 1000])).argmax(1) == wanted[i:i + 1000]).sum().item() for i in range(0, len(test), 1000))
+        right = sum((net(normalised(test[i:i + 1000])).argmax(1) == wanted[i:i + 1000]).sum().item()
+                    for i in range(0, len(test), 1000))
     return seconds, right / 100
 
 
 def our_epochs(name: str, epochs: int) -> tuple[float, float]:
-    result = subprocess.run([str(peers.OURS), "-train", name, "-epochs", str(epochs)], check=True, cwd=peers.CLONE, stdout=subprocess.PIPE, text=True)
+    result = subprocess.run([str(peers.OURS), "-train", name, "-epochs", str(epochs)], check=True, cwd=peers.CLONE,
+                            stdout=subprocess.PIPE, text=True)
     found = json.loads(result.stdout.splitlines()[-1])
     return found["train_seconds"], found["test_accuracy"]
 
@@ -147,7 +151,8 @@ def main() -> None:
     options = parser.parse_args()
     import torch
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("error: PyTorch sees no CUDA device: run this where `nvidia-smi` shows a GPU, with a PyTorch for CUDA")
+        raise SystemExit("error: PyTorch sees no CUDA device: run this where `nvidia-smi` shows a GPU, "
+                         "with a PyTorch for CUDA")
     name = torch.cuda.get_device_name() if options.device == "cuda" else "this processor"
     print(f"{name}, PyTorch {torch.__version__}", flush=True)
     os.environ["CONVBOOK_BENCH_DEVICE"] = peers.DEVICE = options.device  # of this process, and of those it starts
@@ -158,7 +163,8 @@ def main() -> None:
         found["seconds"][work] = seconds
         print(peers.report(work, seconds), flush=True)
     for net in RECIPES:
-        for who, train in (("convbook", lambda n, e, d: our_epochs(n, e)), ("PyTorch, DataLoader", loader_epochs), ("PyTorch, tuned", tuned_epochs)):
+        for who, train in (("convbook", lambda n, e, d: our_epochs(n, e)), ("PyTorch, DataLoader", loader_epochs),
+                           ("PyTorch, tuned", tuned_epochs)):
             took, accuracy = train(net, options.epochs, options.device)
             found["epochs"][f"{net}, {who}"] = {"seconds": took, "accuracy": accuracy}
             print(f"{net}, {options.epochs} epochs, {who}: {took:.1f} s, {accuracy:.2f} %", flush=True)

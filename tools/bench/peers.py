@@ -33,11 +33,13 @@ WORKS = {
 }
 LAYERS = {
     "FC2Layer": ["flatten", ("dense", 8), "relu", ("dense", 8), "relu", ("dense", 10), "log-softmax"],
-    "CNN": [("conv", 6, 5, 0), "relu", "pool", ("conv", 6, 5, 0), "relu", "pool", "flatten", ("dense", 50), "relu", ("dense", 10), "log-softmax"],
+    "CNN": [("conv", 6, 5, 0), "relu", "pool", ("conv", 6, 5, 0), "relu", "pool", "flatten",
+            ("dense", 50), "relu", ("dense", 10), "log-softmax"],
     "Net": [("conv", 6, 5, 0), "relu", "pool", ("conv", 16, 5, 0), "relu", "pool", "flatten",
             ("dense", 120), "relu", ("dense", 84), "relu", ("dense", 10)],
     "VGG16": [layer for filters in (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)
-              for layer in (["pool"] if filters == 0 else [("conv", filters, 3, 1), "batch-norm", "relu"])] + ["flatten", ("dense", 10)],
+              for layer in (["pool"] if filters == 0 else [("conv", filters, 3, 1), "batch-norm", "relu"])]
+             + ["flatten", ("dense", 10)],
 }
 RATE, MOMENTUM = 0.001, 0.5
 DEVICE = os.environ.get("CONVBOOK_BENCH_DEVICE", "cpu")  # gpu.py sets it
@@ -56,7 +58,8 @@ def read(path: str) -> dict[str, numpy.ndarray]:
     for name, entry in json.loads(content[8:8 + length]).items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            arrays[name] = numpy.frombuffer(content[8 + length:][begin:end], numpy.float32).reshape(entry["shape"]).copy()  # PyTorch wants to be able to write
+            array = numpy.frombuffer(content[8 + length:][begin:end], numpy.float32).reshape(entry["shape"])
+            arrays[name] = array.copy()  # PyTorch wants to be able to write
     return arrays
 
 
@@ -88,8 +91,10 @@ def sequential(name: str, shape: tuple[int, int, int]):
         elif kind == "dense":
             layers.append(nn.Linear(flat, layer[1]))
             flat = layer[1]
+        elif kind == "batch-norm":
+            layers.append(nn.BatchNorm2d(channels))
         else:
-            layers.append({"relu": nn.ReLU, "batch-norm": lambda: nn.BatchNorm2d(channels), "log-softmax": lambda: nn.LogSoftmax(1)}[kind]())
+            layers.append({"relu": nn.ReLU(), "log-softmax": nn.LogSoftmax(1)}[kind])
     return nn.Sequential(*layers), flattened
 
 
@@ -148,7 +153,8 @@ class PyTorch:
         with torch.no_grad():
             scores = self.apply(self.image_tensor(ours["test"])).cpu().numpy()
         self.net.train()
-        loss = torch.nn.functional.cross_entropy(self.apply(self.image_tensor(ours["batch"])), torch.from_numpy(ours["labels"]).long().to(DEVICE))
+        labels = torch.from_numpy(ours["labels"]).long().to(DEVICE)
+        loss = torch.nn.functional.cross_entropy(self.apply(self.image_tensor(ours["batch"])), labels)
         loss.backward()
         found = {"scores": far(scores, ours["scores"])}
         variables = {name: (parameter, convert) for name, parameter, convert in self.variables()}
@@ -191,23 +197,26 @@ class JAX:
         for layer in LAYERS[self.name]:
             kind = layer if isinstance(layer, str) else layer[0]
             counts[kind] = counts.get(kind, 0) + 1
-            get = lambda what: parameters[f"{kind}{counts[kind]}/{what}"]
+            own = f"{kind}{counts[kind]}"
             if kind == "conv":
                 padding = [(layer[3], layer[3])] * 2
-                x = jax.lax.conv_general_dilated(x, get("weights"), (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")) + get("bias")
+                x = jax.lax.conv_general_dilated(x, parameters[f"{own}/weights"], (1, 1), padding,
+                                                 dimension_numbers=("NHWC", "HWIO", "NHWC"))
+                x = x + parameters[f"{own}/bias"]
             elif kind == "pool":
                 x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
             elif kind == "flatten":
                 x = x.reshape(x.shape[0], -1)
             elif kind == "dense":
-                x = x @ get("weights") + get("bias")
+                x = x @ parameters[f"{own}/weights"] + parameters[f"{own}/bias"]
             elif kind == "relu":
                 x = jnp.maximum(x, 0)
             elif kind == "log-softmax":
                 x = jax.nn.log_softmax(x)
             elif kind == "batch-norm":  # before training its averages are 0 and 1
                 mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else (0, 1)
-                x = (x - mean) * jax.lax.rsqrt(variance + 1e-5) * get("scale") + get("shift")
+                x = (x - mean) * jax.lax.rsqrt(variance + 1e-5)
+                x = x * parameters[f"{own}/scale"] + parameters[f"{own}/shift"]
         return x
 
     def loss(self, parameters, x, labels):
@@ -231,7 +240,8 @@ class JAX:
     def differences(self, ours: dict) -> dict[str, float]:
         self.use(ours)
         found = {"scores": far(self.infer(self.parameters, normalised(ours["test"])), ours["scores"])}
-        gradients = self.jax.jit(self.jax.grad(self.loss))(self.parameters, normalised(ours["batch"]), ours["labels"].astype(int))
+        gradient = self.jax.jit(self.jax.grad(self.loss))
+        gradients = gradient(self.parameters, normalised(ours["batch"]), ours["labels"].astype(int))
         for name in compared(self.work, gradients):
             found[name] = far(gradients[name], ours[f"gradients/{name}"])
         return found
@@ -302,15 +312,18 @@ class Process:
 def compare(work: str, peers: list[str], rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "ours.safetensors")
-        exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}  # TF32, which only a GPU has, is for the timing
+        # TF32, which only a GPU has, is for the timing.
+        exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
         subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE, env=exact)
         for name in peers:
-            found = json.loads(subprocess.run([sys.executable, __file__, "--agree", name, work, file], check=True, cwd=CLONE,
-                                              env=exact, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+            told = subprocess.run([sys.executable, __file__, "--agree", name, work, file], check=True, cwd=CLONE,
+                                  env=exact, stdout=subprocess.PIPE, text=True).stdout
+            found = json.loads(told.splitlines()[-1])
             worst = max(found, key=found.get)
             print(f"{work}: {name} agrees to {found[worst]:.1e} ({worst})", flush=True)
             if not found[worst] <= 1e-4:
-                raise SystemExit(f"error: {work}: {name} and the book differ by {found[worst]:.1e} in {worst}: not timed")
+                raise SystemExit(f"error: {work}: {name} and the book differ by {found[worst]:.1e} in {worst}: "
+                                 "not timed")
         processes = {"convbook": Process([str(OURS), "-serve", work])}
         for name in peers:
             processes[name] = Process([sys.executable, __file__, "--serve", name, work, file])
@@ -332,7 +345,8 @@ def report(work: str, seconds: dict) -> str:
     for name, theirs in seconds.items():
         if name != "convbook":
             ratios = sorted(t / o for t, o in zip(theirs, ours))
-            lines.append(f"  {name:<24} {statistics.median(theirs):.4f} s   {statistics.median(ratios):.2f} ({ratios[0]:.2f} – {ratios[-1]:.2f})")
+            lines.append(f"  {name:<24} {statistics.median(theirs):.4f} s   {statistics.median(ratios):.2f} "
+                         f"({ratios[0]:.2f} – {ratios[-1]:.2f})")
     return "\n".join(lines)
 
 

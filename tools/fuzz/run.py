@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs all fuzzers, or those named: those of Go, the plugin's in C, and that of the parameters of headless runs.
 
-A table says what each did; what breaks something is kept as a file, which the tests try from then on. The status is 1 if a
-fuzzer found something or could not run. New inputs stay in Go's cache and in build/fuzz, so that a run goes on from the last.
+A table says what each did; what breaks something is kept as a file, which the tests try from then on. The status is 1
+if a fuzzer found something or could not run. New inputs stay in Go's cache and in build/fuzz, so a run goes on from
+the last.
 """
 
 import argparse
@@ -32,8 +33,8 @@ def seconds_of(text: str) -> int:
 
 
 def output_of(command: list, env: dict | None = None) -> tuple[int, str]:
-    process = subprocess.run(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             errors="replace")
+    process = subprocess.run(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, errors="replace")
     return process.returncode, process.stdout
 
 
@@ -45,8 +46,8 @@ def last(pattern: str, output: str) -> int:
 def go_fuzzer(package: str, name: str):
     def fuzz(seconds: int, jobs: int):
         # Go would spend a minute on making each new input small, and hardly try others meanwhile.
-        status, output = output_of(["go", "test", f"./{package}", "-run", "^$", "-fuzz", f"^{name}$", "-fuzztime", f"{seconds}s", "-fuzzminimizetime", "20x",
-                                    "-parallel", str(jobs)])
+        status, output = output_of(["go", "test", f"./{package}", "-run", "^$", "-fuzz", f"^{name}$",
+                                    "-fuzztime", f"{seconds}s", "-fuzzminimizetime", "20x", "-parallel", str(jobs)])
         executions = last(r"execs: (\d+)", output)
         if not executions and status:
             raise Failed(output.strip().splitlines()[-1])
@@ -56,17 +57,20 @@ def go_fuzzer(package: str, name: str):
 
 def compiled(name: str) -> Path:
     """The plugin's fuzzer of that name, with clang's libFuzzer and its sanitizers."""
-    clang = next(filter(None, map(shutil.which, ["clang", *(f"clang-{version}" for version in range(30, 13, -1))])), None)
+    names = ["clang", *(f"clang-{version}" for version in range(30, 13, -1))]
+    clang = next(filter(None, map(shutil.which, names)), None)
     if not clang:
         raise Failed("clang is missing: install it, on Debian and Ubuntu with: sudo apt install clang libclang-rt-dev")
-    pjrt = subprocess.run(["go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    pjrt = subprocess.run(["go", "list", "-m", "-f", "{{.Dir}}", "github.com/gomlx/go-xla"], cwd=ROOT, check=True,
+                          capture_output=True, text=True).stdout.strip()
     venv = ROOT / ".venv"
     program = BUILD / name
     program.parent.mkdir(parents=True, exist_ok=True)
     status, output = output_of([
-        clang, "-g", "-O1", "-std=gnu11", "-Wno-unknown-warning-option", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined",
-        "-DLIBFUZZER", '-DREAL_PLUGIN=""', '-DREAL_PLUGIN_SUM=""', '-DONEDNN=""', f"-I{PLUGIN}/fuzz", f"-I{pjrt}/pjrt", f"-I{venv}/include",
-        "-o", program, PLUGIN / "fuzz" / f"{name}.c", *([f"-L{venv}/lib", "-ldnnl", "-lgomp", f"-Wl,-rpath,{venv}/lib"] if name == "rewrite" else [])])
+        clang, "-g", "-O1", "-std=gnu11", "-Wno-unknown-warning-option", "-fsanitize=fuzzer,address,undefined",
+        "-fno-sanitize-recover=undefined", "-DLIBFUZZER", '-DREAL_PLUGIN=""', '-DREAL_PLUGIN_SUM=""', '-DONEDNN=""',
+        f"-I{PLUGIN}/fuzz", f"-I{pjrt}/pjrt", f"-I{venv}/include", "-o", program, PLUGIN / "fuzz" / f"{name}.c",
+        *([f"-L{venv}/lib", "-ldnnl", "-lgomp", f"-Wl,-rpath,{venv}/lib"] if name == "rewrite" else [])])
     if status:
         raise Failed(f"{name}.c does not compile: {output.strip().splitlines()[0]}")
     return program
@@ -78,10 +82,13 @@ def plugin_fuzzer(name: str):
         corpus.mkdir(exist_ok=True)
         dictionary = PLUGIN / "fuzz" / f"{name}.dict"
         status, output = output_of([
-            program, f"-max_total_time={seconds}", "-max_len=16384", "-timeout=30", "-malloc_limit_mb=256", "-print_final_stats=1",
-            f"-artifact_prefix={seeds}/", *([f"-dict={dictionary}"] if dictionary.exists() else []), corpus, seeds],
-            {"ASAN_OPTIONS": "detect_leaks=0" if name == "rewrite" else ""})  # oneDNN and plans made ready live as long as the process
-        return status, output, last(r"stat::number_of_executed_units: *(\d+)", output), last(r"stat::new_units_added: *(\d+)", output)
+            program, f"-max_total_time={seconds}", "-max_len=16384", "-timeout=30", "-malloc_limit_mb=256",
+            "-print_final_stats=1", f"-artifact_prefix={seeds}/",
+            *([f"-dict={dictionary}"] if dictionary.exists() else []), corpus, seeds],
+            # oneDNN and plans made ready live as long as the process.
+            {"ASAN_OPTIONS": "detect_leaks=0" if name == "rewrite" else ""})
+        executions = last(r"stat::number_of_executed_units: *(\d+)", output)
+        return status, output, executions, last(r"stat::new_units_added: *(\d+)", output)
     return fuzz
 
 
@@ -129,7 +136,8 @@ def main(arguments: list[str]) -> int:
         log = logs / f"{name}.log"
         log.write_text(output)
         failed |= status != 0
-        print(f"{name:<24}{executions:>12}{time.monotonic() - start:>9.0f}{new:>12}{int(status != 0):>10}" + (f"  see {log.relative_to(ROOT)}" if status else ""),
+        told = f"  see {log.relative_to(ROOT)}" if status else ""
+        print(f"{name:<24}{executions:>12}{time.monotonic() - start:>9.0f}{new:>12}{int(status != 0):>10}{told}",
               flush=True)
     return int(failed)
 

@@ -1,6 +1,6 @@
-"""Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, and runs a notebook
-cell by cell with Shift + Enter. Screenshots land in build/browser/. Any dialog, error, message on stderr, broken or
-overflowing picture makes it fail.
+"""Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, and runs a
+notebook cell by cell with Shift + Enter. Screenshots land in build/browser/. Any dialog, error, message on stderr,
+broken or overflowing picture makes it fail.
 
     browser.py [NOTEBOOK ...]       10_mnist_fc_vs_cnn if none is named
 """
@@ -12,9 +12,8 @@ import signal
 import sys
 import time
 
-from playwright.sync_api import TimeoutError, sync_playwright
-
 from lab import Lab
+from playwright.sync_api import TimeoutError, sync_playwright
 from run import BUILD, SIGNALS, UserError, find
 
 OUT = BUILD / "browser"
@@ -37,10 +36,12 @@ FLAWS = """() => {
   for (const image of document.querySelectorAll('.jp-OutputArea-output img')) {
     if (!image.complete || image.naturalWidth === 0) flaws.push('a picture is broken');
     const area = image.closest('.jp-OutputArea-output');
-    if (image.getBoundingClientRect().width > area.getBoundingClientRect().width + 1) flaws.push('a picture is wider than its cell');
+    if (image.getBoundingClientRect().width > area.getBoundingClientRect().width + 1)
+      flaws.push('a picture is wider than its cell');
   }
   for (const text of document.querySelectorAll('.jp-OutputArea-output pre'))
-    if (text.scrollWidth > text.clientWidth + 1) flaws.push('text is wider than its cell: ' + text.textContent.slice(0, 60));
+    if (text.scrollWidth > text.clientWidth + 1)
+      flaws.push('text is wider than its cell: ' + text.textContent.slice(0, 60));
   return flaws;
 }"""
 
@@ -54,7 +55,8 @@ def chromium() -> str:
 
 def settle(page) -> None:
     """Waits until the notebook is open and its kernel connected, without anything asked."""
-    ready = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+    ready = ("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus"
+             " === 'connected'")
     try:
         page.wait_for_function(ready, timeout=60_000)
     except TimeoutError:
@@ -70,7 +72,8 @@ def read(page, url: str, token: str, stem: str) -> list[str]:
     page.goto(f"{url}lab/tree/notebooks/{stem}.ipynb?token={token}&reset")
     settle(page)
     flaws = []
-    page.evaluate("() => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = 0; n.mode = 'command'; "
+    page.evaluate("() => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = 0; "
+                  "n.mode = 'command'; "
                   "return jupyterapp.commands.execute('notebook:clear-all-cell-outputs'); }")
     page.locator(".jp-Notebook").first.focus()
     total = len(page.evaluate(CELLS)["cells"])
@@ -83,7 +86,8 @@ def read(page, url: str, token: str, stem: str) -> list[str]:
         if before["cells"][index]["type"] == "code":
             page.wait_for_function(
                 "index => { const c = jupyterapp.shell.currentWidget.content.model.cells.get(index);"
-                " return c.executionCount !== null && c.executionState === 'idle'; }", arg=index, timeout=PATIENCE * 1000)
+                " return c.executionCount !== null && c.executionState === 'idle'; }",
+                arg=index, timeout=PATIENCE * 1000)
         seconds = time.monotonic() - started
         page.wait_for_timeout(150)  # for outputs to be painted
         cell = page.evaluate(CELLS)["cells"][index]

@@ -22,12 +22,17 @@ import run
 
 TYPES = {"int": int, "float64": float, "bool": bool, "string": str}
 
-VALUES = ["0", "1", "-1", "+7", "007", "1.5", ".5", "5.", "1e9", "1E-9", "1e999", "-1e999", "1e-999", "9223372036854775807", "9223372036854775808",
-          "-9223372036854775809", "1" * 400, "0x1f", "1_000", "nan", "inf", "Infinity", "true", "false", "True", "\u0661", "1\u00a0", "", " ", "a b", "\"",
-          "'", "\\", "\n", "\0", "\ufeff", "\ud800", "\u2028", "\U0001f600", "`", "$(x)", "`x`", "a=b", "=", "==", "#", "//", "/*"]
-CELLS = ["var epochs = 2", "var lr = 0.02 // the rate", "var (\n\ta = 1\n\tb = \"x y\"\n)", "lr = 1e-3", "var name string = \"x\"", "var on = true",
-         "var batch = 2*32", "const n = 3", "var a, b = 1, 2", "var s = `raw\nvar x = 1`", "// var c = 1", "/* var d = 2 */", "%%", "var f = func() int { return 1 }",
-         "var v = []int{1, 2}", "!*ls", "%cd x", "import \"fmt\"", "var r = 'x'", "func f() { var local = 1 }", "var x int", "var (", ")", "\"", "'", "`", "/*"]
+VALUES = ["0", "1", "-1", "+7", "007", "1.5", ".5", "5.", "1e9", "1E-9", "1e999", "-1e999", "1e-999",
+          "9223372036854775807", "9223372036854775808", "-9223372036854775809", "1" * 400, "0x1f", "1_000", "nan",
+          "inf", "Infinity", "true", "false", "True", "\u0661", "1\u00a0", "", " ", "a b", "\"", "'",
+          "\\", "\n", "\0", "\ufeff", "\ud800", "\u2028", "\U0001f600", "`",
+          "$(x)", "`x`", "a=b", "=", "==", "#", "//", "/*"]
+CELLS = ["var epochs = 2", "var lr = 0.02 // the rate", "var (\n\ta = 1\n\tb = \"x y\"\n)", "lr = 1e-3",
+         "var name string = \"x\"", "var on = true",
+         "var batch = 2*32", "const n = 3", "var a, b = 1, 2", "var s = `raw\nvar x = 1`", "// var c = 1",
+         "/* var d = 2 */", "%%", "var f = func() int { return 1 }",
+         "var v = []int{1, 2}", "!*ls", "%cd x", "import \"fmt\"", "var r = 'x'", "func f() { var local = 1 }",
+         "var x int", "var (", ")", "\"", "'", "`", "/*"]
 
 
 class Wrong(Exception):
@@ -38,7 +43,8 @@ def changed(chance: random.Random, text: str, scraps: list[str]) -> str:
     for _ in range(chance.choice([0, 1, 1, 2, 4, 8])):
         at = chance.randint(0, len(text))
         to = at + chance.choice([0, 0, 1, 2, 5])
-        new = chance.choice([chance.choice(scraps), chr(chance.choice([chance.randrange(128), chance.randrange(0x110000)])), ""])
+        character = chr(chance.choice([chance.randrange(128), chance.randrange(0x110000)]))
+        new = chance.choice([chance.choice(scraps), character, ""])
         text = text[:at] + new + text[to:]
     return text[:2000]
 
@@ -50,7 +56,8 @@ def one_line(error: Exception) -> None:
 
 def settings(chance: random.Random) -> None:
     """P is split into settings, or is an error of one line."""
-    text = changed(chance, " ".join(f"{name}={chance.choice(VALUES)}" for name in ["epochs", "lr", "name"][: chance.randrange(4)]), VALUES)
+    names = ["epochs", "lr", "name"][: chance.randrange(4)]
+    text = changed(chance, " ".join(f"{name}={chance.choice(VALUES)}" for name in names), VALUES)
     try:
         for name, value in run.split_settings(text).items():
             if not name or not isinstance(value, str):
@@ -69,8 +76,11 @@ def values(chance: random.Random) -> None:
     try:
         value = gotranslator.parse("x", go_type, "1", text)
     except ValueError as error:
-        return one_line(error)
-    if type(value) is not TYPES[go_type] or go_type == "float64" and not math.isfinite(value) or go_type == "int" and not -(2**63) <= value < 2**63:
+        one_line(error)
+        return
+    too_large = (go_type == "float64" and not math.isfinite(value)) or (
+        go_type == "int" and not -(2**63) <= value < 2**63)
+    if type(value) is not TYPES[go_type] or too_large:
         raise Wrong(f"{text!r} is accepted as {go_type}: {value!r}")
     declaration = written(value)
     found = gotranslator.GoTranslator.inspect({"source": declaration})
@@ -107,7 +117,8 @@ def main() -> int:
             try:
                 look(chance)
             except Exception as error:
-                print(f"error: {look.__name__}, execution {n} of seed {options.seed}: {type(error).__name__}: {error}", file=sys.stderr)
+                print(f"error: {look.__name__}, execution {n} of seed {options.seed}: {type(error).__name__}: {error}",
+                      file=sys.stderr)
                 return 1
     print(f"{n} executions in {time.monotonic() - start:.0f} s, seed {options.seed}")
     return 0

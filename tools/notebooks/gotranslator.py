@@ -28,7 +28,7 @@ TYPES = {
     "string": (re.compile(r".*", re.S), "a text"),
 }
 
-# What is found in place of a type where a variable cannot be set, and why it cannot.
+# What is found instead of a type where a variable cannot be set, and why it cannot.
 UNSETTABLE = {
     "const": "is the value of a constant: declare it with var",
     "several": "declares several at once: give each a line of its own",
@@ -92,7 +92,7 @@ def parse(name: str, go_type: str, default: str, text: str):
         return int(text)
     if go_type == "float64":
         value = float(text)
-        if not math.isfinite(value) or value == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
+        if not math.isfinite(value) or (value == 0 and re.search("[1-9]", re.split("[eE]", text)[0])):
             raise ValueError(f"{name} is a number that a float64 can hold, not {text}")
         return value
     if go_type == "bool":
@@ -136,7 +136,7 @@ class GoTranslator(Translator):
     def inspect(cls, parameters_cell):
         found, tokens = [], tokens_of(parameters_cell["source"]) + [("end", "\n")]
         keyword, grouped, depth, spec, about = "", False, 0, [], ""
-        for index, (kind, text) in enumerate(tokens):
+        for kind, text in tokens:
             if kind == "comment":
                 about = text.removeprefix("//").strip() if text.startswith("//") and spec else ""
             elif not keyword:
@@ -145,7 +145,7 @@ class GoTranslator(Translator):
                     keyword, grouped, spec, about = text, False, [], ""
             elif not grouped and not spec and text == "(":
                 grouped = True
-            elif depth == 0 and (kind == "end" and not goes_on(spec) or grouped and text == ")"):
+            elif depth == 0 and ((kind == "end" and not goes_on(spec)) or (grouped and text == ")")):
                 found += parameter(keyword, spec, about)
                 spec, about = [], ""
                 if not grouped or text == ")":

@@ -13,14 +13,15 @@ NAME = "convbook"
 
 
 def spec(clone: Path, settings: dict[str, str]) -> dict:
-    """The kernel's description: GoNB, with this clone's packages and tools, and with the settings of Go that `make` uses:
-    the user's own do not matter to the cells."""
+    """The kernel's description: GoNB, with this clone's packages and tools, and with the settings of Go that `make`
+    uses: the user's own do not matter to the cells."""
     tools = clone / ".venv" / "bin"
     return {
         "argv": [
             str(tools / "gonb"), "--kernel", "{connection_file}", f"--go_work={clone}",
             # What GoNB notes of its work goes to a file: Jupyter's terminal stays readable.
-            "--logtostderr=false", f"--extra_log={clone}/.venv/gonb.log", f"--log_dir={clone}/.venv", "--stderrthreshold=FATAL",
+            "--logtostderr=false", f"--extra_log={clone}/.venv/gonb.log", f"--log_dir={clone}/.venv",
+            "--stderrthreshold=FATAL",
         ],
         "display_name": "Go (convbook)",
         "language": "go",

@@ -22,8 +22,8 @@ def free_port() -> int:
 class Lab:
     """JupyterLab, as `make lab` starts it with these options. Its log has the token: nobody else can read it."""
 
-    def __init__(self, log: Path, *make: str, flags: str = "", environment: dict[str, str] = {}):
-        self.log, self.make, self.flags, self.environment = log, make, flags, environment
+    def __init__(self, log: Path, *make: str, flags: str = "", environment: dict[str, str] | None = None):
+        self.log, self.make, self.flags, self.environment = log, make, flags, environment or {}
 
     def __enter__(self):
         port = free_port()

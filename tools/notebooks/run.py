@@ -40,10 +40,9 @@ if __name__ == "__main__":  # as early as this, since the imports take a second
     for number in SIGNALS:
         signal.signal(number, stop_at_once)
 
-import nbformat
-
 import execution
 import gotranslator
+import nbformat
 from execution import Execution, UserError, one_line
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -150,7 +149,8 @@ def split_settings(text: str) -> dict[str, str]:
         if not equals or not name:
             raise UserError(f'a parameter is set as name=value, not {word!r}: for instance P="epochs=2 lr=0.02"')
         if name in settings:
-            raise UserError(f"{name if name.isprintable() else repr(name)} is set twice: to {settings[name]!r} and to {value!r}")
+            shown = name if name.isprintable() else repr(name)
+            raise UserError(f"{shown} is set twice: to {settings[name]!r} and to {value!r}")
         settings[name] = value
     return settings
 
@@ -168,7 +168,8 @@ def table(rows: list[dict]) -> str:
     lines += [[r["notebook"], str(r["cells"]), f"{r['seconds']:.1f}", r["outcome"]] for r in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
     return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), line[1].rjust(widths[1]), line[2].rjust(widths[2]), line[3]]) for line in lines)
+        "  ".join([line[0].ljust(widths[0]), line[1].rjust(widths[1]), line[2].rjust(widths[2]), line[3]])
+        for line in lines)
 
 
 def joined(outputs: list) -> list:
@@ -228,7 +229,8 @@ def formatted(source: str) -> str:
     while code and code[0].startswith("%") and code[0] != "%%":
         commands.append(code.pop(0))
     head, body = (code[: code.index("%%")], code[code.index("%%") + 1 :]) if "%%" in code else (code, None)
-    program = "package p\n\n" + "\n".join(head) + ("" if body is None else "\n\nfunc main() {\n" + "\n".join(body) + "\n}")
+    main = "" if body is None else "\n\nfunc main() {\n" + "\n".join(body) + "\n}"
+    program = "package p\n\n" + "\n".join(head) + main
     done = subprocess.run(["gofmt"], input=program, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(done.stderr.splitlines()[0])
@@ -237,7 +239,8 @@ def formatted(source: str) -> str:
     if head.strip():
         parts.append(head.strip("\n") + ("\n" if opened else ""))
     if opened:
-        parts.append("\n".join(["%%"] + [line.removeprefix("\t") for line in body.rstrip("\n").removesuffix("}").strip("\n").split("\n")]))
+        lines = body.rstrip("\n").removesuffix("}").strip("\n").split("\n")
+        parts.append("\n".join(["%%"] + [line.removeprefix("\t") for line in lines]))
     return "\n".join(parts)
 
 
@@ -252,7 +255,8 @@ def check(paths: list[Path]) -> None:
             where = f"{path.stem}, code cell {number + 1}"
             for line in cell.source.expandtabs(4).split("\n"):
                 if len(line) > WIDEST:
-                    raise UserError(f"{where} has a line of {len(line)} characters, more than the {WIDEST} that can be seen: {line.strip()}")
+                    raise UserError(f"{where} has a line of {len(line)} characters, more than the {WIDEST} that can be "
+                                    f"seen: {line.strip()}")
             try:
                 wanted = formatted(cell.source)
             except ValueError as error:
@@ -271,7 +275,7 @@ def smoke_settings(notebook) -> dict[str, str]:
 
 @contextlib.contextmanager
 def signals_noted():
-    """A list to which the signals that ask this program to stop are added, in place of ending it."""
+    """A list to which the signals that ask this program to stop are added, instead of ending it."""
     noted = []
     before = [signal.signal(number, lambda number, frame: noted.append(number)) for number in SIGNALS]
     try:
@@ -327,9 +331,8 @@ def run(options) -> int:
     settings = split_settings(options.set)
     if settings and len(paths) != 1:
         raise UserError(f"parameters are for one notebook: say which with NB=, for instance NB={paths[0].stem}")
-    if options.book:
-        if elsewhere := [str(path) for path in paths if path.parent != NOTEBOOKS]:
-            raise UserError(f"{elsewhere[0]} is not in notebooks/, so it is not the book's")
+    if options.book and (elsewhere := [str(path) for path in paths if path.parent != NOTEBOOKS]):
+        raise UserError(f"{elsewhere[0]} is not in notebooks/, so it is not the book's")
     execution.ready()
     out = BUILD / ("book" if options.book else options.profile)
     out.mkdir(parents=True, exist_ok=True)
@@ -387,7 +390,7 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # nobody reads on, as behind `| head`
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
     return 2

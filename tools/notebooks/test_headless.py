@@ -13,13 +13,12 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+import execution
 import nbformat
 import psutil
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
-import execution
 import run
 from gotranslator import GoTranslator
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 PARAMETERS = """var (
 	epochs  = 1    // rounds through the data
@@ -121,7 +120,8 @@ class Parameters(unittest.TestCase):
             "var steps = epochs * 10": ("steps", "None", "epochs * 10", ""),
         }.items():
             with self.subTest(source):
-                found = GoTranslator.inspect({"source": "import \"fmt\"\n\n" + source + "\n\nfunc f() { var local = 1 }\n%%\nvar x = 2"})
+                cell = "import \"fmt\"\n\n" + source + "\n\nfunc f() { var local = 1 }\n%%\nvar x = 2"
+                found = GoTranslator.inspect({"source": cell})
                 self.assertEqual([(p.name, p.inferred_type_name, p.default, p.help) for p in found], [told])
         for source in ("var (\n\tlr, batch = 0.1, 64\n\tepochs = 2\n)", "var lr, batch = 0.1, 64; var epochs = 2"):
             found = GoTranslator.inspect({"source": source})
@@ -129,14 +129,16 @@ class Parameters(unittest.TestCase):
                              [("lr", "several"), ("batch", "several"), ("epochs", "int")])
 
     def test_a_cell_that_is_not_go_has_no_parameters_or_some_but_is_no_error(self):
-        for source in ("", "var", "var (", "var =", "var x", "var x = ", "var x,", "const (\n", '"', "`", "'", ")", "}\nvar a = 1", "# x = 1"):
+        for source in ("", "var", "var (", "var =", "var x", "var x = ", "var x,", "const (\n", '"', "`", "'", ")",
+                       "}\nvar a = 1", "# x = 1"):
             with self.subTest(source):
                 GoTranslator.inspect({"source": source})
 
     def test_what_cannot_be_set_says_so(self):
         for source, told in {
             "const epochs = 5": "10_x: epochs cannot be set: 5 is the value of a constant: declare it with var",
-            "var epochs, lr = 5, 0.1": "10_x: epochs cannot be set: 5 , 0.1 declares several at once: give each a line of its own",
+            "var epochs, lr = 5, 0.1":
+                "10_x: epochs cannot be set: 5 , 0.1 declares several at once: give each a line of its own",
             "var epochs = f()": "10_x: epochs cannot be set: f ( ) is no plain number, text, true or false",
         }.items():
             with self.subTest(source), self.assertRaises(run.UserError) as caught:
@@ -165,7 +167,8 @@ class Command(unittest.TestCase):
             ("99_nothing",): "error: there is no notebook 99_nothing: there is 00_start_here, ",
             ("--profile", "quick"): "error: there is no profile quick: there is full and smoke\n",
             ("--set", "epochs=2"): "error: parameters are for one notebook: say which with NB=, for instance NB=00_",
-            ("--set", "epoch=2", "10"): "error: 10_mnist_fc_vs_cnn has no parameter epoch (did you mean epochs?): it has",
+            ("--set", "epoch=2", "10"):
+                "error: 10_mnist_fc_vs_cnn has no parameter epoch (did you mean epochs?): it has",
             ("--book", "--profile", "smoke"): "error: the book's notebooks are executed at their full settings",
         }.items():
             with self.subTest(arguments):
@@ -250,7 +253,8 @@ class Files(unittest.TestCase):
             "settings": json.dumps({**good, "metadata": {"convbook": {"smoke": {"epochs": 1}}}}),
         }
         for name, content in broken.items():
-            (self.folder / "notebooks" / f"{name}.ipynb").write_bytes(content if isinstance(content, bytes) else content.encode())
+            content = content if isinstance(content, bytes) else content.encode()
+            (self.folder / "notebooks" / f"{name}.ipynb").write_bytes(content)
         (self.folder / "notebooks" / "folder.ipynb").mkdir()
         (self.folder / "notebooks" / "link.ipynb").symlink_to("nowhere")
         os.mkfifo(self.folder / "notebooks" / "pipe.ipynb")
@@ -303,13 +307,14 @@ class Temporary(unittest.TestCase):
             self.folder("/nowhere/at/all")
 
     def test_a_missing_kernel_is_named_with_the_remedy(self):
-        for content in ("{", "null", "[]", "{}", '{"argv": []}', '{"argv": ["/nowhere/gonb"], "display_name": "", "language": "go"}'):
+        for content in ("{", "null", "[]", "{}", '{"argv": []}',
+                        '{"argv": ["/nowhere/gonb"], "display_name": "", "language": "go"}'):
             with self.subTest(content), tempfile.TemporaryDirectory() as folder:
                 place = Path(folder) / "kernels" / "convbook"
                 place.mkdir(parents=True)
                 (place / "kernel.json").write_text(content)
-                with mock.patch.dict(os.environ, {"JUPYTER_PATH": folder}), \
-                        self.assertRaisesRegex(run.UserError, "^the book's kernel is not installed .*: delete .venv and run `make setup`$"):
+                told = "^the book's kernel is not installed .*: delete .venv and run `make setup`$"
+                with mock.patch.dict(os.environ, {"JUPYTER_PATH": folder}), self.assertRaisesRegex(run.UserError, told):
                     execution.ready()
 
 
@@ -319,7 +324,8 @@ CELLS = {
     "exit": ('import "os"\n\n%%\nos.Exit(3)', "exit status 3"),
     "panic": ('%%\npanic("no such weights")', "panic: no such weights"),
     "compiler": ("%%\nvar unused int", "declared and not used: unused"),
-    "must": ('import (\n\t"errors"\n\n\t"example.org/convbook/lib/must"\n)\n\n%%\nmust.Do(errors.New("rate is -1"))', "rate is -1"),
+    "must": ('import (\n\t"errors"\n\n\t"example.org/convbook/lib/must"\n)\n\n%%\nmust.Do(errors.New("rate is -1"))',
+             "rate is -1"),
     "reads": ('import "fmt"\n\n%%\nvar n int\nfmt.Scan(&n)', "it reads its standard input, where nothing is written"),
     "cat": ("!cat", "it reads its standard input, where nothing is written"),
     "waits": ("%%bash\nsleep 3 | cat", ""),
@@ -328,7 +334,8 @@ CELLS = {
     "kills": ('import (\n\t"os"\n\t"syscall"\n)\n\n%%\nsyscall.Kill(os.Getppid(), syscall.SIGKILL)\nselect {}',
               "the kernel died: see .venv/gonb.log"),
     "forks": ('import "os/exec"\n\n%%\nexec.Command("sleep", "1234").Start()', ""),
-    "keeps": ('import (\n\t"os"\n\t"os/exec"\n)\n\n%%\nc := exec.Command("sleep", "1234")\nc.Stdout = os.Stdout\nc.Start()',
+    "keeps": ('import (\n\t"os"\n\t"os/exec"\n)\n\n%%\n'
+              'c := exec.Command("sleep", "1234")\nc.Stdout = os.Stdout\nc.Start()',
               "its program ended, but left a process that keeps its output open"),
 }
 
@@ -342,7 +349,8 @@ class Execution(unittest.TestCase):
         (cls.folder / "notebooks").mkdir(parents=True)
         (cls.folder / "tmp").mkdir()
         for name, (source, _) in CELLS.items():
-            nbformat.write(notebook_of("%%\nprintln()", source, "%%\nprintln()"), cls.folder / "notebooks" / f"{name}.ipynb")
+            notebook = notebook_of("%%\nprintln()", source, "%%\nprintln()")
+            nbformat.write(notebook, cls.folder / "notebooks" / f"{name}.ipynb")
         nbformat.write(notebook_of('import "fmt"\n\n%%\nfmt.Println("epochs", epochs, "lr", lr)', parameters=PARAMETERS,
                                    smoke={"epochs": 5}), cls.folder / "notebooks" / "parameters.ipynb")
         output, errors = io.StringIO(), io.StringIO()
@@ -365,7 +373,8 @@ class Execution(unittest.TestCase):
     def test_nothing_is_left(self):
         self.assertEqual(os.listdir(self.folder / "tmp"), [])
         left = [process.info for process in psutil.process_iter(["cmdline"])
-                if process.info["cmdline"] == ["sleep", "1234"] or str(self.folder) in " ".join(process.info["cmdline"] or [])]
+                if process.info["cmdline"] == ["sleep", "1234"]
+                or str(self.folder) in " ".join(process.info["cmdline"] or [])]
         self.assertEqual(left, [])
 
     def test_parameters_reach_the_cells(self):
@@ -407,7 +416,8 @@ class Signals(unittest.TestCase):
             (self.folder / name).mkdir()
             after = 'import "os"\n\n%%\nos.WriteFile("next", nil, 0o600)'
             nbformat.write(notebook_of(TRAINING, after), self.folder / name / f"{name}.ipynb")
-        program = "import pathlib, sys, run\nrun.BUILD = pathlib.Path(sys.argv.pop(1))\nsys.exit(run.main(sys.argv[1:]))"
+        program = ("import pathlib, sys, run\n"
+                   "run.BUILD = pathlib.Path(sys.argv.pop(1))\nsys.exit(run.main(sys.argv[1:]))")
 
         # A child of make or of a shell in the background may have had these ignored.
         def restore():
@@ -435,7 +445,8 @@ class Signals(unittest.TestCase):
         for number, notebooks in ((signal.SIGINT, ["a"]), (signal.SIGTERM, ["b", "c"])):
             with self.subTest(number):
                 process = self.start(*notebooks)
-                self.wait_for(lambda: all((self.folder / name / "started").exists() for name in notebooks))
+                started = [self.folder / name / "started" for name in notebooks]
+                self.wait_for(lambda files=started: all(file.exists() for file in files))
                 process.send_signal(number)
                 time.sleep(0.2)
                 process.send_signal(number)  # timeout(1) and impatient users
@@ -467,9 +478,10 @@ class Signals(unittest.TestCase):
 
 class Checks(unittest.TestCase):
     def test_what_the_linker_says_is_told(self):
-        page = '<style>.gonb-err-line {}</style><div><pre># gonb_1\n/go/tool/link: mapping output file failed: no space left on device\n</pre></div>\n'
+        told = "/go/tool/link: mapping output file failed: no space left on device"
+        page = f'<style>.gonb-err-line {{}}</style><div><pre># gonb_1\n{told}\n</pre></div>\n'
         cell = new_code_cell("%%", outputs=[new_output("display_data", {"text/html": page})])
-        self.assertEqual(execution.error_in(cell, "exit status 1"), "/go/tool/link: mapping output file failed: no space left on device")
+        self.assertEqual(execution.error_in(cell, "exit status 1"), told)
 
     def test_the_hash_sees_code_tags_and_smoke_but_not_text_and_outputs(self):
         notebook = notebook_of("%%\nprintln(1)", parameters=PARAMETERS, smoke={"epochs": 1})
@@ -492,7 +504,8 @@ class Checks(unittest.TestCase):
     def test_code_is_formatted_as_gofmt_does_it(self):
         good = '%noautoget\nimport "fmt"\n\nvar a = 1 // one\n\n%%\nfor i := range a {\n\tfmt.Println(i)\n}'
         self.assertEqual(run.formatted(good), good)
-        self.assertEqual(run.formatted("%%\nx:=1\nif x>0 {\nprintln( x )\n}"), "%%\nx := 1\nif x > 0 {\n\tprintln(x)\n}")
+        self.assertEqual(run.formatted("%%\nx:=1\nif x>0 {\nprintln( x )\n}"),
+                         "%%\nx := 1\nif x > 0 {\n\tprintln(x)\n}")
         with self.assertRaises(ValueError):
             run.formatted("%%\nif {")
 

@@ -10,7 +10,6 @@ import unittest
 from pathlib import Path
 
 import psutil
-
 from lab import CLONE, Lab
 
 # What a user, or the image that this runs in, may have set up for other servers.
@@ -32,19 +31,19 @@ class Security(unittest.TestCase):
         folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         for name in ("jupyter_config", "jupyter_server_config", "jupyter_lab_config"):
             (folder / f"{name}.py").write_text(OPEN)
-        # They lie where the user says, which the Makefile does not let count, and in the machine's folder, which it cannot
-        # keep out: this Python has Jupyter take another for /etc/jupyter.
+        # They lie where the user says, which the Makefile does not let count, and in the machine's folder, which it
+        # cannot keep out: this Python has Jupyter take another for /etc/jupyter.
         (folder / "sitecustomize.py").write_text(
             f"import jupyter_core.paths as paths\npaths.SYSTEM_CONFIG_PATH[:] = [{str(folder)!r}]\n")
         python = f"PYTHON=env PYTHONPATH={shlex.quote(str(folder))} .venv/bin/python"
         cls.lab = cls.enterClassContext(
             Lab(folder / "lab.log", "-o", "data", python, environment={"JUPYTER_CONFIG_PATH": str(folder)}))
 
-    def ask(self, path: str, method="GET", headers={}, body=None):
+    def ask(self, path: str, method="GET", headers=None, body=None):
         """The status, headers and text of JupyterLab's answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.lab.port, timeout=20)
         self.addCleanup(connection.close)
-        connection.request(method, path, body, {"Host": f"localhost:{self.lab.port}", **headers})
+        connection.request(method, path, body, {"Host": f"localhost:{self.lab.port}", **(headers or {})})
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read().decode()
 

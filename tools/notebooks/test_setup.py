@@ -104,8 +104,8 @@ class Settings(Make):
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
         done = self.make(clone, "setup", *installed, TMPDIR=str(temporary))
         self.assertEqual(done.returncode, 2)
-        self.assertIn(f"error: cells cannot be built in {temporary}, below {self.place}/go.work: set TMPDIR to another folder\n",
-                      done.stderr)
+        told = f"cells cannot be built in {temporary}, below {self.place}/go.work: set TMPDIR to another folder"
+        self.assertIn(f"error: {told}\n", done.stderr)
 
     def test_a_folder_for_temporary_files_that_is_not_there(self):
         clone = self.clone("book")
@@ -116,21 +116,23 @@ class Settings(Make):
     def test_what_is_set_for_other_work_does_not_matter(self):
         clone = self.clone("book")
         names = [
-            "GO111MODULE", "GOAMD64", "GOARCH", "GOBIN", "GOEXPERIMENT", "GOFLAGS", "GOOS", "GOROOT", "GOTOOLCHAIN", "GOWORK",
-            "CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_ENABLED", "CGO_LDFLAGS",
+            "GO111MODULE", "GOAMD64", "GOARCH", "GOBIN", "GOEXPERIMENT", "GOFLAGS", "GOOS", "GOROOT",
+            "GOTOOLCHAIN", "GOWORK", "CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_ENABLED", "CGO_LDFLAGS",
             "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_NO_BINARY", "PIP_PYTHON", "PIP_CONSTRAINT",
             "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONSTARTUP", "PYTHONOPTIMIZE",
             "JUPYTER_PATH", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH", "JUPYTER_DATA_DIR", "JUPYTERLAB_DIR",
             "BASH_ENV", "CDPATH"]
-        found = self.environment(clone, **{name: "nosuch" for name in names})
+        found = self.environment(clone, **dict.fromkeys(names, "nosuch"))
         left = [name for name in names if found.get(name) == "nosuch"]
         self.assertEqual(left, ["GOBIN"])  # it does not matter: what is built is told where it goes
 
     def test_where_packages_come_from_is_kept(self):
         clone = self.clone("book")
         given = {name: f"https://example.org/{name}$x" for name in (
-            "GOPROXY", "GONOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOINSECURE", "GOMODCACHE", "GOCACHE", "GOPATH",
-            "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_CERT", "PIP_CONFIG_FILE", "PIP_CACHE_DIR",
+            "GOPROXY", "GONOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOINSECURE", "GOMODCACHE", "GOCACHE",
+            "GOPATH",
+            "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_CERT",
+            "PIP_CONFIG_FILE", "PIP_CACHE_DIR",
             "HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "npm_config_registry", "HOME")}
         found = self.environment(clone, **given)
         self.assertEqual({name: found[name] for name in given}, given)
