@@ -263,11 +263,15 @@ lock: ## pin tools/requirements/*.in anew, with hashes
 clean: ## remove what was installed and built here; data and runs stay in the cache
 	rm -rf .venv build
 
+# Without inlining, so a stack trace has all functions.
+house: setup ## count what tells whether the code is as simple as it means to be
+	@go run -gcflags=example.org/convbook/...=-l ./tools/house
+
 # What a user gives: make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite"
 TIME := 60s
 ONLY :=
 
-.PHONY: fuzz vulncheck
+.PHONY: fuzz house vulncheck
 
 fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
 	@$(PYTHON) tools/fuzz/run.py --time $(TIME) $(ONLY)
