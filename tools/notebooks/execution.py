@@ -1,6 +1,7 @@
 """Executes one notebook in a kernel of its own, which can be stopped at any moment and leaves nothing behind."""
 
 import html
+import json
 import os
 import re
 import shutil
@@ -83,11 +84,11 @@ class GuardedKernel(AsyncKernelManager):
     def format_kernel_cmd(self, extra_arguments=None) -> list[str]:
         return [sys.executable, "-I", str(GUARD), str(self.folder), *super().format_kernel_cmd(extra_arguments)]
 
-    def start(self, folder: Path):
-        """Starts the kernel in a folder, and returns the guard's process."""
+    def start(self, folder: Path, results: Path):
+        """Starts the kernel in a folder, and returns the guard's process. Runs that cells use are noted in a file."""
+        environment = {**os.environ, "TMPDIR": str(self.folder), "CONVBOOK_RESULTS": str(results)}
         with open(LOG, "ab") as log:
-            run_sync(self.start_kernel)(cwd=str(folder), env={**os.environ, "TMPDIR": str(self.folder)},
-                                        stdout=log, stderr=log)
+            run_sync(self.start_kernel)(cwd=str(folder), env=environment, stdout=log, stderr=log)
         return self.provisioner.process
 
     def cleanup_ipc_files(self) -> None:
@@ -151,6 +152,7 @@ class Execution:
     def __init__(self, path: Path, output: Path, values: dict, cells: int):
         self.path, self.output, self.values, self.cells = path, output, values, cells
         self.kernel = self.guard = self.cell = None
+        self.results = output.with_suffix(".jsonl")  # where package train notes runs
         self.why = ""  # the reason for which it was stopped
         self.looks = {}  # how often in a row each sign of a cell that cannot end was seen
         self.lock = threading.Lock()
@@ -164,7 +166,8 @@ class Execution:
                 if self.why:
                     raise Stopped
                 self.kernel = GuardedKernel()
-                self.guard = self.kernel.start(self.path.parent)
+                self.results.unlink(missing_ok=True)
+                self.guard = self.kernel.start(self.path.parent, self.results)
             papermill.execute_notebook(*paths, self.values, engine_name="convbook", kernel_name=kernel.NAME,
                                        language="go", progress_bar=False, execution=self)
         except Exception as error:  # whatever it is, the other notebooks still run
@@ -175,6 +178,11 @@ class Execution:
                 self.guard.wait()
             if self.kernel:
                 self.kernel.cleanup_ipc_files()
+
+    def runs(self) -> list[dict]:
+        """The runs that cells have trained or loaded, each once, in the order of their first use."""
+        lines = self.results.read_text().splitlines() if self.results.exists() else []
+        return list({run["dir"]: run for run in map(json.loads, lines)}.values())
 
     def begin(self, cell, cell_index: int) -> None:
         """Notes which cell is next, unless the execution is to stop."""

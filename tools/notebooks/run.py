@@ -183,20 +183,26 @@ def joined(outputs: list) -> list:
     return merged
 
 
-def write_back(path: Path, executed: Path, seconds: float) -> None:
+def write_back(one: Execution, seconds: float) -> None:
     """Puts what an execution printed into the committed notebook, with what it came from."""
-    notebook, done = nbformat.read(path, 4), nbformat.read(executed, 4)
-    device = re.search(r"xla:\w+[^\n\\\"]*PJRT [\d.]+", json.dumps(done.cells, ensure_ascii=False))
+    notebook, done = nbformat.read(one.path, 4), nbformat.read(one.output, 4)
     for cell, ran in zip(notebook.cells, done.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = joined(ran.outputs), ran.execution_count
     notebook.metadata["convbook"] = {
         **notebook.metadata.get("convbook", {}),
         "source": source_hash(notebook),
-        "device": device.group(0) if device else "",
+        "runs": [about(run) for run in one.runs()],
         "seconds": round(seconds, 1),
     }
-    replace(path, (nbformat.writes(notebook) + "\n").encode())
+    notebook.metadata["convbook"].pop("device", None)  # of notebooks executed before runs were noted
+    replace(one.path, (nbformat.writes(notebook) + "\n").encode())
+
+
+def about(run: dict) -> dict:
+    """What a notebook keeps of a run that it used."""
+    return {"run": Path(run["dir"]).name, "network": run["result"]["network"], "data": run["data"],
+            "recipe": run["recipe"], "device": run["result"]["device"]}
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -210,13 +216,21 @@ def replace(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def save_figures(executed: Path) -> None:
-    """Writes the pictures of cells tagged figure:NAME to figures/NAME.png."""
+def shown_figures() -> set[str]:
+    """The names of the pictures in figures/ that README or a notebook's text shows."""
+    texts = [(CLONE / "README.md").read_text()]
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        texts += [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    return set(re.findall(r"figures/([\w-]+)\.png", "\n".join(texts)))
+
+
+def save_figures(executed: Path, shown: set[str]) -> None:
+    """Writes the pictures of cells tagged figure:NAME to figures/NAME.png, those that are shown somewhere."""
     for cell in nbformat.read(executed, 4).cells:
         for tag in cell.metadata.get("tags", []):
             kind, _, name = tag.partition(":")
             pictures = [o.data["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-            if kind == "figure" and pictures:
+            if kind == "figure" and name in shown and pictures:
                 replace(CLONE / "figures" / f"{name}.png", base64.b64decode(pictures[-1]))
 
 
@@ -360,11 +374,12 @@ def run(options) -> int:
     for row in failed:
         print(f"\n{row['notebook']}, {row['error']}", file=sys.stderr)
     if options.book:
+        shown = shown_figures()
         went_well = {row["notebook"]: row for row in rows if row["outcome"] == "ok"}
         for one in executions:
             if row := went_well.get(one.path.stem):
-                write_back(one.path, one.output, row["seconds"])
-                save_figures(one.output)
+                write_back(one, row["seconds"])
+                save_figures(one.output, shown)
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 

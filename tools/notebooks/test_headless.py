@@ -340,6 +340,18 @@ CELLS = {
 }
 
 
+# What package train notes of runs: one twice, whose network has a name of several words.
+NOTED = [
+    {"dir": f"/runs/{name.replace(' ', '-')}-1a", "data": "CIFAR-10", "recipe": "1 epoch",
+     "result": {"network": name, "device": "xla:cpu · two cores"}}
+    for name in ("VGG of six rounds", "Net", "VGG of six rounds")]
+NOTES = """import "os"
+
+%%
+file, _ := os.OpenFile(os.Getenv("CONVBOOK_RESULTS"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+file.WriteString(`""" + "".join(json.dumps(run) + "\n" for run in NOTED) + "`)"
+
+
 class Execution(unittest.TestCase):
     """Runs notebooks in the real kernel: all in one command, in a folder whose name papermill would not take."""
 
@@ -353,6 +365,7 @@ class Execution(unittest.TestCase):
             nbformat.write(notebook, cls.folder / "notebooks" / f"{name}.ipynb")
         nbformat.write(notebook_of('import "fmt"\n\n%%\nfmt.Println("epochs", epochs, "lr", lr)', parameters=PARAMETERS,
                                    smoke={"epochs": 5}), cls.folder / "notebooks" / "parameters.ipynb")
+        nbformat.write(notebook_of(NOTES), cls.folder / "notebooks" / "notes.ipynb")
         output, errors = io.StringIO(), io.StringIO()
         with in_folder(cls.folder), mock.patch.object(tempfile, "tempdir", str(cls.folder / "tmp")), \
                 mock.patch.dict(os.environ), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
@@ -381,6 +394,48 @@ class Execution(unittest.TestCase):
         done = nbformat.read(self.folder / "build" / "smoke" / "parameters.ipynb", 4)
         self.assertEqual(done.cells[-1].outputs[0].text, "epochs 5 lr 0.01\n")
         self.assertRegex(self.output, r"parameters +2 +\d+\.\d  ok")
+
+    def test_the_runs_that_cells_use_are_known(self):
+        done = execution.Execution(Path(), self.folder / "build" / "smoke" / "notes.ipynb", {}, 1)
+        self.assertEqual(done.runs(), NOTED[:2])
+        none = execution.Execution(Path(), self.folder / "build" / "smoke" / "parameters.ipynb", {}, 1)
+        self.assertEqual(none.runs(), [])
+
+
+class Book(unittest.TestCase):
+    """What `make book` writes into the repository."""
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.folder / "notebooks").mkdir()
+        self.enterContext(in_folder(self.folder))
+        self.enterContext(mock.patch.object(run, "CLONE", self.folder))
+        (self.folder / "README.md").write_text("![Digits](figures/digits.png)\n")
+
+    def test_a_notebook_keeps_what_it_printed_and_which_runs_it_used(self):
+        path, output = self.folder / "notebooks" / "10_a.ipynb", self.folder / "10_a.ipynb"
+        notebook = notebook_of('%%\nprintln("x")')
+        nbformat.write(notebook, path)
+        notebook.cells[0].outputs = [new_output("stream", text="x\n")]
+        nbformat.write(notebook, output)
+        (self.folder / "10_a.jsonl").write_text("".join(json.dumps(run) + "\n" for run in NOTED))
+        run.write_back(execution.Execution(path, output, {}, 1), 1.23)
+        kept = nbformat.read(path, 4)
+        self.assertEqual(kept.cells[0].outputs[0].text, "x\n")
+        self.assertEqual(kept.metadata["convbook"], {"source": run.source_hash(notebook), "seconds": 1.2, "runs": [
+            {"run": f"{name.replace(' ', '-')}-1a", "network": name, "data": "CIFAR-10", "recipe": "1 epoch",
+             "device": "xla:cpu · two cores"} for name in ("VGG of six rounds", "Net")]})
+
+    def test_only_pictures_that_are_shown_are_kept(self):
+        picture = new_output("display_data", {"image/png": "AAECAw=="})
+        cells = [new_code_cell(outputs=[picture], metadata={"tags": [f"figure:{name}"]})
+                 for name in ("digits", "told", "nowhere")]
+        cells.append(new_markdown_cell("![As before](../figures/told.png)"))
+        nbformat.write(new_notebook(cells=cells), self.folder / "notebooks" / "10_a.ipynb")
+        self.assertEqual(run.shown_figures(), {"digits", "told"})
+        run.save_figures(self.folder / "notebooks" / "10_a.ipynb", run.shown_figures())
+        self.assertEqual(sorted(path.name for path in (self.folder / "figures").iterdir()), ["digits.png", "told.png"])
+        self.assertEqual((self.folder / "figures" / "told.png").read_bytes(), bytes([0, 1, 2, 3]))
 
 
 # A cell that works until it is interrupted, then saves, as lib/train does.
