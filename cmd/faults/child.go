@@ -43,7 +43,7 @@ var tasks = map[string]train.Task{
 		Data:   dataset.MNIST().First(500).FirstTest(300).Normalize(0.1307, 0.3081),
 		Config: train.Config{Epochs: 2, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
 	},
-	"tiny": { // its files are of a page or two, so that a disk can be full at each of them
+	"tiny": { // its files are of a page or two, so a disk can be full at each of them
 		Net:    nn.Named("Tiny", nn.MaxPool(7), nn.Flatten, nn.Dense(10)),
 		Data:   sample.MNIST().First(150).FirstTest(60),
 		Config: train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5)},
