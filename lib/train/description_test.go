@@ -33,7 +33,7 @@ func TestDescriptionsStay(t *testing.T) {
 	if got := string(place.About()); got != string(golden) {
 		t.Errorf("the run is described as\n%s\nwant\n%s", got, golden)
 	}
-	if got, want := filepath.Base(place.Dir()), "All-MNIST-1446cb9bdd7c"; got != want {
+	if got, want := filepath.Base(place.Dir()), "All-MNIST-cbfe89438634"; got != want {
 		t.Errorf("the run's folder is %s, want %s", got, want)
 	}
 }

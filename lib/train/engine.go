@@ -85,8 +85,6 @@ type deviceSplit struct {
 	pixels, labels *tensors.Tensor
 }
 
-func (d deviceSplit) images() int { return d.labels.Shape().Size() }
-
 // upload puts a split on the device.
 func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
 	pixels := shapes.Make(dtypes.Uint8, split.Len(), e.Data.Height, e.Data.Width, e.Data.Channels)

@@ -70,7 +70,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			kept := make([]float32, len(c.optimizer.kept))
 			for i, g := range gradients {
 				numbers := c.optimizer.stepNumbers(factors[i], i+1)
-				outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
+				outputs, err := graph.CallOnceN(backend, func(in []*graph.Node) []*graph.Node {
 					p := parameter{value: in[0], gradient: in[1], kind: kind}
 					for i := range kept {
 						p.kept = append(p.kept, graph.Reshape(graph.Slice(in[2], graph.AxisElem(i))))
@@ -134,7 +134,7 @@ func TestLabelSmoothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		loss := CrossEntropy.Smooth(0.3)
 		return []*graph.Node{loss.train(scores, labels), loss.each(scores, labels)}
 	}, [][]float32{{1, 2, 3}}, []int32{0})
@@ -365,7 +365,7 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			want.Sub(want, &step)
 
 			numbers := optimizer.stepNumbers(factor, i+1)
-			outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
+			outputs, err := graph.CallOnceN(backend, func(in []*graph.Node) []*graph.Node {
 				p := parameter{value: in[0], gradient: in[1], kept: in[2:], kind: weightsKind}
 				value, kept := optimizer.apply(constants(in[0].Graph(), numbers), p)
 				return append([]*graph.Node{value}, kept...)

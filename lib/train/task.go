@@ -50,11 +50,11 @@ type description struct {
 	Format   int                 `json:"format"`
 	Version  int                 `json:"version"`
 	Name     string              `json:"name"` // of the network
-	Network  nn.Description      `json:"network"`
+	Recipe   Recipe              `json:"recipe"`
 	Data     dataset.Description `json:"data"`
 	Contents []string            `json:"contents,omitempty"` // the splits' sums, of data that a name does not identify
-	Recipe   Recipe              `json:"recipe"`
-	Start    string              `json:"start,omitempty"` // the sum of the model whose weights are the initial ones
+	Start    string              `json:"start,omitempty"`    // the sum of the model whose weights are the initial ones
+	Network  nn.Description      `json:"network"`
 }
 
 // plan is a task that can be done: its settings are complete, its network is summarised, its place on disk is known.

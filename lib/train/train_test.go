@@ -274,7 +274,7 @@ func TestLosses(t *testing.T) {
 	}
 	scores := [][]float32{{1, 2, 3}, {0, 0, 0}, {-1, 5, 500}}
 	labels := []int32{0, 2, 1}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		return []*graph.Node{
 			CrossEntropy.each(scores, labels),
 			NLL.each(graph.LogSoftmax(scores), labels),

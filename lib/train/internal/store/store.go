@@ -6,6 +6,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -14,9 +15,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/gofrs/flock"
 
@@ -34,10 +36,19 @@ const (
 
 // Run is a run's place on disk, whether anything is there or not.
 type Run struct {
-	dir   string            // where its files are once it is finished
-	label string            // what its folder's name tells people
-	about []byte            // its config.json
-	sums  map[string]string // of its files, once it is loaded or finished
+	dir   string // where its files are once it is finished
+	label string // what its folder's name tells people
+	about []byte // its config.json
+	model string // the sum of its model, once it is loaded or finished
+}
+
+// plain is a label in the letters and digits that every file system takes.
+func plain(label string) string {
+	words := strings.FieldsFunc(label, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	label = cmp.Or(strings.Join(words, "-"), "run")
+	return label[:min(len(label), longestLabel)]
 }
 
 // longestLabel is how much of a folder's name tells people what is in it.
@@ -50,28 +61,13 @@ func New(label string, about any) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := marshal(about)
+	text, err := json.MarshalIndent(about, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	label = regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(label, "-")
-	label = label[:min(len(label), longestLabel)]
+	label = plain(label)
 	return &Run{dir: filepath.Join(runs, label+"-"+sum(text)[:sumInName]), label: label, about: text}, nil
 }
-
-// marshal writes JSON for people to read, with lists of numbers in one line.
-func marshal(v any) ([]byte, error) {
-	text, err := json.MarshalIndent(v, "", "  ")
-	return numbers.ReplaceAllFunc(text, func(list []byte) []byte { // no newline stands in a JSON string
-		return lineEnds.ReplaceAll(commas.ReplaceAll(list, []byte(", ")), nil)
-	}), err
-}
-
-var (
-	numbers  = regexp.MustCompile(`\[[-+.eE\d,\s]*\]`)
-	commas   = regexp.MustCompile(`,\n\s*`)
-	lineEnds = regexp.MustCompile(`\n\s*`)
-)
 
 // sumInName is how many digits of a description's sum tell runs with the same label apart.
 const sumInName = 12
@@ -110,7 +106,7 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 	got, err := lock.TryLock()
 	if err == nil && !got {
 		waiting()
-		got, err = lock.TryLockContext(ctx, 200*time.Millisecond)
+		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -124,10 +120,9 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 // Older lists the folders of runs with the same label that were stored in another format. They are nobody's business
 // here: an earlier version of the book wrote them, or a later one.
 func (r *Run) Older(format int) (dirs []string) {
-	named := regexp.MustCompile("^" + regexp.QuoteMeta(r.label) + fmt.Sprintf(`-[0-9a-f]{%d}$`, sumInName))
 	entries, _ := os.ReadDir(filepath.Dir(r.dir)) // without a folder there are none
 	for _, entry := range entries {
-		if !named.MatchString(entry.Name()) {
+		if !strings.HasPrefix(entry.Name(), r.label+"-") || len(entry.Name()) != len(filepath.Base(r.dir)) {
 			continue
 		}
 		dir := filepath.Join(filepath.Dir(r.dir), entry.Name())

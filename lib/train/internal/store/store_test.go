@@ -55,15 +55,3 @@ func TestNameIsTheDescriptionsSum(t *testing.T) {
 		t.Errorf("the folder is %s, want %s", got, want)
 	}
 }
-
-// Lists of numbers take one line, and what they say stays the same, also where a text looks like one.
-func TestMarshal(t *testing.T) {
-	text, err := marshal(map[string]any{"dims": []int{5, -5}, "none": []int{}, "range": [2]float64{-1e-30, 2.5}, "text": "[1,\n 2]", "texts": []string{"a"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "{\n  \"dims\": [5, -5],\n  \"none\": [],\n  \"range\": [-1e-30, 2.5],\n  \"text\": \"[1,\\n 2]\",\n  \"texts\": [\n    \"a\"\n  ]\n}"
-	if string(text) != want {
-		t.Errorf("got\n%s\nwant\n%s", text, want)
-	}
-}

@@ -101,7 +101,7 @@ func (r *Run) restore(path string, restore Restore) error {
 
 // WriteJSON writes a file of the run that is trained.
 func (r *Run) WriteJSON(name string, v any) error {
-	text, err := marshal(v)
+	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -115,21 +115,15 @@ func (r *Run) WriteTensors(name string, tensors map[string]safetensors.Tensor, m
 
 // Finish writes the sums: a run that has them is whole and can get its name.
 func (r *Run) Finish() error {
-	sums := map[string]string{}
-	var lines strings.Builder
+	var sums []byte
 	for _, name := range summedFiles {
 		content, err := os.ReadFile(r.trained(name))
 		if err != nil {
 			return r.cannotWrite(err)
 		}
-		sums[name] = sum(content)
-		fmt.Fprintf(&lines, "%s  %s\n", sums[name], name)
+		sums = append(sums, r.sumLine(name, content)...)
 	}
-	if err := r.write(sumsFile, []byte(lines.String())); err != nil {
-		return err
-	}
-	r.sums = sums
-	return nil
+	return r.write(sumsFile, sums)
 }
 
 func (r *Run) write(name string, content []byte) error {
