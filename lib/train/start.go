@@ -30,17 +30,16 @@ func taken(to, from *nn.Summary) (variables []nn.Variable) {
 	for _, v := range from.Variables {
 		given[v.Name] = v.Dims
 	}
-	fits := map[string]bool{}
+	different := map[string]bool{} // by layer
 	last := ""
 	for _, v := range to.Variables {
 		last = path.Dir(v.Name)
-		before, seen := fits[last]
-		dims, ok := given[v.Name]
-		fits[last] = ok && slices.Equal(dims, v.Dims) && (before || !seen)
+		if dims, ok := given[v.Name]; !ok || !slices.Equal(dims, v.Dims) {
+			different[last] = true
+		}
 	}
-	fits[last] = false
 	for _, v := range to.Variables {
-		if fits[path.Dir(v.Name)] {
+		if layer := path.Dir(v.Name); layer != last && !different[layer] {
 			variables = append(variables, v)
 		}
 	}
