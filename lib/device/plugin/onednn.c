@@ -84,7 +84,7 @@ static bool fast(const_dnnl_primitive_desc_t description) {
   return strstr(name, "jit") || strstr(name, "brg");
 }
 
-// describe is oneDNN's description of a convolution of so many images, or NULL where it has none or a slow one.
+// describe is oneDNN's description of a convolution of that many images, or NULL where it has none or a slow one.
 static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
   omp_set_num_threads(1); // of this thread: the others are XLA's
   dnnl_memory_desc_t x = NULL, w = NULL, y = NULL;
@@ -153,8 +153,8 @@ static int64_t range(int64_t things, int part, int parts, int64_t *first) {
   return things * (part + 1) / parts - *first;
 }
 
-// product multiplies a pixel of y of so many images, or of so many channels of x, with a place of the window or a pixel
-// of x, and adds that to the result if there is something to add to.
+// product multiplies what a number of images, or of x's channels, have at a pixel with a place of the window, and adds
+// that to the result if there is something to add to.
 static bool product(const struct plan *p, int64_t count, float *x, float *w, float *y, bool adds) {
   float beta = adds ? 1 : 0;
   switch (p->kind) {
@@ -170,7 +170,7 @@ static bool product(const struct plan *p, int64_t count, float *x, float *w, flo
   }
 }
 
-// clear writes zeros to so many images of a pixel, or so many channels of a place of the window.
+// clear writes zeros to a pixel of a number of images, or to a number of channels of a place of the window.
 static void clear(float *values, int64_t count, int64_t apart, int64_t size) {
   for (int64_t n = 0; n < count; n++) memset(values + n * apart, 0, (size_t)size * sizeof *values);
 }
@@ -493,8 +493,8 @@ static void arrange(struct shape s, int64_t sorted[4], int64_t strides[4]) {
 
 static struct shape swapped(struct shape s) { return (struct shape){s.sizes, {s.at[1], s.at[0], s.at[2], s.at[3]}}; }
 
-// fits tells whether a window of so many places, so far apart, is at so many places of a map: what XLA makes sure of in
-// a convolution, but not in a call.
+// fits tells whether a window with its places that far apart has that many places on a map: what XLA makes sure of in a
+// convolution, but not in a call.
 static bool fits(
   int64_t map, int64_t between, const int64_t around[2], int64_t places, int64_t apart, int64_t stride, int64_t out) {
   int64_t room = (map - 1) * between + around[0] + around[1] - (places - 1) * apart;

@@ -59,7 +59,7 @@ static uint64_t sum(struct bytes b) {
 
 // ---- The key: all that a compiled program depends on. A file holds it whole, and serves only the very same.
 
-// add appends a part behind its size, so that no two lists of parts give the same bytes.
+// add appends a part behind its size, so no two lists of parts give the same bytes.
 static void add(struct bytes *key, const void *part, size_t size) {
   key->data = realloc(key->data, key->size + sizeof size + size);
   if (!key->data) abort();

@@ -27,7 +27,7 @@ static XLA_FFI_Error *give_thread(XLA_FFI_ThreadPool_Schedule_Args *args) {
 
 static void drop(XLA_FFI_Error_Destroy_Args *args) { dropped += args->error == (XLA_FFI_Error *)&asked; }
 
-// ones is an array of so many.
+// ones is an array of ones.
 static char *ones(size_t count) {
   float *values = malloc(count * sizeof *values);
   for (size_t i = 0; i < count; i++) values[i] = 1;

@@ -31,7 +31,7 @@ static void check(const char *call) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (memmem(data, size, PLANNED, strlen(PLANNED))) return 0; // a call that was in the program before
   if (!engine && dnnl_engine_create(&engine, dnnl_cpu, 0)) abort();
-  char *program = malloc(size ? size : 1); // of exactly this size, so that the sanitizer notices a byte too many
+  char *program = malloc(size ? size : 1); // of exactly this size: the sanitizer notices a byte too many
   memcpy(program, data, size);
   size_t written = 0;
   char *problem, *rewritten = rewrite(program, size, &written, &problem);
