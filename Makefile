@@ -232,14 +232,14 @@ $(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,cmd/fetch/ lib/*/ lib/*/*/ lib/*/
 
 # XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.
 # The header comes with go-xla, which is there once fetch is built. The plugin finds XLA's from its own folder.
-COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
+COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
 
-$(PLUGIN): lib/device/plugin/plugin.c lib/device/plugin/onednn.c lib/device/plugin/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
+$(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV)/.python | $(VENV)/bin/fetch
 	@mkdir -p $(@D)
 	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
-			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c lib/device/plugin/stablehlo.c \
 				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
 			-o $@.partial lib/device/plugin/plugin.c
