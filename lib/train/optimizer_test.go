@@ -70,7 +70,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			kept := make([]float32, len(c.optimizer.kept))
 			for i, g := range gradients {
 				numbers := c.optimizer.stepNumbers(factors[i], i+1)
-				outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
+				outputs, err := graph.CallOnceN(backend, func(in []*graph.Node) []*graph.Node {
 					p := parameter{value: in[0], gradient: in[1], kind: kind}
 					for i := range kept {
 						p.kept = append(p.kept, graph.Reshape(graph.Slice(in[2], graph.AxisElem(i))))
@@ -94,7 +94,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 }
 
 // constants are a step's numbers as nodes of a graph.
-func constants(g *graph.Graph, numbers stepNumbers[float64]) (now stepNumbers[*graph.Node]) {
+func constants(g *graph.Graph, numbers stepNumbers[float64]) (now numbers) {
 	var nodes []*graph.Node
 	for _, v := range list(numbers.fields()) {
 		nodes = append(nodes, graph.Const(g, float32(v)))
@@ -134,7 +134,7 @@ func TestLabelSmoothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		loss := CrossEntropy.Smooth(0.3)
 		return []*graph.Node{loss.train(scores, labels), loss.each(scores, labels)}
 	}, [][]float32{{1, 2, 3}}, []int32{0})
@@ -149,8 +149,8 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 }
 
-// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of two
-// rules, a schedule.
+// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of
+// two rules, a schedule.
 func modern() Task {
 	return Task{
 		Net:  nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10)),
@@ -365,7 +365,7 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			want.Sub(want, &step)
 
 			numbers := optimizer.stepNumbers(factor, i+1)
-			outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
+			outputs, err := graph.CallOnceN(backend, func(in []*graph.Node) []*graph.Node {
 				p := parameter{value: in[0], gradient: in[1], kept: in[2:], kind: weightsKind}
 				value, kept := optimizer.apply(constants(in[0].Graph(), numbers), p)
 				return append([]*graph.Node{value}, kept...)

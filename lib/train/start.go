@@ -17,8 +17,8 @@ func (t Task) checkStart(summary *nn.Summary) (sum string, err error) {
 	}
 	from := t.Start.plan.summary
 	if len(taken(summary, from)) == 0 {
-		return "", fmt.Errorf("%s cannot start from the run of %s: but for the last layer, which is new, no layer of one has variables of the same names and dimensions in the other",
-			summary.Network, from.Network)
+		return "", fmt.Errorf("%s cannot start from the run of %s: the last layer is always new, and no other has "+
+			"variables of the same names and dimensions in both", summary.Network, from.Network)
 	}
 	return t.Start.plan.place.ModelSum(), nil
 }

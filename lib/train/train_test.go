@@ -274,7 +274,7 @@ func TestLosses(t *testing.T) {
 	}
 	scores := [][]float32{{1, 2, 3}, {0, 0, 0}, {-1, 5, 500}}
 	labels := []int32{0, 2, 1}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		return []*graph.Node{
 			CrossEntropy.each(scores, labels),
 			NLL.each(graph.LogSoftmax(scores), labels),
@@ -617,7 +617,8 @@ func TestTestAndActivationsAgree(t *testing.T) {
 	checkError(t, err, `CNN has no variable "conv9/weights": it has conv1/weights, conv1/bias`)
 }
 
-// What a flipped test says of an image is the mean of what the network gives for it and for its mirror image, made here.
+// What a flipped test says of an image is the mean of what the network gives for it and for its mirror image, made
+// here.
 func TestTestFlipped(t *testing.T) {
 	isolate(t)
 	run := mustFit(t, quick().of(zoo.CNN(6)))
@@ -652,8 +653,8 @@ func TestTestFlipped(t *testing.T) {
 	}
 }
 
-// A network that was not told that training is over normalises a batch by that batch's own mean and variance, worked out
-// here by hand; one that behaves in training as in testing says the same as ever.
+// A network that was not told that training is over normalises a batch by that batch's own mean and variance, worked
+// out here by hand; one that behaves in training as in testing says the same as ever.
 func TestTestAsInTraining(t *testing.T) {
 	isolate(t)
 	plain := mustFit(t, quick())
@@ -779,8 +780,8 @@ func TestModelOfAnotherNetwork(t *testing.T) {
 	checkError(t, err, "is of another network: ", "needs values for dense1/weights, of dimensions [784 10]")
 }
 
-// A training program that was loaded, with its loop and the variables' memory given to it, trains to the last bit as one
-// that was just compiled. With batches of 512 there is one step in an epoch, and so no loop.
+// A training program that was loaded, with its loop and the variables' memory given to it, trains to the last bit as
+// one that was just compiled. With batches of 512 there is one step in an epoch, and so no loop.
 func TestKeptProgramsTrainAlike(t *testing.T) {
 	backend, err := device.Open()
 	if err != nil {
