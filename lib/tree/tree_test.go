@@ -88,7 +88,7 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// sample is random rows of two features whose classes hang on them, more or less.
+// sample is random rows of two features, on which their classes depend, more or less.
 func sample(seed uint64, n int) (rows, labels []byte) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range n {
@@ -103,7 +103,7 @@ func sample(seed uint64, n int) (rows, labels []byte) {
 	return rows, labels
 }
 
-// impurity is Gini's measure of the rows for which in holds, as it is written in books, times their number.
+// impurity is Gini's measure, as textbooks write it, of the rows for which in holds, times their number.
 func impurity(labels []byte, in func(row int) bool) float64 {
 	n, counts := 0.0, map[byte]float64{}
 	for i, label := range labels {
