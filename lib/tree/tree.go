@@ -1,8 +1,8 @@
 // Package tree grows and prunes decision trees: CART (Breiman, Friedman, Olshen and Stone, "Classification and
 // Regression Trees", 1984).
 //
-// A tree asks one question after another, each about one feature of a row, and answers with a class. Features are bytes,
-// like the pixels of a picture; a row is then a picture.
+// A tree asks one question after another, each about one feature of a row, and answers with a class. Features are
+// bytes, like the pixels of a picture; a row is then a picture.
 package tree
 
 import (
@@ -108,7 +108,8 @@ func (c *candidate) splits() bool { return c.gain >= 0 }
 // candidate finds the best question.
 //
 // Gini's impurity of n rows, n_c of them of class c, is 1 − Σ(n_c/n)²: how often two of them, drawn at random, differ.
-// The sum over both parts, each weighted by its number of rows, is smallest where Σ n_c²/n, summed over both, is largest.
+// The sum over both parts, each weighted by its number of rows, is smallest where Σ n_c²/n, summed over both, is
+// largest.
 func (g grower) candidate(n *node, of []int) *candidate {
 	best := &candidate{node: n, of: of, gain: -1}
 	if n.mistakes == 0 {
@@ -227,8 +228,8 @@ func best(n *node, price float64, keep map[*node]bool) float64 {
 	return alone
 }
 
-// Prices are those at which [Tree.Prune] cuts more off, from low to high: 0, then with each price a smaller tree, down to
-// a single leaf.
+// Prices are those at which [Tree.Prune] cuts more off, from low to high: 0, then with each price a smaller tree, down
+// to a single leaf.
 func (t *Tree) Prices() []float64 {
 	prices := []float64{0}
 	for left := t.Prune(0); !left.root.leaf(); left = t.Prune(prices[len(prices)-1]) {

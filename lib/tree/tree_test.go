@@ -46,8 +46,8 @@ func grow(t *testing.T, rows, labels []byte) *Tree {
 	return tree
 }
 
-// On paper: below 25 are three of class 0 and one of class 1, Σ n_c²/n = 10/4; above, four of class 1, 16/4: 6.5 in all.
-// The question at 15 gives 4/2 + (1 + 25)/6 = 6.33, the one at 35 gives (9 + 4)/5 + 9/3 = 5.6.
+// On paper: below 25 are three of class 0 and one of class 1, Σ n_c²/n = 10/4; above, four of class 1, 16/4: 6.5 in
+// all. The question at 15 gives 4/2 + (1 + 25)/6 = 6.33, the one at 35 gives (9 + 4)/5 + 9/3 = 5.6.
 func TestQuestionByHand(t *testing.T) {
 	rows := []byte{10, 10, 20, 20, 30, 40, 40, 40}
 	labels := []byte{0, 0, 0, 1, 1, 1, 1, 1}
@@ -247,9 +247,9 @@ func TestPrices(t *testing.T) {
 	}
 }
 
-// What scikit-learn 1.9.1's DecisionTreeClassifier gives on three thousands of digits: the leaves of the whole tree, and the
-// training mistakes of the one with max_leaf_nodes=33, which grows best leaf first, too. Where questions are equally good
-// it takes one at random, so that test errors differ a little.
+// What scikit-learn 1.9.1's DecisionTreeClassifier gives on three thousands of digits: the leaves of the whole tree,
+// and the training mistakes of the one with max_leaf_nodes=33, which grows best leaf first, too. Where questions are
+// equally good it takes one at random, so that test errors differ a little.
 func TestAgainstScikitLearn(t *testing.T) {
 	training, _, err := dataset.MNIST().Open()
 	if err != nil {

@@ -25,7 +25,8 @@ func zfNet(name string, third, fourth, fifth, classes int) nn.Layer {
 		nn.Dense(classes))
 }
 
-// SmallZFNet is SmallAlexNet with ZFNet's changes: 3 × 3 windows in the first layers, and more filters in the later ones.
+// SmallZFNet is SmallAlexNet with ZFNet's changes: 3 × 3 windows in the first layers, and more filters in the later
+// ones.
 func SmallZFNet(classes int) nn.Layer {
 	return nn.Named("SmallZFNet",
 		nn.Conv(24, 3).Padding(1), nn.ReLU, nn.MaxPool(3).Stride(2),
