@@ -207,10 +207,10 @@ $(VENV)/.kernel: lib/headless/kernel.py Makefile $(VENV)/.python
 	@pwd -P > $@
 
 # The whole library is compiled, so that the first cell of a notebook need not wait for it.
-$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
+$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,lib/*/ lib/*/*/ lib/*/*/*/ cmd/fetch/)) go.mod go.sum $(VENV)/.python
 	@go mod download || $(OFFLINE)
 	@go build ./lib/...
-	@go build -o $@.partial ./lib/dataset/fetch
+	@go build -o $@.partial ./cmd/fetch
 	@mv $@.partial $@
 
 # XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.

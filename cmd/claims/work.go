@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -187,7 +186,12 @@ func (w Work) permutation() []int {
 // images is the data set as a notebook describes it.
 func (w Work) images() (dataset.Images, error) {
 	d := w.Data
-	images := sets[d.Set].open().NormalizeChannels(d.Mean, d.Std).First(d.First).Permute(w.permutation())
+	images := sets[d.Set].open().First(d.First).Permute(w.permutation())
+	if len(d.Mean) == 1 {
+		images = images.Normalize(d.Mean[0], d.Std[0])
+	} else {
+		images = images.NormalizeRGB([3]float64(d.Mean), [3]float64(d.Std))
+	}
 	var changes []dataset.Augmentation
 	if d.Crop > 0 {
 		changes = append(changes, dataset.RandomCrop(images.Height, d.Crop))
@@ -204,10 +208,20 @@ func (w Work) images() (dataset.Images, error) {
 	return images.Augment(changes...), nil
 }
 
+// task is the work as a notebook describes it.
+func (w Work) task() (t train.Task, err error) {
+	t.Net = networks[w.Network]
+	if t.Data, err = w.images(); err != nil {
+		return t, err
+	}
+	t.Config, err = w.config()
+	return t, err
+}
+
 // config is the recipe as a notebook writes it.
 func (w Work) config() (c train.Config, err error) {
 	r := w.Recipe
-	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Out: io.Discard}
+	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Progress: train.Quiet}
 	switch r.Loss {
 	case "negative log-likelihood":
 		c.Loss = train.NLL
@@ -246,20 +260,16 @@ func (w Work) train(ctx context.Context) (Row, error) {
 	return row, err
 }
 
-// fit trains with train.Fit, unless a notebook or an earlier call has. Processor, other work and commit are known only of
+// fit trains as a notebook does, unless a notebook or an earlier call has. Processor, other work and commit are known only of
 // what is trained here from beginning to end.
 func (w Work) fit(_ context.Context, row *Row) error {
-	config, err := w.config()
+	task, err := w.task()
 	if err != nil {
 		return err
 	}
-	images, err := w.images()
-	if err != nil {
-		return err
-	}
-	_, absent := train.Load(networks[w.Network], images, config)
+	_, absent := task.Load()
 	before := cpuTimes()
-	run, err := train.Fit(networks[w.Network], images, config)
+	run, err := task.Fit()
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 
 	benchmarks "github.com/janpfeifer/go-benchmarks"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
@@ -63,7 +64,8 @@ func works() []work {
 
 // start makes a worker of it. Momentum makes the optimizer keep the gradient of the first step, for -agree.
 func (w work) start() (*train.Worker, error) {
-	return train.NewWorker(w.net, w.data, train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1})
+	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1}
+	return train.Task{Net: w.net, Data: w.data, Config: config}.Worker()
 }
 
 // round does the work once.
@@ -117,19 +119,17 @@ func trainAsNotes(name string, epochs int) error {
 	}
 	defer os.RemoveAll(runs)
 	os.Setenv(train.RunsEnv, runs)
-	config := train.Config{Epochs: epochs, Optimizer: train.Adam(0.001), Seed: 1}
-	var run *train.Run
+	task := train.Task{Config: train.Config{Epochs: epochs, Optimizer: train.Adam(0.001), Seed: 1}}
 	switch name {
 	case "Net":
-		config.Batch = 64
-		run, err = train.Fit(zoo.Net(10), normalised(dataset.CIFAR10()), config)
+		task.Net, task.Data, task.Batch = zoo.Net(10), normalised(dataset.CIFAR10()), 64
 	case "VGG16":
-		config.Batch = 128
-		photos := dataset.CIFAR10().NormalizeChannels([]float64{0.4914, 0.4822, 0.4465}, []float64{0.2023, 0.1994, 0.2010})
-		run, err = train.Fit(zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), config)
+		photos := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
+		task.Net, task.Data, task.Batch = zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), 128
 	default:
 		return fmt.Errorf("there is no network %q to train: there are Net and VGG16", name)
 	}
+	run, err := task.Fit()
 	if err != nil {
 		return err
 	}
@@ -176,14 +176,18 @@ func (w work) agreement(path string) error {
 	if err != nil {
 		return err
 	}
-	train, test, err := w.data.Open()
+	train, err := w.data.Train()
+	if err != nil {
+		return err
+	}
+	test, err := w.data.Test()
 	if err != nil {
 		return err
 	}
 	all := map[string]safetensors.Tensor{}
-	add := func(kind string, tensors map[string]safetensors.Tensor) {
-		for name, t := range tensors {
-			all[kind+"/"+name] = t
+	add := func(kind string, arrays map[string]array.Array) {
+		for name, a := range arrays {
+			all[kind+"/"+name] = safetensors.Float32(a.Values, a.Dims...)
 		}
 	}
 	weights, err := worker.Weights()
@@ -191,11 +195,11 @@ func (w work) agreement(path string) error {
 		return err
 	}
 	add("weights", weights)
-	scores, err := worker.Test()
+	answers, err := worker.Test()
 	if err != nil {
 		return err
 	}
-	all["scores"] = safetensors.Float32(scores, test.Len(), len(w.data.Classes))
+	all["scores"] = safetensors.Float32(answers.Outputs.Values, answers.Outputs.Dims...)
 	all["test"] = pixels(w.data, test, slices.Collect(count(test.Len())))
 	var labels []float32
 	order := worker.Order(1)
@@ -206,7 +210,7 @@ func (w work) agreement(path string) error {
 	if _, err := worker.Steps(1); err != nil {
 		return err
 	}
-	gradients, err := worker.Kept(0)
+	gradients, err := worker.Kept("velocity")
 	if err != nil {
 		return err
 	}
@@ -298,7 +302,13 @@ func all(out string) error {
 		benchmarks.New(functions...).WithWarmUps(1).WithDuration(5 * time.Second).WithHeader(len(seconds) == 0).Done()
 	}
 	for _, data := range []dataset.Images{dataset.MNIST(), dataset.CIFAR10()} {
-		run(timed("open "+data.Name, func() error { _, _, err := data.Open(); return err }))
+		run(timed("open "+data.Name, func() error {
+			_, err := data.Train()
+			if err == nil {
+				_, err = data.Test()
+			}
+			return err
+		}))
 	}
 	for _, w := range works() {
 		start := func() error { _, err := w.start(); return err }

@@ -2,17 +2,16 @@ package train
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 )
 
 // Loss says how wrong a network's outputs are. A batch's loss is the mean over its images.
 type Loss struct {
-	name      string
+	name      string                                        // as in a Recipe
 	logs      func(outputs *graph.Node) *graph.Node         // outputs [batch, classes] → logarithms of probabilities
 	each      func(outputs, labels *graph.Node) *graph.Node // float32 [batch, classes], int32 [batch] → float32 [batch]
-	smoothing float64
+	smoothing float64                                       // see Smooth
 }
 
 // likelihood is the negative logarithm of the probability of the label.
@@ -39,7 +38,6 @@ var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node
 // training, that share of every label is spread evenly over all classes, so that no output needs to grow without end.
 // Tests measure the plain loss.
 func (l Loss) Smooth(share float64) Loss {
-	l.name += fmt.Sprintf(", labels smoothed by %v", share)
 	l.smoothing = share
 	return l
 }
@@ -49,15 +47,12 @@ func (l Loss) check() error {
 		return fmt.Errorf("labels are smoothed by %v: it must be at least 0 and below 1", l.smoothing)
 	}
 	if l.smoothing > 0 && l.logs == nil {
-		return fmt.Errorf("labels cannot be smoothed for the %s: use train.CrossEntropy", l.name[:strings.Index(l.name, ",")])
+		return fmt.Errorf("labels cannot be smoothed for the %s: use train.CrossEntropy", l.name)
 	}
 	return nil
 }
 
-// test is each image's loss. float32 [batch, classes], int32 [batch] → float32 [batch]
-func (l Loss) test(outputs, labels *graph.Node) *graph.Node { return l.each(outputs, labels) }
-
-// train is each image's loss with smoothed labels.
+// train is each image's loss with smoothed labels. float32 [batch, classes], int32 [batch] → float32 [batch]
 func (l Loss) train(outputs, labels *graph.Node) *graph.Node {
 	loss := l.each(outputs, labels)
 	if l.smoothing > 0 {

@@ -197,7 +197,7 @@ func TestModernRecipeLearnsAndGoesOnExactly(t *testing.T) {
 // Trained on labels that say nothing of the pictures, a network must not do better than chance on test pictures.
 func TestShuffledLabelsLeaveChance(t *testing.T) {
 	isolate(t)
-	train, test, err := digits().Open()
+	train, test, err := open(digits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 		t.Fatalf("%v, %v", gradients, err)
 	}
 	run := mustFit(t, net, digits(), config) // so small a rate leaves the weights as they were
-	train, _, err := digits().Open()
+	train, err := digits().Train()
 	if err != nil {
 		t.Fatal(err)
 	}

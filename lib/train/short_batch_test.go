@@ -129,7 +129,7 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 	isolate(t)
 	mine := func(change func(train, test *dataset.Split)) dataset.Images {
 		return dataset.New("mine", dataset.MNIST().Classes, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) {
-			a, b, err := sample.MNIST().Open()
+			a, b, err := open(sample.MNIST())
 			if err != nil {
 				return nil, nil, err
 			}

@@ -59,6 +59,15 @@ func isolate(t *testing.T) (runs string) {
 	return runs
 }
 
+// open reads both splits.
+func open(data dataset.Images) (train, test *dataset.Split, err error) {
+	if train, err = data.Train(); err != nil {
+		return nil, nil, err
+	}
+	test, err = data.Test()
+	return train, test, err
+}
+
 func mustFit(t *testing.T, net nn.Layer, data dataset.Images, c Config) *Run {
 	t.Helper()
 	run, err := fit(context.Background(), net, data, c)
@@ -99,7 +108,7 @@ func TestFitAgainstWrittenOutSums(t *testing.T) {
 	config := Config{Epochs: epochs, Batch: batch, Loss: NLL, Optimizer: SGD(rate, momentum), Seed: 5, Out: io.Discard, TestBatch: 100}
 	run := mustFit(t, linear(), data, config)
 
-	train, test, err := data.Open()
+	train, test, err := open(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -551,7 +560,7 @@ func TestTestAndActivationsAgree(t *testing.T) {
 	if predictions.Accuracy() != run.Result.TestAccuracy || math.Abs(predictions.Loss()-run.Result.TestLoss) > 1e-9 {
 		t.Errorf("accuracy %v and loss %v, the result says %v and %v", predictions.Accuracy(), predictions.Loss(), run.Result.TestAccuracy, run.Result.TestLoss)
 	}
-	_, test, err := digits().Open()
+	test, err := digits().Test()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -581,7 +590,7 @@ func TestTestFlipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, test, err := digits().Open()
+	test, err := digits().Test()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -635,7 +644,7 @@ func TestTestAsInTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, test, err := digits().Open()
+	test, err := digits().Test()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -720,7 +729,7 @@ func TestEpochOrder(t *testing.T) {
 func TestModelOfAnotherNetwork(t *testing.T) {
 	isolate(t)
 	run := mustFit(t, linear(), digits(), quick())
-	_, test, _ := digits().Open()
+	test, _ := digits().Test()
 	if err := safetensors.Write(run.path(modelFile), map[string]safetensors.Tensor{"x": safetensors.Float32([]float32{1}, 1)}, nil); err != nil {
 		t.Fatal(err)
 	}

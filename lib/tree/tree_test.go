@@ -251,7 +251,7 @@ func TestPrices(t *testing.T) {
 // and the training mistakes of the one with max_leaf_nodes=33, which grows best leaf first, too. Where questions are
 // equally good it takes one at random, so that test errors differ a little.
 func TestAgainstScikitLearn(t *testing.T) {
-	training, _, err := dataset.MNIST().Open()
+	training, err := dataset.MNIST().Train()
 	if err != nil {
 		t.Fatal(err)
 	}

