@@ -4,21 +4,13 @@ import (
 	"bytes"
 	"image"
 	"image/color"
-	"image/png"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-func ExampleLines() {
-	f := Lines(Chart{Title: "Loss while training", X: "step", Y: "loss"},
-		Series{Name: "CNN", X: []float64{0, 1, 2}, Y: []float64{2.3, 0.9, 0.4}})
-	Show(f)
-	// Output: [figure: Line chart: Loss while training, loss over step; CNN from 2.3 to 0.4]
-}
+	"example.org/convbook/lib/array"
+)
 
 // samples is one figure of each kind.
 func samples() map[string]func() Figure {
@@ -29,9 +21,11 @@ func samples() map[string]func() Figure {
 			return Grid(Pictures{Title: "Dots", Images: []image.Image{dot, dot, dot}, Captions: []string{"one", "two", "three"}, Columns: 2, Width: 100})
 		},
 		"lines": func() Figure {
-			return Lines(Chart{Title: "T", X: "x", Y: "y"}, Of("a", []float32{1, 3, 2}), Of("b", []float32{2, 2, 5}).Smooth(2))
+			return Lines(Chart{Title: "T", X: "x", Y: "y"}, NewSeries("a", []float32{1, 3, 2}), NewSeries("b", []float32{2, 2, 5}).Smooth(2))
 		},
-		"bars":      func() Figure { return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}) },
+		"bars": func() Figure {
+			return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, Series{Y: []float64{2, 4}})
+		},
 		"confusion": func() Figure { return Confusion("T", [][]int{{3, 1}, {0, 4}}, []string{"cat", "dog"}) },
 		"contours": func() Figure {
 			return Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "walk", X: []float64{2, 1, 0}, Y: []float64{0, 0.5, 0}})
@@ -40,36 +34,6 @@ func samples() map[string]func() Figure {
 			return Row(Grid(Pictures{Images: []image.Image{dot}, Width: 50}), Grid(Pictures{Images: []image.Image{dot}, Width: 90}))
 		},
 	}
-}
-
-// bowl is round: its lines are circles.
-func bowl() Surface {
-	return Over(-3, 3, -3, 3, 41, func(x, y float64) float64 { return x*x + y*y })
-}
-
-func content(t *testing.T, f Figure) ([]byte, image.Image) {
-	t.Helper()
-	b, err := f.PNG()
-	if err != nil {
-		t.Fatal(err)
-	}
-	picture, err := png.Decode(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b, picture
-}
-
-func count(picture image.Image, c color.RGBA) int {
-	n := 0
-	for y := range picture.Bounds().Dy() {
-		for x := range picture.Bounds().Dx() {
-			if color.RGBAModel.Convert(picture.At(x, y)) == c {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 func TestSameInputSameBytes(t *testing.T) {
@@ -89,7 +53,7 @@ func TestAlt(t *testing.T) {
 		"bars":      "Bar chart: T, y; a 2.00; b 4.00",
 		"confusion": "Confusion matrix: T; 7 of 8 right, on the diagonal",
 		"contours":  "Contour map: T, y over x; heights from 0 to 18; walk from (2, 0) to (0, 0)",
-		"row":       "1 pictures; beside it: 1 pictures",
+		"row":       "1 picture; beside it: 1 picture",
 	} {
 		if got := samples()[name]().Alt; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -137,7 +101,7 @@ func TestGridPixels(t *testing.T) {
 
 // Of two bars, one of twice the value is twice as high.
 func TestBarHeights(t *testing.T) {
-	_, picture := content(t, Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}))
+	_, picture := content(t, Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Y: []float64{2, 4}}))
 	height := func(from, to int) (most int) {
 		for x := from; x < to; x++ {
 			n := 0
@@ -181,7 +145,7 @@ func TestTicksAreRound(t *testing.T) {
 }
 
 func TestSmooth(t *testing.T) {
-	s := Of("a", []float32{1, 3, 5, 1}).Smooth(2)
+	s := NewSeries("a", []float32{1, 3, 5, 1}).Smooth(2)
 	for i, want := range []float64{1, 2, 4, 3} {
 		if s.Y[i] != want || s.X[i] != float64(i) {
 			t.Errorf("value %d: %v at %v, want %v", i, s.Y[i], s.X[i], want)
@@ -190,27 +154,24 @@ func TestSmooth(t *testing.T) {
 }
 
 func TestPicturesOfNumbers(t *testing.T) {
-	gray := Gray([]float32{-1, 0, 1, 3}, 2).(*image.Gray)
+	gray := Gray(matrix(2, -1, 0, 1, 3)).(*image.Gray)
 	if got := gray.Pix; got[0] != 0 || got[1] != 64 || got[2] != 128 || got[3] != 255 {
 		t.Errorf("gray: %v", got)
 	}
-	if flat := Gray([]float32{2, 2}, 1).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
+	if flat := Gray(matrix(1, 2, 2)).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
 		t.Errorf("equal numbers: %v", flat.Pix)
 	}
-	signed := Signed([]float32{-2, 0, 1}, 3)
+	signed := RedBlue(matrix(3, -2, 0, 1))
 	for x, want := range []color.RGBA{{0, 0, 255, 255}, {255, 255, 255, 255}, {255, 128, 128, 255}} {
 		if got := signed.At(x, 0); got != want {
 			t.Errorf("signed %d: %v, want %v", x, got, want)
 		}
 	}
-	colored := Color([]float32{-1, 0, 1, 3, 3, -1}, 2)
+	colored := RGB(array.New([]float32{-1, 0, 1, 3, 3, -1}, 1, 2, 3))
 	for x, want := range []color.RGBA{{0, 64, 128, 255}, {255, 255, 0, 255}} {
 		if got := colored.At(x, 0); got != want {
 			t.Errorf("color %d: %v, want %v", x, got, want)
 		}
-	}
-	if got := Channel([]float32{1, 10, 2, 20, 3, 30}, 2, 1); got[0] != 10 || got[2] != 30 || len(got) != 3 {
-		t.Errorf("channel: %v", got)
 	}
 }
 
@@ -220,16 +181,16 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		"at least one picture":                     Grid(Pictures{}),
 		"5 pictures has 3 captions":                Grid(Pictures{Images: []image.Image{dot, dot, dot, dot, dot}, Captions: []string{"a", "b", "c"}, Columns: 2}),
 		"2 pictures has 1 captions":                Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
-		"have no pixels":                           Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
-		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, Of("a", nil)),
-		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, Of("a", []float32{float32(math.NaN())})),
-		`chart "T" has no axis names`:              Lines(Chart{Title: "T"}, Of("a", []float32{1})),
+		"picture 0 of a grid has no pixels":        Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
+		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, NewSeries[float32]("a", nil)),
+		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float32{float32(math.NaN())})),
+		`chart "T" has no name for each axis`:      Lines(Chart{Title: "T"}, NewSeries("a", []float32{1})),
 		"heights, and 2 × 2 at least":              Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
 		"places of a surface must go up":           Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
-		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, Over(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
+		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
 		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
 		`path "p" starts outside of the map`:       Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
-		"2 labels and 1 values":                    Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{1}),
+		`"s" has 1 values for 2 labels`:            Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
 		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
 		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
 		"a row of figures needs at least one":      Row(),
@@ -238,26 +199,11 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
-		if err := Save(f, filepath.Join(t.TempDir(), "x.png")); err == nil {
-			t.Errorf("saved what cannot be drawn: %q", want)
-		}
-	}
-}
-
-func TestSave(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.png")
-	f := samples()["bars"]()
-	if err := Save(f, path); err != nil {
-		t.Fatal(err)
-	}
-	want, _ := f.PNG()
-	if got, _ := os.ReadFile(path); !bytes.Equal(got, want) {
-		t.Error("the file has other bytes")
 	}
 }
 
 func TestFrom(t *testing.T) {
-	s := Of("loss", []float32{5, 4, 3}).From(1)
+	s := NewSeries("loss", []float32{5, 4, 3}).From(1)
 	if !slices.Equal(s.X, []float64{1, 2, 3}) || !slices.Equal(s.Y, []float64{5, 4, 3}) || s.Name != "loss" {
 		t.Errorf("%+v", s)
 	}

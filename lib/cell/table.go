@@ -1,0 +1,161 @@
+package cell
+
+import (
+	"fmt"
+	"html"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Table is a table to [Show]: HTML in a notebook, aligned text elsewhere. Columns of numbers stand at the right.
+type Table struct {
+	head []string
+	rows [][]string
+}
+
+// NewTable is a table without rows. The columns' names come with units; the first is often empty.
+func NewTable(head ...string) *Table { return &Table{head: head} }
+
+// Row adds a row. Floating-point numbers get four digits; where that is not what you want, give texts.
+func (t *Table) Row(values ...any) {
+	row := make([]string, len(values))
+	for i, value := range values {
+		switch value := value.(type) {
+		case float64:
+			row[i] = brief(value)
+		case float32:
+			row[i] = brief(float64(value))
+		default:
+			row[i] = fmt.Sprint(value)
+		}
+	}
+	t.rows = append(t.rows, row)
+}
+
+// brief is a number with four digits, without an exponent where it has whole digits.
+func brief(v float64) string {
+	if v >= 1e4 && v < 1e15 || v <= -1e4 && v > -1e15 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+// Table implements [Tabular].
+func (t *Table) Table() (head []string, rows [][]string) { return t.head, t.rows }
+
+// String is the table as aligned text.
+func (t *Table) String() string { return asText(t.head, t.rows) }
+
+func (t *Table) check() error {
+	for i, row := range t.rows {
+		if len(row) != len(t.head) {
+			return fmt.Errorf("row %d of a table has %d values for %d columns (%s)", i+1, len(row), len(t.head), strings.Join(t.head, ", "))
+		}
+	}
+	return nil
+}
+
+// asText is a table as aligned text, two spaces between its columns.
+func asText(head []string, rows [][]string) string {
+	right := numeric(head, rows)
+	widths := make([]int, len(head))
+	all := append([][]string{head}, rows...)
+	for _, row := range all {
+		for column := range widths {
+			widths[column] = max(widths[column], columns(at(row, column)))
+		}
+	}
+	var lines []string
+	for _, row := range all {
+		var line strings.Builder
+		for column, width := range widths {
+			text := at(row, column)
+			space := strings.Repeat(" ", width-columns(text))
+			if right[column] {
+				text = space + text
+			} else {
+				text += space
+			}
+			if column > 0 {
+				line.WriteString("  ")
+			}
+			line.WriteString(text)
+		}
+		lines = append(lines, strings.TrimRight(line.String(), " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// asHTML is a table in the notebook's own colours, which change with its theme; the rest is for other readers of it.
+func asHTML(head []string, rows [][]string) string {
+	right := numeric(head, rows)
+	var b strings.Builder
+	b.WriteString(`<div style="overflow-x: auto"><table style="margin-left: 0; border-collapse: collapse; ` +
+		`color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums">` + "\n")
+	row := func(name string, texts []string) {
+		b.WriteString("<tr>")
+		for column := range head {
+			align := "left"
+			if right[column] {
+				align = "right"
+			}
+			fmt.Fprintf(&b, `<%s style="text-align: %s">%s</%s>`, name, align, html.EscapeString(at(texts, column)), name)
+		}
+		b.WriteString("</tr>\n")
+	}
+	b.WriteString(`<thead style="border-bottom: 1px solid var(--jp-border-color1, currentColor)">`)
+	row("th", head)
+	b.WriteString("</thead>\n<tbody>\n")
+	for _, texts := range rows {
+		row("td", texts)
+	}
+	b.WriteString("</tbody></table></div>")
+	return b.String()
+}
+
+// at is a row's text in a column, empty where the row is short.
+func at(row []string, column int) string {
+	if column < len(row) {
+		return row[column]
+	}
+	return ""
+}
+
+// columns is how wide a text is in a terminal: Chinese characters take two columns.
+func columns(text string) int {
+	n := utf8.RuneCountInString(text)
+	for _, r := range text {
+		if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) {
+			n++
+		}
+	}
+	return n
+}
+
+// numeric says which columns have numbers only, or nothing.
+func numeric(head []string, rows [][]string) []bool {
+	right := make([]bool, len(head))
+	for column := range head {
+		some := false
+		for _, row := range rows {
+			text := at(row, column)
+			if text == "" || text == "–" {
+				continue
+			}
+			if some = isNumber(text); !some {
+				break
+			}
+		}
+		right[column] = some
+	}
+	return right
+}
+
+// isNumber reports whether a text is a number, maybe with a unit: 86,400 or 12.5 % or 3.1 min.
+func isNumber(text string) bool {
+	number, unit, _ := strings.Cut(strings.TrimSpace(text), " ")
+	_, err := strconv.ParseFloat(strings.ReplaceAll(strings.ReplaceAll(number, ",", ""), "−", "-"), 64)
+	return err == nil && !strings.ContainsFunc(unit, unicode.IsDigit)
+}

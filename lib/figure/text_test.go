@@ -1,0 +1,77 @@
+package figure
+
+import (
+	"image"
+	"image/color"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// However long its texts are, a figure keeps its margin white: nothing is cut off at the edge.
+func TestLongTextsStayInside(t *testing.T) {
+	const long = "A rather long text that does not fit into one line of a small picture, notevenifitisbrokenatallofitsspaces"
+	c := Chart{Title: long, X: long, Y: long, Width: 400, Height: 320}
+	dot := image.NewGray(image.Rect(0, 0, 2, 2))
+	box := Box{Label: "11×11 /4 and more", Width: 10, Height: 16, Kind: "convolution"}
+	ten := slices.Repeat([]float64{98765.43}, 10)
+	labels := slices.Repeat([]string{"automobile"}, 10)
+	for name, f := range map[string]Figure{
+		"lines":        Lines(c, Series{long, []float64{0, 1}, []float64{1, 2}}, Series{"other", []float64{0, 1}, []float64{2, 2}}),
+		"large ticks":  Lines(Chart{X: "x", Y: "y", Width: 200}, Series{"a", []float64{0, 12345678}, []float64{1e6, 2e7}}),
+		"bars":         Bars(c, labels, Series{Y: ten}),
+		"bars, groups": Bars(c, labels, Series{long, nil, ten}, Series{"b", nil, ten}),
+		"bubbles": Bubbles(c, "million", Bubble{"an unusually long name", 1, 1, 1}, Bubble{"an unusually long name", 2, 1, 1},
+			Bubble{"an unusually long name", 3, 1, 1}),
+		"contours":   Contours(c, bowl(), Series{long, []float64{0, 1}, []float64{1, 2}}),
+		"confusion":  Confusion(long, [][]int{{1, 0}, {0, 1000000}}, []string{"a", "b"}),
+		"numbers":    Numbers(long, matrix(2, 1e-30, -1e30)),
+		"grid":       Grid(Pictures{Title: long, Images: []image.Image{dot, dot}, Captions: []string{long, long}, Width: 120}),
+		"flow":       Flow(long, 200, Group{Lanes: [][]Box{{box, box}}, Note: long}),
+		"one colour": Flow("net", 100, Group{Lanes: [][]Box{{box}}}),
+	} {
+		_, picture := content(t, f)
+		size := picture.Bounds().Size()
+		for y := range size.Y {
+			for x := range size.X {
+				edge := min(x, y, size.X-1-x, size.Y-1-y)
+				if edge < margin/8 && at(picture, x, y) != (color.RGBA{0xff, 0xff, 0xff, 0xff}) {
+					t.Fatalf("%s: ink at %d, %d of %v", name, x, y, size)
+				}
+			}
+		}
+	}
+}
+
+// Lines are as long as there is room; what has no space is broken within.
+func TestWrap(t *testing.T) {
+	room := width("aaaa aaaa", small(textSize))
+	for text, want := range map[string]string{
+		"":               "",
+		"aaaa aaaa aaaa": "aaaa aaaa|aaaa",
+		"aaaa\naaaa":     "aaaa|aaaa",
+		"b aaaaaaaaaaaa": "b|aaaaaaaa|aaaa",
+	} {
+		if got := strings.Join(wrap(text, textSize, false, room), "|"); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	if got := wrap("宽的", textSize, false, 1); !slices.Equal(got, []string{"宽", "的"}) {
+		t.Errorf("where not even a letter fits: %q", got)
+	}
+}
+
+// Numbers below the axis do not touch: where there is no room for all, every second one is left out, or more.
+func TestTicksBelowDoNotTouch(t *testing.T) {
+	for wide, want := range map[int]int{600: 8, 200: 3, 130: 2} {
+		n := 0
+		for _, mark := range (Chart{Width: wide}).ticksBelow(0.012, 0.019) {
+			if mark.Label != "" {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%d pixels: %d numbers, want %d", wide, n, want)
+		}
+	}
+}
