@@ -48,6 +48,8 @@ func samples() map[string]figure.Figure {
 		}, Width: 200}),
 		"lines": figure.Lines(axes, figure.NewSeries("training", []float32{1, 3, 2, 4}),
 			figure.NewSeries("test", []float32{2, 2, 5, 3}).Smooth(2), figure.Series{Name: "point", X: []float64{1}, Y: []float64{3}}),
+		"chinese": figure.Lines(figure.Chart{Title: "卷积神经网络 CNN", X: "步数", Y: "损失", Width: 240, Height: 160},
+			figure.NewSeries("训练", []float32{3, 2, 1})),
 		"bars": figure.Bars(axes, []string{"A\n1.2 M", "B\n3.4 M"}, figure.Series{Y: []float64{52.25, 84.5}}),
 		"bar-groups": figure.Bars(axes, []string{"one", "two"},
 			figure.Series{Name: "a", Y: []float64{1, 4}}, figure.Series{Name: "b", Y: []float64{2, 0}}),

@@ -20,7 +20,7 @@ func style(size float64, bold bool, ink color.Color, x text.XAlignment, y text.Y
 	if bold {
 		sans.Weight = stdfont.WeightBold
 	}
-	return text.Style{Color: ink, Font: sans, XAlign: x, YAlign: y, Handler: text.Plain{Fonts: fonts}}
+	return text.Style{Color: ink, Font: sans, XAlign: x, YAlign: y, Handler: letters{text.Plain{Fonts: fonts}}}
 }
 
 // small is text from the left, without emphasis.

@@ -75,3 +75,38 @@ func TestTicksBelowDoNotTouch(t *testing.T) {
 		}
 	}
 }
+
+// Chinese is drawn as characters: 一 is a level stroke, 二 two of them, one above the other, and neither is a box.
+func TestChinese(t *testing.T) {
+	strokes := func(text string) (n int) {
+		sheet := newSheet(40*density, 40*density)
+		sheet.write([]string{text}, 20*density, 10*density, textSize, false, ink)
+		before := false
+		for y := range sheet.Bounds().Dy() {
+			dark := 0
+			for x := range sheet.Bounds().Dx() {
+				if at(sheet, x, y) == ink {
+					dark++
+				}
+			}
+			if now := dark > textSize*density/2; now && !before {
+				n++
+				before = true
+			} else if !now {
+				before = false
+			}
+		}
+		return n
+	}
+	for text, want := range map[string]int{"一": 1, "二": 2, "三": 3, "l": 0} {
+		if got := strokes(text); got != want {
+			t.Errorf("%s has %d level strokes, want %d", text, got, want)
+		}
+	}
+	if got, want := width("损失", small(textSize)), 2*textSize*density+1; got != want {
+		t.Errorf("two characters are %d pixels wide, want %d", got, want)
+	}
+	if got, want := width("CNN 损失", small(textSize)), width("CNN ", small(textSize))+2*textSize*density; got < want-1 || got > want+1 {
+		t.Errorf("Latin and Chinese are %d pixels wide, want %d", got, want)
+	}
+}
