@@ -23,7 +23,7 @@ func near(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// Means 95 and 91, variances 1 each, so that the difference's standard error is √(1/3 + 1/3) = 0.8165; with equal variances
+// Means 95 and 91, variances 1 each, so the difference's standard error is √(1/3 + 1/3) = 0.8165; with equal variances
 // and sizes Welch's degrees of freedom are 2·(3 − 1) = 4, and Student's t for 95 % there is 2.7764.
 func TestInterval(t *testing.T) {
 	difference, half := interval([]float64{94, 95, 96}, []float64{90, 91, 92})

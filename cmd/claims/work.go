@@ -35,7 +35,7 @@ const (
 // formats are raised when one of them trains differently than before: rows with a lower number count no more.
 var formats = map[string]int{ours: 2, peers: 1}
 
-// Work is a training by what decides its result. lib/bench/claims.py reads it, too.
+// Work is a training by what decides its result. tools/bench/claims.py reads it, too.
 type Work struct {
 	Who     string `json:"who"`
 	Format  int    `json:"format"`
@@ -291,7 +291,7 @@ func (w Work) fit(_ context.Context, row *Row) error {
 	return nil
 }
 
-// trainPyTorch lets lib/bench/claims.py do the work.
+// trainPyTorch lets tools/bench/claims.py do the work.
 func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	folder, err := sets[w.Data.Set].fetch()
 	if err != nil {
@@ -307,7 +307,7 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	}
 	runtime.LockOSThread() // Pdeathsig is about the thread
 	defer runtime.UnlockOSThread()
-	command := exec.CommandContext(ctx, python, filepath.Join("lib", "bench", "claims.py"))
+	command := exec.CommandContext(ctx, python, filepath.Join("tools", "bench", "claims.py"))
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // it never outlives this program
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	var out, told bytes.Buffer
@@ -319,10 +319,10 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	}
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(told.String()), "\n")
-		return fmt.Errorf("lib/bench/claims.py: %w: %s", err, lines[len(lines)-1])
+		return fmt.Errorf("tools/bench/claims.py: %w: %s", err, lines[len(lines)-1])
 	}
 	if err := json.Unmarshal(out.Bytes(), row); err != nil {
-		return fmt.Errorf("lib/bench/claims.py printed %q: %w", out.String(), err)
+		return fmt.Errorf("tools/bench/claims.py printed %q: %w", out.String(), err)
 	}
 	row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
 	row.Device, row.Date = "cpu", now.UTC().Format(time.DateOnly)
@@ -390,9 +390,9 @@ func vectors() string {
 	return runtime.GOARCH
 }
 
-// pinned is a package's version in requirements.txt.
+// pinned is a package's version in tools/requirements/book.txt.
 func pinned(name string) string {
-	text, _ := os.ReadFile("requirements.txt")
+	text, _ := os.ReadFile(filepath.Join("tools", "requirements", "book.txt"))
 	if found := regexp.MustCompile(`(?m)^` + name + `==(\S+)`).FindSubmatch(text); found != nil {
 		return string(found[1])
 	}
@@ -406,7 +406,7 @@ func commit() string {
 		return ""
 	}
 	commit := strings.TrimSpace(string(out))
-	if exec.Command("git", "diff", "--quiet", "HEAD", "--", "lib", "cmd", "go.mod", "requirements.txt", "requirements-peers.txt").Run() != nil {
+	if exec.Command("git", "diff", "--quiet", "HEAD", "--", "lib", "cmd", "tools", "go.mod").Run() != nil {
 		commit += "+"
 	}
 	return commit

@@ -42,7 +42,7 @@ var tasks = map[string]train.Task{
 		Data:   dataset.MNIST().First(500).FirstTest(300).Normalize(0.1307, 0.3081),
 		Config: train.Config{Epochs: 2, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
 	},
-	"tiny": { // its files are of a page or two, so that a disk can be full at each of them
+	"tiny": { // its files are of a page or two, so a disk can be full at each of them
 		Net:    nn.Named("Tiny", nn.MaxPool(7), nn.Flatten, nn.Dense(10)),
 		Data:   sample.MNIST().First(150).FirstTest(60),
 		Config: train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5)},
@@ -130,7 +130,7 @@ const resultLine = "result "
 func sumOf(run *train.Run) (string, error) {
 	all := sha256.New()
 	data := run.Task.Data
-	summary, err := nn.Summary(run.Task.Net, data.Height, data.Width, data.Channels)
+	summary, err := nn.Summarize(run.Task.Net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +155,7 @@ func sumOf(run *train.Run) (string, error) {
 		json.NewEncoder(all).Encode(e)
 	}
 	r := run.Result
-	fmt.Fprintln(all, r.Network, r.Parameters, r.Dataset, r.Recipe)
+	fmt.Fprintln(all, r.Network, r.Parameters, r.Data, r.Recipe)
 	fmt.Fprintln(all, math.Float64bits(r.TestLoss), math.Float64bits(r.TestAccuracy))
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
 }

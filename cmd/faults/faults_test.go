@@ -174,7 +174,7 @@ func TestHonestBookHolds(t *testing.T) {
 	}
 }
 
-// A book that uses what is damaged, or writes so that a kill damages, is caught.
+// A book that uses what is damaged, or writes in a way that a kill damages, is caught.
 func TestCarelessBookIsCaught(t *testing.T) {
 	try := stand(t, "careless")
 	for _, c := range []struct {

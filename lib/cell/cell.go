@@ -1,4 +1,5 @@
-// Package cell is what a notebook's cells use: they end at an error, check what they claim, and show figures and tables.
+// Package cell is what a notebook's cells use: they end at an error, check what they claim, and show figures and
+// tables.
 //
 //	run := cell.Must(task.Fit())
 //	cell.Check(run.Result.TestAccuracy > 90, "only %.1f %% are right", run.Result.TestAccuracy)
@@ -26,7 +27,7 @@ func OK(err error) {
 	if err == nil {
 		return
 	}
-	arrived() // what was shown before the error stands above it
+	printed() // what was printed and shown before the error stands above it
 	fmt.Fprintln(os.Stderr, "error:", err)
 	os.Exit(1)
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,6 +47,12 @@ var cells = map[string]func(){
 	},
 	"figure": func() { cell.Show("before", figure.Lines(figure.Chart{Title: "T"}), "never") },
 	"show":   show,
+	"order": func() {
+		fmt.Println("printed")
+		cell.Show("shown")
+		fmt.Println("printed again")
+		cell.Show("shown again")
+	},
 }
 
 func TestMain(m *testing.M) {
@@ -138,8 +146,16 @@ func TestShowInATerminal(t *testing.T) {
 	}
 }
 
-// notebook stands in for GoNB's kernel: it runs a cell and returns what it displayed, in order.
-func notebook(t *testing.T, name string) (displays []protocol.DisplayData, printed string) {
+// page is what a cell left in a notebook.
+type page struct {
+	sync.Mutex
+	displays []protocol.DisplayData
+	printed  string
+	order    []string // texts of both, as they came
+}
+
+// notebook stands in for GoNB's kernel: it runs a cell and answers it. What the cell prints is read late.
+func notebook(t *testing.T, name string) *page {
 	t.Helper()
 	forth, back := filepath.Join(t.TempDir(), "forth"), filepath.Join(t.TempDir(), "back")
 	for _, pipe := range []string{forth, back} {
@@ -147,15 +163,46 @@ func notebook(t *testing.T, name string) (displays []protocol.DisplayData, print
 			t.Fatal(err)
 		}
 	}
-	gob.Register(map[string]any{})
 	c := command(name, protocol.GONB_PIPE_ENV+"="+forth, protocol.GONB_PIPE_BACK_ENV+"="+back)
-	var output strings.Builder
-	c.Stdout, c.Stderr = &output, &output
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	c.Stdout, c.Stderr = writer, writer
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	writer.Close()
 	limit := time.AfterFunc(20*time.Second, func() { c.Process.Kill() })
 	defer limit.Stop()
+	var p page
+	var reading sync.WaitGroup
+	reading.Go(func() { p.read(reader) })
+	p.answer(t, forth, back)
+	reading.Wait()
+	c.Wait()
+	return &p
+}
+
+// read takes its time with what the cell prints.
+func (p *page) read(reader io.Reader) {
+	buffer := make([]byte, 1<<16)
+	for {
+		time.Sleep(50 * time.Millisecond)
+		n, err := reader.Read(buffer)
+		if err != nil {
+			return
+		}
+		p.Lock()
+		p.printed += string(buffer[:n])
+		p.order = append(p.order, string(buffer[:n]))
+		p.Unlock()
+	}
+}
+
+// answer takes what the cell displays, until it ends.
+func (p *page) answer(t *testing.T, forth, back string) {
 	reader, err := os.Open(forth)
 	if err != nil {
 		t.Fatal(err)
@@ -170,27 +217,38 @@ func notebook(t *testing.T, name string) (displays []protocol.DisplayData, print
 	for {
 		var data protocol.DisplayData
 		if err := decoder.Decode(&data); err != nil {
-			break
+			return
 		}
 		if value, ok := data.Data[protocol.MIMECommValue].(protocol.CommValue); ok { // the cell waits for an answer
 			answer := protocol.CommValue{Address: protocol.GonbuiSyncAckAddress, Value: value.Value}
 			if err := encoder.Encode(&answer); err != nil {
-				t.Fatal(err)
+				t.Error(err)
+				return
 			}
 			continue
 		}
-		displays = append(displays, data)
+		p.Lock()
+		p.displays = append(p.displays, data)
+		p.order = append(p.order, fmt.Sprint(data.Data[protocol.MIMETextPlain]))
+		p.Unlock()
 	}
-	c.Wait()
-	return displays, output.String()
+}
+
+// What is printed and what is shown arrive in the order in which the cell said them.
+func TestPrintedAndShown(t *testing.T) {
+	want := []string{"printed\n", "shown", "printed again\n", "shown again"}
+	if p := notebook(t, "order"); !slices.Equal(p.order, want) {
+		t.Errorf("%q came, want %q", p.order, want)
+	}
 }
 
 // In a notebook everything comes as it can be shown best, in the order of the call, with a form as text beside it.
 func TestShowInANotebook(t *testing.T) {
-	displays, printed := notebook(t, "show")
-	if printed != "" {
-		t.Errorf("printed %q", printed)
+	p := notebook(t, "show")
+	if p.printed != "" {
+		t.Errorf("printed %q", p.printed)
 	}
+	displays := p.displays
 	var texts []string
 	for _, d := range displays {
 		texts = append(texts, fmt.Sprint(d.Data[protocol.MIMETextPlain]))
@@ -223,12 +281,12 @@ func TestShowInANotebook(t *testing.T) {
 
 // What was shown before an error has arrived when the cell ends, and nothing that stands after it.
 func TestErrorInANotebook(t *testing.T) {
-	displays, printed := notebook(t, "figure")
-	if len(displays) != 1 || displays[0].Data[protocol.MIMETextPlain] != "before" {
-		t.Errorf("displayed %v", displays)
+	p := notebook(t, "figure")
+	if len(p.displays) != 1 || p.displays[0].Data[protocol.MIMETextPlain] != "before" {
+		t.Errorf("displayed %v", p.displays)
 	}
-	if want := "error: chart \"T\" has no name for each axis: set X and Y\n"; printed != want {
-		t.Errorf("printed %q, want %q", printed, want)
+	if want := "error: chart \"T\" has no name for each axis: set X and Y\n"; p.printed != want {
+		t.Errorf("printed %q, want %q", p.printed, want)
 	}
 }
 

@@ -3,23 +3,31 @@ package cell
 import (
 	"encoding/gob"
 	"fmt"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
 	"github.com/janpfeifer/gonb/gonbui/protocol"
+	"golang.org/x/sys/unix"
 
 	"example.org/convbook/lib/figure"
 )
 
-// Tabular is what can be shown as a table: a [Table], a network's summary.
-type Tabular interface {
+// tabular is what can be shown as a table: a [Table], a network's summary.
+type tabular interface {
 	Table() (head []string, rows [][]string)
 }
 
-// Show displays things below the cell, in their order: a [figure.Figure], a [Tabular], or anything else as the text that
-// fmt.Println makes of it. Outside of a notebook it prints them, a figure as its description. It ends the cell at what
-// cannot be shown, after what stands before it.
+// Show displays things below the cell, in their order: a [figure.Figure]; a table, which is anything that has
+//
+//	Table() (head []string, rows [][]string)
+//
+// such as a [Table] or a network's summary; or anything else as the text that fmt.Println makes of it. Outside of a
+// notebook it prints them, a figure as its description. It ends the cell at what cannot be shown, after what stands
+// before it.
 func Show(things ...any) {
+	printed()
 	for _, thing := range things {
 		shown, err := show(thing)
 		OK(err)
@@ -57,7 +65,7 @@ func show(thing any) (s shown, err error) {
 			return s, err
 		}
 		s.table(thing)
-	case Tabular:
+	case tabular:
 		s.table(thing)
 	case error:
 		return s, thing
@@ -68,7 +76,7 @@ func show(thing any) (s shown, err error) {
 	return s, nil
 }
 
-func (s *shown) table(t Tabular) {
+func (s *shown) table(t tabular) {
 	head, rows := t.Table()
 	s.text = asText(head, rows)
 	if spoken, ok := t.(fmt.Stringer); ok { // it has a form of its own
@@ -93,4 +101,25 @@ func arrived() {
 	if gonbui.IsNotebook && gonbui.Open() == nil {
 		gonbui.Sync()
 	}
+}
+
+// printed waits until the notebook has all that was printed: it comes to the kernel on another way than what is displayed,
+// so the one could pass the other. Where nobody reads the text, a second is enough.
+func printed() {
+	if !gonbui.IsNotebook {
+		return
+	}
+	for limit := time.Now().Add(time.Second); unread(os.Stdout)+unread(os.Stderr) > 0 && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond)
+	}
+	arrived() // what was read last is on its way: an answer takes longer
+}
+
+// unread is how many bytes that were written to a pipe wait for their reader.
+func unread(pipe *os.File) int {
+	n, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
+	if err != nil { // not a pipe
+		return 0
+	}
+	return n
 }

@@ -42,7 +42,7 @@ func brief(v float64) string {
 	return fmt.Sprintf("%.4g", v)
 }
 
-// Table implements [Tabular].
+// Table is the columns' names and the rows as [Show] takes them.
 func (t *Table) Table() (head []string, rows [][]string) { return t.head, t.rows }
 
 // String is the table as aligned text.
@@ -51,7 +51,8 @@ func (t *Table) String() string { return asText(t.head, t.rows) }
 func (t *Table) check() error {
 	for i, row := range t.rows {
 		if len(row) != len(t.head) {
-			return fmt.Errorf("row %d of a table has %d values for %d columns (%s)", i+1, len(row), len(t.head), strings.Join(t.head, ", "))
+			return fmt.Errorf("row %d of a table has %d values for %d columns (%s)",
+				i+1, len(row), len(t.head), strings.Join(t.head, ", "))
 		}
 	}
 	return nil
@@ -88,12 +89,13 @@ func asText(head []string, rows [][]string) string {
 	return strings.Join(lines, "\n")
 }
 
-// asHTML is a table in the notebook's own colours, which change with its theme; the rest is for other readers of it.
+// asHTML is a table that looks as JupyterLab's tables do, in the colours of its theme, and scrolls in a narrow window.
+// Only where the columns stand is said here, and the line below the head, for other readers of notebooks.
 func asHTML(head []string, rows [][]string) string {
 	right := numeric(head, rows)
 	var b strings.Builder
-	b.WriteString(`<div style="overflow-x: auto"><table style="margin-left: 0; border-collapse: collapse; ` +
-		`color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums">` + "\n")
+	b.WriteString(`<div style="overflow-x: auto">` +
+		`<table style="border-collapse: collapse; font-variant-numeric: tabular-nums">` + "\n")
 	row := func(name string, texts []string) {
 		b.WriteString("<tr>")
 		for column := range head {
@@ -101,7 +103,8 @@ func asHTML(head []string, rows [][]string) string {
 			if right[column] {
 				align = "right"
 			}
-			fmt.Fprintf(&b, `<%s style="text-align: %s">%s</%s>`, name, align, html.EscapeString(at(texts, column)), name)
+			text := html.EscapeString(at(texts, column))
+			fmt.Fprintf(&b, `<%s style="text-align: %s">%s</%s>`, name, align, text, name)
 		}
 		b.WriteString("</tr>\n")
 	}

@@ -33,7 +33,7 @@ func Bars(c Chart, labels []string, series ...Series) Figure {
 		}
 		var words []string
 		for k, v := range s.Y {
-			words = append(words, strings.ReplaceAll(labels[k], "\n", " ")+" "+row.number(v))
+			words = append(words, strings.ReplaceAll(labels[k], "\n", " ")+" "+fmt.Sprintf(row.format, v))
 		}
 		if len(series) > 1 {
 			alt += "; " + s.Name + ": " + strings.Join(words, ", ")
@@ -69,16 +69,15 @@ type barRow struct {
 	wide      vg.Length // of a bar
 	size      float64   // of the numbers above the bars
 	standing  bool      // these numbers are written upwards, because the bars are too thin for them
-	number    func(float64) string
+	format    string    // of these numbers
 	low, high float64
 }
 
 func newBarRow(c Chart, labels, series int) *barRow {
-	row := &barRow{Chart: c, series: series, size: textSize, number: func(v float64) string { return fmt.Sprintf("%.2f", v) }}
+	row := &barRow{Chart: c, series: series, size: textSize, format: "%.2f"}
 	share := 0.5
 	if series > 1 {
-		share, row.size = 0.7, textSize-1
-		row.number = func(v float64) string { return fmt.Sprintf("%.3g", v) }
+		share, row.size, row.format = 0.7, textSize-1, "%.3g"
 	}
 	row.wide = points(share * float64(c.width()) / float64(labels*series))
 	return row
@@ -99,7 +98,7 @@ func (row *barRow) add(p *plot.Plot, s Series, i int) error {
 	}
 	xy, above := make(plotter.XYs, len(s.Y)), make([]string, len(s.Y))
 	for k, v := range s.Y {
-		xy[k], above[k] = plotter.XY{X: float64(k), Y: v}, row.number(v)
+		xy[k], above[k] = plotter.XY{X: float64(k), Y: v}, fmt.Sprintf(row.format, v)
 	}
 	row.low, row.high = min(row.low, slices.Min(s.Y)), max(row.high, slices.Max(s.Y))
 	numbers, err := plotter.NewLabels(plotter.XYLabels{XYs: xy, Labels: above})
@@ -119,10 +118,10 @@ func (row *barRow) add(p *plot.Plot, s Series, i int) error {
 	return nil
 }
 
-// room is what a number may be wider than its bar: nothing where bars touch.
+// room is what a number may be wider than its bar; where bars touch, it must be narrower.
 func (row *barRow) room() vg.Length {
 	if row.series > 1 {
-		return points(4)
+		return -points(3)
 	}
 	return row.wide * 6 / 10
 }

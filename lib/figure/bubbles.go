@@ -82,7 +82,8 @@ func spread(axis plot.Axis) float64 {
 	return 1
 }
 
-// heights says how far above its point each name stands: below it where it would lie on another name, from the top down.
+// heights says how far above its point each name stands: below it where it would lie on another name, from the top
+// down.
 func (c Chart) heights(p *plot.Plot, xy plotter.XYs) []vg.Length {
 	order := make([]int, len(xy))
 	for i := range order {

@@ -36,8 +36,8 @@ func NewSurface(x0, x1, y0, y1 float64, n int, f func(x, y float64) float64) Sur
 }
 
 // Contours draws a surface as a map does, by lines of equal height, the lower the darker, and series as paths over it:
-// a large dot where a path starts, a small one at each further point. The heights of the lines are such that there is as
-// much of the plane between one and the next. A path that leaves the map ends at its edge.
+// a large dot where a path starts, a small one at each further point. Between one line and the next there is always the
+// same share of the plane. A path that leaves the map ends at its edge.
 func Contours(c Chart, s Surface, paths ...Series) Figure {
 	if err := s.check(); err != nil {
 		return fail("chart %q: %w", c.Title, err)
@@ -48,7 +48,8 @@ func Contours(c Chart, s Surface, paths ...Series) Figure {
 	}
 	heights := slices.Sorted(slices.Values(slices.Concat(s.Z...)))
 	p.Add(s.contour(heights))
-	alt := fmt.Sprintf("Contour map: %s, %s over %s; heights from %.4g to %.4g", c.Title, c.Y, c.X, heights[0], heights[len(heights)-1])
+	alt := fmt.Sprintf("Contour map: %s, %s over %s; heights from %.4g to %.4g",
+		c.Title, c.Y, c.X, heights[0], heights[len(heights)-1])
 	var inside []Series
 	for i, path := range paths {
 		kept, err := c.addPath(p, s, path, i)
@@ -57,7 +58,8 @@ func Contours(c Chart, s Surface, paths ...Series) Figure {
 		}
 		inside = append(inside, kept)
 		last := len(path.X) - 1
-		alt += fmt.Sprintf("; %s from (%.4g, %.4g) to (%.4g, %.4g)", path.Name, path.X[0], path.Y[0], path.X[last], path.Y[last])
+		alt += fmt.Sprintf("; %s from (%.4g, %.4g) to (%.4g, %.4g)",
+			path.Name, path.X[0], path.Y[0], path.X[last], path.Y[last])
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = s.X[0], s.X[len(s.X)-1], s.Y[0], s.Y[len(s.Y)-1]
 	placeLegend(p, inside)

@@ -29,8 +29,9 @@ func ExampleGrid() {
 }
 
 // What cannot be drawn is a figure with an error inside.
-func ExampleFigure_Err() {
+func ExampleFigure_PNG() {
 	f := figure.Numbers("scores", array.New([]float32{1, 2, 3}, 3))
-	fmt.Println(f.Err())
+	_, err := f.PNG()
+	fmt.Println(err)
 	// Output: numbers "scores": an array [3] of 3 numbers has no height and width: take a row or a channel of it
 }

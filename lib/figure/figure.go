@@ -26,8 +26,8 @@ func Failed(err error) Figure { return Figure{err: err} }
 
 func fail(format string, args ...any) Figure { return Failed(fmt.Errorf(format, args...)) }
 
-// Err says why the figure could not be drawn; it is nil if it was.
-func (f Figure) Err() error {
+// check says why the figure could not be drawn; it is nil if it was.
+func (f Figure) check() error {
 	if f.err == nil && f.picture == nil {
 		return errors.New("a figure is empty: nothing was drawn")
 	}
@@ -44,7 +44,7 @@ func (f Figure) Size() image.Point {
 
 // PNG returns the figure as a PNG file's content, with twice as many pixels either way as its [Figure.Size].
 func (f Figure) PNG() ([]byte, error) {
-	if err := f.Err(); err != nil {
+	if err := f.check(); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -57,28 +57,40 @@ func (f Figure) PNG() ([]byte, error) {
 
 // Row puts figures side by side, their upper edges level.
 func Row(figures ...Figure) Figure {
+	beside := func(size image.Point) image.Point { return image.Pt(size.X+gap, 0) }
+	return together("row", "; beside it: ", figures, beside)
+}
+
+// Column puts figures one below the other, their left edges level.
+func Column(figures ...Figure) Figure {
+	below := func(size image.Point) image.Point { return image.Pt(0, size.Y) }
+	return together("column", "; below it: ", figures, below)
+}
+
+// together puts figures onto one sheet. The next one's corner is as far from a figure's as next says of its size.
+func together(what, words string, figures []Figure, next func(image.Point) image.Point) Figure {
 	if len(figures) == 0 {
-		return fail("a row of figures needs at least one")
+		return fail("a %s of figures needs at least one", what)
 	}
-	var size image.Point
-	var row Figure
+	var whole Figure
+	var corner image.Point
+	var corners []image.Point
+	var bounds image.Rectangle
 	for i, f := range figures {
-		if err := f.Err(); err != nil {
+		if err := f.check(); err != nil {
 			return Failed(err)
 		}
 		if i > 0 {
-			size.X += gap
-			row.Alt += "; beside it: "
+			whole.Alt += words
 		}
-		row.Alt += f.Alt
-		size.X += f.picture.Bounds().Dx()
-		size.Y = max(size.Y, f.picture.Bounds().Dy())
+		whole.Alt += f.Alt
+		corners = append(corners, corner)
+		bounds = bounds.Union(f.picture.Bounds().Add(corner))
+		corner = corner.Add(next(f.picture.Bounds().Size()))
 	}
-	row.picture = newSheet(size.X, size.Y).RGBA
-	x := 0
-	for _, f := range figures {
-		draw.Draw(row.picture, f.picture.Bounds().Add(image.Pt(x, 0)), f.picture, image.Point{}, draw.Src)
-		x += f.picture.Bounds().Dx() + gap
+	whole.picture = newSheet(bounds.Dx(), bounds.Dy()).RGBA
+	for i, f := range figures {
+		draw.Draw(whole.picture, f.picture.Bounds().Add(corners[i]), f.picture, image.Point{}, draw.Src)
 	}
-	return row
+	return whole
 }

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/color"
 	"math"
@@ -199,6 +200,110 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
+	}
+}
+
+// Pictures that could not be made say why in the figure that shows them.
+func TestPicturesThatCannotBeMade(t *testing.T) {
+	nan := float32(math.NaN())
+	for want, picture := range map[string]image.Image{
+		"picture 1 of a grid: an array [3] of 3 numbers has no height and width": Gray(array.New([]float32{1, 2, 3}, 3)),
+		"an array [2 1 1 1] of 2 numbers has no height":                          RedBlue(array.New([]float32{1, 2}, 2, 1, 1, 1)),
+		"three channels: an array [1 1 2] has not":                               RGB(array.New([]float32{1, 2}, 1, 1, 2)),
+		"number 1 of an array [1 2] is NaN":                                      Gray(matrix(2, 1, nan)),
+		"number 0 of an array [1 2] is NaN":                                      RedBlue(matrix(2, nan, 1)),
+		"number 2 of an array [1 1 3] is +Inf":                                   RGB(array.New([]float32{1, 2, float32(math.Inf(1))}, 1, 1, 3)),
+	} {
+		good := Gray(matrix(1, 1, 2))
+		if err := Grid(Pictures{Images: []image.Image{good, picture}}).check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// A chart says what is on both axes.
+func TestBothAxesHaveNames(t *testing.T) {
+	for _, c := range []Chart{{X: "x"}, {Y: "y"}, {}} {
+		for kind, f := range map[string]Figure{
+			"lines": Lines(c, NewSeries("a", []float32{1})), "bars": Bars(c, []string{"a"}, Series{Y: []float64{1}}),
+			"bubbles": Bubbles(c, "", Bubble{"a", 1, 1, 1}), "contours": Contours(c, bowl()),
+		} {
+			if f.check() == nil {
+				t.Errorf("%s with the axes %q and %q are drawn", kind, c.X, c.Y)
+			}
+		}
+	}
+}
+
+func TestFigureWithoutAPicture(t *testing.T) {
+	why := errors.New("why")
+	if f := Failed(why); f.check() != why || f.Size() != (image.Point{}) {
+		t.Errorf("%v, %v", f.check(), f.Size())
+	}
+	if _, err := (Figure{}).PNG(); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("an empty figure: %v", err)
+	}
+}
+
+// Figures in a column begin where the one above ends, in a row where the one at the left does.
+func TestColumnAndRow(t *testing.T) {
+	one, two := Numbers("one", matrix(2, 1, 2)), Numbers("two", matrix(1, 1, 2, 3))
+	a, b := one.picture.Bounds().Size(), two.picture.Bounds().Size()
+	column, row := Column(one, two), Row(one, two)
+	if column.Alt != "Table of 1 × 2 numbers: one; below it: Table of 3 × 1 numbers: two" {
+		t.Error(column.Alt)
+	}
+	if want := image.Pt(max(a.X, b.X), a.Y+b.Y); column.picture.Bounds().Size() != want {
+		t.Errorf("a column of %v, want %v", column.picture.Bounds().Size(), want)
+	}
+	if want := image.Pt(a.X+gap+b.X, max(a.Y, b.Y)); row.picture.Bounds().Size() != want {
+		t.Errorf("a row of %v, want %v", row.picture.Bounds().Size(), want)
+	}
+	for y := range b.Y {
+		for x := range b.X {
+			if want := at(two.picture, x, y); at(column.picture, x, a.Y+y) != want || at(row.picture, a.X+gap+x, y) != want {
+				t.Fatalf("the second figure has another pixel at %d, %d", x, y)
+			}
+		}
+	}
+}
+
+// Pictures of different sizes are enlarged alike, or each to the size of the largest.
+func TestSameSize(t *testing.T) {
+	small, large := image.NewGray(image.Rect(0, 0, 1, 1)), image.NewGray(image.Rect(0, 0, 4, 4)) // black
+	black := color.RGBA{0, 0, 0, 0xff}
+	p := Pictures{Images: []image.Image{large, small}, Width: 120}
+	_, picture := content(t, Grid(p))
+	pixel := ((120*density - 2*margin - gap) / 2) / 4 // in squares of the picture
+	if got, want := count(picture, black), 17*pixel*pixel; got != want {
+		t.Errorf("%d black pixels, want %d", got, want)
+	}
+	p.SameSize = true
+	_, picture = content(t, Grid(p))
+	if got, want := count(picture, black), 32*pixel*pixel; got != want {
+		t.Errorf("of the same size: %d black pixels, want %d", got, want)
+	}
+}
+
+// A box is as wide as the label in it.
+func TestBoxesHoldTheirLabels(t *testing.T) {
+	const label = "11×11 /4"
+	f := Flow("A net", 400, Group{Lanes: [][]Box{{{Label: label, Width: 4, Height: 16, Kind: "a"}, {Width: 4, Height: 16, Kind: "b"}}}})
+	_, picture := content(t, f)
+	first, last := picture.Bounds().Dx(), 0
+	for x := range picture.Bounds().Dx() {
+		column := 0
+		for y := range picture.Bounds().Dy() {
+			if at(picture, x, y) == palette[0] {
+				column++
+			}
+		}
+		if column > 2*lineHeight(flowSize)/3 { // not of the legend
+			first, last = min(first, x), max(last, x)
+		}
+	}
+	if got, want := last-first, width(label, small(flowSize)); got < want {
+		t.Errorf("a box is %d pixels wide, its label %d", got, want)
 	}
 }
 

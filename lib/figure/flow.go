@@ -264,7 +264,8 @@ func (g group) draw(s sheet, left, middle int, colors map[string]color.RGBA) {
 			high := box.Height * density
 			s.rectangle(image.Rect(x, center-high/2, x+box.Width*density, center+high/2), colors[box.Kind])
 			if _, alone := g.alone(); !alone {
-				s.write([]string{box.Label}, x+box.Width*density/2, center-lineHeight(flowSize)/2, flowSize, false, color.White)
+				middle := x + box.Width*density/2
+				s.write([]string{box.Label}, middle, center-lineHeight(flowSize)/2, flowSize, false, color.White)
 			}
 			x += box.Width*density + boxGap
 		}

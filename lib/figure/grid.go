@@ -17,7 +17,7 @@ type Pictures struct {
 	Width    int               // of the whole grid in screen pixels; 600 if 0
 	Frames   []image.Rectangle // one on each picture, in its pixels: what lies inside is framed; none if empty
 	SameSize bool              // smaller pictures are enlarged more, up to the largest
-	About    string            // what the pictures are, for the description in words; the title and the captions if empty
+	About    string            // the description in words; title and captions if empty
 }
 
 // Grid draws small pictures in rows, enlarged without smoothing, so that each of their pixels is a square.

@@ -72,7 +72,8 @@ func emptiestCorner(p *plot.Plot, series []Series) (top, left bool) {
 				for part := range 16 { // along the line from one point to the next
 					x := (s.X[i] + (s.X[i+1]-s.X[i])*float64(part)/16 - p.X.Min) / (p.X.Max - p.X.Min)
 					y := (s.Y[i] + (s.Y[i+1]-s.Y[i])*float64(part)/16 - p.Y.Min) / (p.Y.Max - p.Y.Min)
-					if (y > 0.75) == corner[0] && (y > 0.75 || y < 0.25) && (x < 0.35) == corner[1] && (x < 0.35 || x > 0.65) {
+					level, side := y > 0.75 || y < 0.25, x < 0.35 || x > 0.65
+					if level && side && (y > 0.75) == corner[0] && (x < 0.35) == corner[1] {
 						hidden++
 					}
 				}

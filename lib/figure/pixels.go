@@ -59,8 +59,8 @@ func RedBlue(a array.Array) image.Image {
 	return picture
 }
 
-// redBlue is red for a number above 0 and blue for one below, the stronger, the nearer it is to the most: by depth, that
-// is how far of 255 it is from white.
+// redBlue is red for a number above 0 and blue for one below, the stronger, the nearer it is to the most, which is as
+// far from white as the depth says.
 func redBlue(v, most, depth float64) color.RGBA {
 	if most == 0 || math.IsNaN(v) {
 		return color.RGBA{0xff, 0xff, 0xff, 0xff}

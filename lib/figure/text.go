@@ -44,7 +44,8 @@ func lineHeight(size float64) int { return int(1.35 * size * density) }
 func (s sheet) write(lines []string, middle, top int, size float64, bold bool, ink color.Color) {
 	for i, line := range lines {
 		y := s.Bounds().Dy() - top - i*lineHeight(size) // gonum counts from the bottom
-		s.canvas.FillText(style(size, bold, ink, text.XCenter, text.YTop), vg.Point{X: vg.Length(middle), Y: vg.Length(y)}, line)
+		at := vg.Point{X: vg.Length(middle), Y: vg.Length(y)}
+		s.canvas.FillText(style(size, bold, ink, text.XCenter, text.YTop), at, line)
 	}
 }
 
@@ -60,8 +61,8 @@ func (s sheet) writeUp(line string, x, middle int) {
 	s.canvas.FillText(st, vg.Point{X: vg.Length(x), Y: vg.Length(s.Bounds().Dy() - middle)}, line)
 }
 
-// wrap breaks the text into lines of at most the given width, in the picture's pixels: at spaces, and within what is too
-// long without one.
+// wrap breaks the text into lines of at most the given width, in the picture's pixels: at spaces, and within what is
+// too long without one.
 func wrap(s string, size float64, bold bool, most int) []string {
 	st := style(size, bold, ink, text.XCenter, text.YTop)
 	var lines []string

@@ -14,7 +14,7 @@ type Config struct {
 	Batch     int       // images per step
 	Loss      Loss      // what to make small; CrossEntropy if not set
 	Optimizer Optimizer // how to follow the gradient
-	Schedule  Schedule  // how the learning rate changes; Constant if not set
+	Schedule  Schedule  // how the learning rate changes; it does not if not set
 	Seed      int       // decides the initial weights, the order of the images and everything else that is random
 
 	// What follows does not change the result.
@@ -31,9 +31,6 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Loss.each == nil {
 		c.Loss = CrossEntropy
-	}
-	if c.Schedule.factor == nil {
-		c.Schedule = Constant()
 	}
 	if c.TestBatch == 0 {
 		c.TestBatch = 250
@@ -84,7 +81,7 @@ type Recipe struct {
 	Momentum    float64 `json:"momentum,omitempty"`
 	Decay       float64 `json:"decay,omitempty"`        // by which weights shrink, apart from their gradients
 	WeightDecay float64 `json:"weight_decay,omitempty"` // of the penalty that is part of the gradients
-	Schedule    string  `json:"schedule"`
+	Schedule    string  `json:"schedule,omitempty"`
 	WarmUp      float64 `json:"warm_up,omitempty"` // the share of the steps in which the rate rises
 	Seed        int     `json:"seed"`
 }
@@ -116,7 +113,7 @@ func (r Recipe) String() string {
 	add("decay %v", r.Decay)
 	add("weight decay %v", r.WeightDecay)
 	add("learning rate %v", r.Rate)
-	if r.Schedule != constant {
+	if r.Schedule != "" {
 		parts = append(parts, r.Schedule)
 	}
 	add("warm-up %v", r.WarmUp)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -58,16 +59,14 @@ func (p *plan) trained() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range p.summary.Variables {
-		t, ok := saved[nn.Path(v.Name)]
-		if !ok || !slices.Equal(t.Dims, v.Dims) {
-			return nil, p.place.Damaged("%s is of another network: there is no %s of dimensions %v in it", store.Model, v.Name, v.Dims)
+	weights := map[string]array.Array{}
+	for path, t := range saved {
+		if weights[strings.TrimPrefix(path, nn.Path(""))], err = arrayOf(t); err != nil {
+			return nil, p.place.Damaged("%s, %s: %w", store.Model, path, err)
 		}
-		values, err := t.Float32s()
-		if err != nil {
-			return nil, p.place.Damaged("%s, %s: %w", store.Model, v.Name, err)
-		}
-		e.vars.VariableWithValue(nn.Path(v.Name), tensors.FromFlatDataAndDimensions(values, v.Dims...)).SetTrainable(v.Trainable)
+	}
+	if e.vars, err = p.summary.Store(weights); err != nil {
+		return nil, p.place.Damaged("%s is of another network: %w", store.Model, err)
 	}
 	return e, nil
 }

@@ -25,21 +25,21 @@ type Run struct {
 
 // Result is what a run says of itself in its result.json.
 type Result struct {
-	Network          string    `json:"network"` // its name
-	Parameters       int       `json:"parameters"`
-	MACs             int       `json:"macs"`
-	Dataset          string    `json:"dataset"` // its name
-	TrainImages      int       `json:"train_images"`
-	ValidationImages int       `json:"validation_images,omitempty"`
-	TestImages       int       `json:"test_images"`
-	Recipe           Recipe    `json:"recipe"`
-	TestLoss         float64   `json:"test_loss"`
-	TestAccuracy     float64   `json:"test_accuracy"`   // percent
-	TrainSeconds     float64   `json:"train_seconds"`   // without compiling and testing
-	CompileSeconds   float64   `json:"compile_seconds"` // little where the programs were kept from before
-	Device           string    `json:"device"`
-	Versions         Versions  `json:"versions"`
-	StartedAt        time.Time `json:"started_at"`
+	Network          string              `json:"network"` // its name
+	Parameters       int                 `json:"parameters"`
+	MACs             int                 `json:"macs"`
+	Data             dataset.Description `json:"data"`
+	TrainImages      int                 `json:"train_images"`
+	ValidationImages int                 `json:"validation_images,omitempty"`
+	TestImages       int                 `json:"test_images"`
+	Recipe           Recipe              `json:"recipe"`
+	TestLoss         float64             `json:"test_loss"`
+	TestAccuracy     float64             `json:"test_accuracy"`   // percent
+	TrainSeconds     float64             `json:"train_seconds"`   // without compiling and testing
+	CompileSeconds   float64             `json:"compile_seconds"` // little where the programs were kept from before
+	Device           string              `json:"device"`
+	Versions         Versions            `json:"versions"`
+	StartedAt        time.Time           `json:"started_at"`
 }
 
 // Versions of what computed a run.

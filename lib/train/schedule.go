@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Schedule changes the learning rate while a network is trained.
+// Schedule changes the learning rate while a network is trained. Without one the rate stays the optimizer's.
 type Schedule struct {
 	name    string  // as in a Recipe
 	warmUp  float64 // see OneCycle
@@ -14,12 +14,12 @@ type Schedule struct {
 	factor func(step, perEpoch, epochs int) float64
 }
 
-// constant is the name of the schedule that changes nothing.
-const constant = "constant"
-
-// Constant keeps the optimizer's learning rate. It is what a Config has if no schedule is set.
-func Constant() Schedule {
-	return Schedule{name: constant, factor: func(_, _, _ int) float64 { return 1 }}
+// at is that share.
+func (s Schedule) at(step, perEpoch, epochs int) float64 {
+	if s.factor == nil {
+		return 1
+	}
+	return s.factor(step, perEpoch, epochs)
 }
 
 // Cosine lets the learning rate fall from the optimizer's to zero along half a cosine, step by step (Loshchilov and

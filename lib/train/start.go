@@ -11,7 +11,7 @@ import (
 )
 
 // checkStart makes sure that the task's Start has something to begin with, and returns what identifies it.
-func (t Task) checkStart(summary *nn.Trace) (sum string, err error) {
+func (t Task) checkStart(summary *nn.Summary) (sum string, err error) {
 	if t.Start.plan == nil {
 		return "", errors.New("the task's Start is not a finished run: get one with Fit or Load")
 	}
@@ -25,7 +25,7 @@ func (t Task) checkStart(summary *nn.Trace) (sum string, err error) {
 
 // taken lists the variables of a network that begin with the values of another one's: those of layers that fit as a
 // whole, but for the last layer that has any.
-func taken(to, from *nn.Trace) (variables []nn.Variable) {
+func taken(to, from *nn.Summary) (variables []nn.Variable) {
 	given := map[string][]int{}
 	for _, v := range from.Variables {
 		given[v.Name] = v.Dims

@@ -49,7 +49,8 @@ const (
 type description struct {
 	Format   int                 `json:"format"`
 	Version  int                 `json:"version"`
-	Network  any                 `json:"network"`
+	Name     string              `json:"name"` // of the network
+	Network  nn.Description      `json:"network"`
 	Data     dataset.Description `json:"data"`
 	Contents []string            `json:"contents,omitempty"` // of a data set that its name does not identify: the splits' sums
 	Recipe   Recipe              `json:"recipe"`
@@ -59,7 +60,7 @@ type description struct {
 // plan is a task that can be done: its settings are complete, its network is summarised, its place on disk is known.
 type plan struct {
 	Task
-	summary *nn.Trace
+	summary *nn.Summary
 	place   *store.Run
 	splits  *splits // nil before open
 }
@@ -76,12 +77,13 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 	if err := cmp.Or(t.check(), t.Data.Check()); err != nil {
 		return nil, err
 	}
-	summary, err := nn.Summary(t.Net, t.Data.Height, t.Data.Width, t.Data.Channels)
+	summary, err := nn.Summarize(t.Net, t.Data.Height, t.Data.Width, t.Data.Channels)
 	if err != nil {
 		return nil, err
 	}
 	p := &plan{Task: t, summary: summary}
-	about := description{Format: format, Version: version, Network: describeNetwork(summary), Data: t.Data.Description(), Recipe: t.recipe()}
+	about := description{Format: format, Version: version, Name: summary.Network,
+		Network: summary.Description(), Data: t.Data.Description(), Recipe: t.recipe()}
 	if !t.Data.Published() {
 		if err := p.open(ctx); err != nil {
 			return nil, err

@@ -245,7 +245,7 @@ func (t *training) portion(order epochOrder, batch, steps int) portion {
 // stepNumbers are what the optimizer needs for the i-th step from where the training stands.
 func (t *training) stepNumbers(i int) stepNumbers[float64] {
 	step := t.at.Step + i
-	return t.engine.Optimizer.stepNumbers(t.engine.Schedule.factor(step, t.about.Batches, t.about.Epochs), step+1)
+	return t.engine.Optimizer.stepNumbers(t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs), step+1)
 }
 
 // randomState is where the random generator of the i-th step from here starts: drawn on the host from the seed and the
@@ -350,7 +350,7 @@ func (t *training) result(device string) Result {
 	last := t.at.History.Epochs[len(t.at.History.Epochs)-1]
 	return Result{
 		Network: t.about.Network, Parameters: t.about.Parameters, MACs: t.about.MACs,
-		Dataset: t.engine.Data.Name, Recipe: t.engine.recipe(),
+		Data: t.engine.Data.Description(), Recipe: t.engine.recipe(),
 		TrainImages: t.about.Images, ValidationImages: t.about.ValidationImages, TestImages: t.about.TestImages,
 		TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
 		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds,

@@ -48,7 +48,7 @@ func TestParameterCounts(t *testing.T) {
 		{zoo.SmallResNet(18, 64, 10), []int{32, 32, 3}, 11173962},
 		{zoo.SmallResNet(18, 16, 10), []int{32, 32, 3}, 701466},
 	} {
-		summary, err := nn.Summary(c.net, c.image...)
+		summary, err := nn.Summarize(c.net, c.image...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestParameterCounts(t *testing.T) {
 			classes = []int{1000}
 		}
 		if summary.Parameters() != c.want || !slices.Equal(summary.Output, classes) {
-			t.Errorf("%v has %d parameters and gives %v, want %d and %v", c.net, summary.Parameters(), summary.Output, c.want, classes)
+			t.Errorf("%s has %d parameters and gives %v, want %d and %v", summary.Network, summary.Parameters(), summary.Output, c.want, classes)
 		}
 	}
 }
@@ -77,13 +77,13 @@ func TestInceptionCosts(t *testing.T) {
 		{zoo.InceptionV3(128, 64, 192, 64, 96, 64),
 			in*128 + in*64 + 9*64*192 + in*64 + 9*64*96 + 9*96*96 + in*64, 128 + 64 + 192 + 64 + 96 + 96 + 64, 128 + 192 + 96 + 64},
 	} {
-		s, err := nn.Summary(c.module, 28, 28, in)
+		s, err := nn.Summarize(c.module, 28, 28, in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := []int{28, 28, c.channels}; !slices.Equal(s.Output, want) || s.MACs() != 28*28*c.weights || s.Parameters() != c.weights+2*c.filters {
-			t.Errorf("%v gives %v with %d parameters and %d MACs, want %v, %d and %d",
-				c.module, s.Output, s.Parameters(), s.MACs(), want, c.weights+2*c.filters, 28*28*c.weights)
+			t.Errorf("%s gives %v with %d parameters and %d MACs, want %v, %d and %d",
+				s.Network, s.Output, s.Parameters(), s.MACs(), want, c.weights+2*c.filters, 28*28*c.weights)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 			sum += run.Result.TestAccuracy
 			all = append(all, fmt.Sprintf("%.2f", run.Result.TestAccuracy))
 		}
-		t.Logf("%s on %s: %.2f %% (%s)", net, data(0), sum/seeds, strings.Join(all, ", "))
+		t.Logf("%s on %s: %.2f %% (%s)", nn.Name(net), data(0), sum/seeds, strings.Join(all, ", "))
 		return sum / seeds
 	}
 	fc := mean(zoo.FC2Layer(8), func(int) dataset.Images { return plain })
@@ -143,7 +143,7 @@ func TestNetworksThatDoNotExist(t *testing.T) {
 		"there is no ResNet-20: there is ResNet-18, 34, 50, 101 and 152": zoo.ResNet(20, 10),
 		"there is no ResNet--1": zoo.SmallResNet(-1, 16, 10),
 	} {
-		_, err := nn.Summary(net, 32, 32, 3)
+		_, err := nn.Summarize(net, 32, 32, 3)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want %q", err, want)
 		}
