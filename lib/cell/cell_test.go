@@ -132,7 +132,7 @@ const asText = `first
 [figure: 1 picture: A dot]
 net <b>  accuracy, %  parameters
 CNN            94.12        2806
-FC & co          9.5      14,000
+FC & co         9.50      14,000
 CNN: conv1
 3.5
 last
@@ -254,7 +254,7 @@ func TestShowInANotebook(t *testing.T) {
 		texts = append(texts, fmt.Sprint(d.Data[protocol.MIMETextPlain]))
 	}
 	want := []string{"first", "1 picture: A dot", "net <b>  accuracy, %  parameters\nCNN            94.12        2806\n" +
-		"FC & co          9.5      14,000", "CNN: conv1", "3.5", "last"}
+		"FC & co         9.50      14,000", "CNN: conv1", "3.5", "last"}
 	if !slices.Equal(texts, want) {
 		t.Fatalf("displayed %q, want %q", texts, want)
 	}

@@ -23,7 +23,7 @@ func ExampleNewTable() {
 	// Output:
 	//           parameters  accuracy, %
 	// FC2Layer        6442        86.36
-	// CNN             6422         94.5
+	// CNN             6422        94.50
 }
 
 func ExampleNear() {
@@ -31,4 +31,18 @@ func ExampleNear() {
 	cell.Near("three thirds", 3*third, 1, 1e-12) // silent: it holds
 	cell.Check(third < 0.5, "a third is %v", third)
 	// Output:
+}
+
+// Numbers of one column have the same decimals, so their points stand below each other, unless they are too far apart.
+func ExampleTable_Row() {
+	t := cell.NewTable("", "share, %", "loss", "rate")
+	t.Row("cat", 9.34, 0.9367, 0.1)
+	t.Row("dog", 100.0, 1.704, 0.00001)
+	t.Row("frog", 42.6, float32(2), 3)
+	cell.Show(t)
+	// Output:
+	//       share, %    loss   rate
+	// cat       9.34  0.9367    0.1
+	// dog     100.00  1.7040  1e-05
+	// frog     42.60  2.0000      3
 }

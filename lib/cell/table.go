@@ -12,26 +12,67 @@ import (
 // Table is a table to [Show]: HTML in a notebook, aligned text elsewhere. Columns of numbers stand at the right.
 type Table struct {
 	head []string
-	rows [][]string
+	rows [][]any
 }
 
 // NewTable is a table without rows. The columns' names come with units; the first is often empty.
 func NewTable(head ...string) *Table { return &Table{head: head} }
 
-// Row adds a row. Floating-point numbers get four digits; where that is not what you want, give texts.
-func (t *Table) Row(values ...any) {
-	row := make([]string, len(values))
-	for i, value := range values {
-		switch value := value.(type) {
-		case float64:
-			row[i] = brief(value)
-		case float32:
-			row[i] = brief(float64(value))
-		default:
-			row[i] = fmt.Sprint(value)
+// Row adds a row. Floating-point numbers get four digits, and all those of a column the same decimals; where that is
+// not what you want, give texts.
+func (t *Table) Row(values ...any) { t.rows = append(t.rows, values) }
+
+// Table is the columns' names and the rows as [Show] takes them.
+func (t *Table) Table() (head []string, rows [][]string) {
+	for _, values := range t.rows {
+		row := make([]string, len(values))
+		for column, value := range values {
+			v, isFloat := float(value)
+			decimals := t.decimals(column)
+			switch {
+			case !isFloat:
+				row[column] = fmt.Sprint(value)
+			case decimals < 0:
+				row[column] = brief(v)
+			default:
+				row[column] = strconv.FormatFloat(v, 'f', decimals, 64)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return t.head, rows
+}
+
+// mostDecimals is how many decimals make a column of numbers still readable.
+const mostDecimals = 4
+
+// decimals is how many decimals each floating-point number of a column gets: those of the one that needs most for its
+// four digits. It is -1, each its own, if these are too many or if there is an exponent.
+func (t *Table) decimals(column int) (most int) {
+	for _, row := range t.rows {
+		if column >= len(row) {
+			continue
+		}
+		if v, ok := float(row[column]); ok {
+			text := brief(v)
+			_, fraction, _ := strings.Cut(text, ".")
+			if len(fraction) > mostDecimals || strings.Contains(text, "e") {
+				return -1
+			}
+			most = max(most, len(fraction))
 		}
 	}
-	t.rows = append(t.rows, row)
+	return most
+}
+
+func float(value any) (v float64, ok bool) {
+	switch value := value.(type) {
+	case float64:
+		return value, true
+	case float32:
+		return float64(value), true
+	}
+	return 0, false
 }
 
 // brief is a number with four digits, without an exponent where it has whole digits.
@@ -42,11 +83,8 @@ func brief(v float64) string {
 	return fmt.Sprintf("%.4g", v)
 }
 
-// Table is the columns' names and the rows as [Show] takes them.
-func (t *Table) Table() (head []string, rows [][]string) { return t.head, t.rows }
-
 // String is the table as aligned text.
-func (t *Table) String() string { return asText(t.head, t.rows) }
+func (t *Table) String() string { return asText(t.Table()) }
 
 func (t *Table) check() error {
 	for i, row := range t.rows {

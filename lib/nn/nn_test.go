@@ -18,7 +18,7 @@ import (
 
 func TestActivations(t *testing.T) {
 	x := []float32{-2, -0.5, 0, 1, 3}
-	got, _ := check.Run(t, func(in []*graph.Node) []*graph.Node {
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
 		return []*graph.Node{ReLU.Apply(nil, in[0]), Sigmoid.Apply(nil, in[0]), LogSoftmax.Apply(nil, in[0])}
 	}, [][]float32{x})
 	if !slices.Equal(got[0], []float32{0, 0, 0, 1, 3}) {
@@ -46,11 +46,11 @@ func TestNetworkAgainstWrittenOutSums(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 1); err != nil {
+	if err := summary.Initialize(store, check.Device(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	x := check.Random(4, 2, 5, 4, 3)
-	output, err := model.CallOnce(check.Backend(t), store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+	output, err := model.CallOnce(check.Device(t), store, func(scope *model.Scope, x *graph.Node) *graph.Node {
 		return Apply(scope, net, x)
 	}, x)
 	if err != nil {
@@ -163,7 +163,7 @@ func TestInitialize(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := model.NewStore()
-		if err := summary.Initialize(store, check.Backend(t), seed); err != nil {
+		if err := summary.Initialize(store, check.Device(t), seed); err != nil {
 			t.Fatal(err)
 		}
 		return tensors.MustCopyFlatData[float32](store.GetVariable(Path(name)).MustValue())
@@ -210,7 +210,7 @@ func TestModelFunc(t *testing.T) {
 		t.Errorf("the function's line: %+v", got)
 	}
 	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 1); err != nil {
+	if err := summary.Initialize(store, check.Device(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	v := store.GetVariable(Path("per-unit1/by"))
@@ -229,11 +229,11 @@ func TestActivationsOfLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 3); err != nil {
+	if err := summary.Initialize(store, check.Device(t), 3); err != nil {
 		t.Fatal(err)
 	}
 	var layers []LayerInfo
-	outputs, err := model.CallOnceN(check.Backend(t), store, func(scope *model.Scope, x *graph.Node) (outputs []*graph.Node) {
+	outputs, err := model.CallOnceN(check.Device(t), store, func(scope *model.Scope, x *graph.Node) (outputs []*graph.Node) {
 		layers, outputs = Activations(scope, net, x)
 		return outputs
 	}, check.Random(1, 1, 4, 4, 1))

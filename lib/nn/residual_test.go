@@ -35,7 +35,7 @@ func appliedTo(t *testing.T, net Layer, training bool, values map[string][]float
 		t.Fatal(err)
 	}
 	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 1); err != nil {
+	if err := summary.Initialize(store, check.Device(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	for name, flat := range values {
@@ -48,7 +48,7 @@ func appliedTo(t *testing.T, net Layer, training bool, values map[string][]float
 		}
 		v.MustSetValue(tensors.FromFlatDataAndDimensions(flat, v.Shape().Dimensions...))
 	}
-	outputs, err := model.CallOnceN(check.Backend(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
+	outputs, err := model.CallOnceN(check.Device(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
 		scope.Store().SetTraining(x.Graph(), training)
 		return f(store, x, Apply(scope, net, x))
 	}, x)
@@ -129,7 +129,7 @@ func TestLRN(t *testing.T) {
 		}
 		return b
 	}
-	got, _ := check.Run(t, func(in []*graph.Node) []*graph.Node {
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
 		y := layer.Apply(nil, in[0])
 		return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(graph.Square(y)), in[0])[0]}
 	}, tensors.FromFlatDataAndDimensions(values, 1, 1, 1, 7))
@@ -179,7 +179,7 @@ func TestDropoutDrawsFromTheGivenState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _ := check.Run(t, func(in []*graph.Node) []*graph.Node {
+		got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
 			store := model.NewStore()
 			model.SetStore(in[0].Graph(), store)
 			store.SetTraining(in[0].Graph(), true)

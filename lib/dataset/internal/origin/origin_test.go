@@ -322,7 +322,7 @@ func loadInBackground(s origin.Source) <-chan error {
 // stopped sends this process signals until what is done in the background ends.
 func stopped(done <-chan error) error {
 	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGINT) // so that none ends the test
+	signal.Notify(caught, syscall.SIGINT) // or one would end the test
 	defer signal.Stop(caught)
 	for {
 		syscall.Kill(os.Getpid(), syscall.SIGINT)
