@@ -10,9 +10,9 @@ import (
 
 // task learns the digits of a small sample with a linear network.
 var task = train.Task{
-	Net:    nn.Named("Linear", nn.Flatten, nn.Dense(10)),
+	Net:    nn.Named("Linear", nn.Flatten, nn.Dense(10), nn.LogSoftmax),
 	Data:   sample.MNIST().Normalize(0.1307, 0.3081),
-	Config: train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5), Seed: 1, Progress: train.Quiet},
+	Config: train.Config{Epochs: 3, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5), Seed: 1, Progress: train.Quiet},
 }
 
 func ExampleTask_Fit() {

@@ -50,6 +50,15 @@ type stepNumbers[T any] struct {
 // numbers are those of a step in its graph.
 type numbers = stepNumbers[*graph.Node]
 
+// numbersIn are those in a row.
+func numbersIn(row *graph.Node) (now numbers) {
+	row = graph.Reshape(row, stepNumbersSize)
+	for i, field := range now.fields() {
+		*field = graph.Reshape(graph.Slice(row, graph.AxisElem(i)))
+	}
+	return now
+}
+
 // fields are the numbers in the order in which the program gets them.
 func (n *stepNumbers[T]) fields() []*T { return []*T{&n.rate, &n.corrected, &n.spread, &n.left} }
 
@@ -249,10 +258,7 @@ func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
 	for _, v := range vs {
 		nodes = append(nodes, v.NodeValue(loss))
 	}
-	var now numbers
-	for i, field := range now.fields() {
-		*field = graph.Reshape(graph.Slice(row, graph.AxisRange(), graph.AxisElem(i)))
-	}
+	now := numbersIn(row)
 	gradients := graph.Gradient(loss, nodes...)
 	store := model.GetStore(loss)
 	for i, v := range vs {
