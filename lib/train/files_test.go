@@ -38,7 +38,7 @@ func TestDamagedRunIsNoticed(t *testing.T) {
 		}
 		whole[name] = content
 	}
-	digit := func(content []byte) []byte { // another digit in the place of one
+	digit := func(content []byte) []byte { // another digit instead of one
 		content = slices.Clone(content)
 		i := bytes.LastIndexAny(content, "123456789")
 		content[i] = '1' + (content[i]-'1'+1)%9

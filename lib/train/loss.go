@@ -39,7 +39,7 @@ var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node
 }}
 
 // Smooth returns the loss with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2015): in
-// training, that share of every label is spread evenly over all classes, so that no output needs to grow without end.
+// training, that share of every label is spread evenly over all classes, so no output needs to grow without end.
 // Tests measure the plain loss.
 func (l Loss) Smooth(share float64) Loss {
 	l.smoothing = share

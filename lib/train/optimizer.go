@@ -38,7 +38,7 @@ type parameter struct {
 
 const weightsKind = "weights" // as nn names them
 
-// stepNumbers are what a step needs beside arrays: worked out on the host, in float64, so that a long training does not
+// stepNumbers are what a step needs beside arrays: worked out on the host, in float64, so a long training does not
 // lose them to rounding.
 type stepNumbers[T any] struct {
 	rate      T // the learning rate
@@ -126,7 +126,7 @@ func adam(name string, rate, decay float64) Optimizer {
 // Muon gives each convolution a step that turns it in every direction alike (Jordan et al., 2024). A gradient's few
 // large directions drown its many small ones; Muon takes the momentum's matrix, inputs × filters, and brings all of its
 // singular values to about 1. As torch.optim.Muon with adjust_lr_fn "match_rms_adamw" it has Nesterov's momentum 0.95,
-// AdamW's decay, and steps of the size that AdamW's would have, so that one rate serves both (Liu et al., "Muon is
+// AdamW's decay, and steps of the size that AdamW's would have, so one rate serves both (Liu et al., "Muon is
 // Scalable for LLM Training", 2025). All other parameters follow AdamW with the same rate and decay.
 func Muon(rate, decay float64) Optimizer {
 	o := adam("Muon", rate, decay)
@@ -151,7 +151,7 @@ const (
 )
 
 // muonRound are a, b and c of a round of Newton and Schulz's iteration, x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x. Jordan
-// chose them so that small singular values grow fast; they end between 0.7 and 1.2.
+// chose them to let small singular values grow fast; they end between 0.7 and 1.2.
 var muonRound = [3]float64{3.4445, -4.7750, 2.0315}
 
 // orthogonal brings the singular values of a matrix to about 1 and keeps its singular vectors.

@@ -15,7 +15,7 @@ import (
 
 // program is a compiled graph that reads the store's variables and may change them.
 //
-// Training and testing are each one program with a loop inside, so that many steps run in one call: the data set stays
+// Training and testing are each one program with a loop inside, so many steps run in one call: the data set stays
 // on the device, nothing comes back to the host but losses and outputs, and a batch costs no call of its own. A small
 // network's epoch takes less than half the time that a call for each step takes.
 type program struct {

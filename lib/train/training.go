@@ -43,8 +43,8 @@ type position struct {
 	History        History `json:"history"`
 }
 
-// possible reports whether a training of so many batches an epoch can stand there: at the loss after each step, and at
-// the test after each epoch, but for the last one perhaps.
+// possible reports whether a training with this number of batches an epoch can stand there: at the loss after each
+// step, and at the test after each epoch, but for the last one perhaps.
 func (at position) possible(batches, epochs int) bool {
 	done, tested := at.Step/batches, len(at.History.Epochs)
 	return at.Step > 0 && at.Step <= epochs*batches && len(at.History.Losses) == at.Step && tested < epochs &&
@@ -131,7 +131,7 @@ func (t *training) compile(ctx context.Context) (err error) {
 }
 
 // needTesters prepares the programs that test, if they are not there yet. That happens after the first loss, which
-// comes earlier for it: XLA uses all cores for one program, so that two at the same time are not ready sooner. It does
+// comes earlier for it: XLA uses all cores for one program, so two at the same time are not ready sooner. It does
 // not happen while training goes on, which would seem slower than it is.
 func (t *training) needTesters(ctx context.Context) (err error) {
 	if t.tester != nil {

@@ -40,9 +40,6 @@ func (t Task) Worker() (*Worker, error) {
 	return w, w.t.needTesters(ctx)
 }
 
-// CompileSeconds is how long the programs took to compile.
-func (w *Worker) CompileSeconds() float64 { return w.t.at.CompileSeconds }
-
 // Batches is the number of steps in an epoch.
 func (w *Worker) Batches() int { return w.t.about.Batches }
 
