@@ -78,7 +78,9 @@ ifdef BACKEND
 export GOMLX_BACKEND := $(BACKEND)
 endif
 
-# What the user gives on the command line: make run NB=10 P="epochs=2 lr=0.02" PROFILE=smoke
+# What the user gives on the command line: make run NB=10 P="epochs=2 lr=0.02" PROFILE=smoke, make bench-peers ROUNDS=5,
+# make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite", make faults SEED=1 ONLY=damage/17, make claims
+# NAME=cnn-beats-fc BUDGET=40m, make vulncheck VULNDB=file:///...
 NB :=
 P :=
 PROFILE := full
@@ -86,8 +88,18 @@ HOST := localhost
 LOCAL = $(filter localhost 127.% ::1,$(HOST))
 PORT := 8888
 ROUNDS := 5
+TIME := 60s
+ONLY :=
+SEED :=
+NAME :=
+BUDGET :=
+VULNDB :=
 
-.PHONY: help lab run test test-go test-python test-notebooks test-browser test-clones bench bench-peers bench-gpu book lint data setup cuda lock clean
+# What is checked of how things are written.
+STYLE := lint-go lint-c lint-python lint-text
+
+.PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
+	book claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -95,60 +107,105 @@ help: ## this list
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
 	@$(if $(LOCAL),,echo "warning: others reach JupyterLab at $(HOST): who has the token can run programs as you" >&2;) \
-	exec $(PYTHON) $(VENV)/bin/jupyter-lab --config=lib/headless/lab_config.py \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
+	exec $(PYTHON) $(VENV)/bin/jupyter-lab --config=tools/notebooks/lab_config.py \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) \
+		--ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
 
 # P reaches run.py as it is given, with all its quotes and dollars.
 run: override export P := $(value P)
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
-	@$(PYTHON) lib/headless/run.py --profile "$(PROFILE)" --set "$$P" $(NB)
+	@$(PYTHON) tools/notebooks/run.py --profile "$(PROFILE)" --set "$$P" $(NB)
 
-test: lint test-go test-python test-notebooks ## the unit tests, and every notebook in its smoke profile
+test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests, and every notebook in its smoke profile
 
 test-go: setup data
 	go test ./...
 	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn # the convolutions of machines that it is not for
 
-test-python: setup
-	$(PYTHON) -m unittest discover -s lib/headless
+test-python: setup $(VENV)/.lint
+	$(PYTHON) -m unittest discover -s tools/lint
+	$(PYTHON) -m unittest discover -s tools/notebooks
 
 test-notebooks: setup data
-	$(PYTHON) lib/headless/run.py --check
+	$(PYTHON) tools/notebooks/run.py --check
 	go run ./cmd/claims -check
-	$(PYTHON) lib/headless/run.py --profile smoke
+	$(PYTHON) tools/notebooks/run.py --profile smoke
+
+test-faults: setup data
+	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
-	$(PYTHON) lib/headless/browser.py $(NB)
+	$(PYTHON) tools/notebooks/browser.py $(NB)
 
 test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each
-	@.ci/clones
+	@tools/clones
 
-lint: setup $(VENV)/.test
-	@test -z "$$(gofmt -l cmd lib)" || { echo "error: not formatted: $$(gofmt -l cmd lib | tr '\n' ' '): run gofmt -w cmd lib" >&2; exit 1; }
+lint: $(STYLE) vulncheck ## check how things are written, which `make test` does, too, and look up known vulnerabilities
+lint: OPTIONAL := yes # where the list of vulnerabilities cannot be reached
+
+lint-go: setup
+	@wrong=$$(gofmt -l cmd lib tools); test -z "$$wrong" || \
+		{ echo "error: not formatted: run gofmt -w" $$wrong >&2; exit 1; }
 	go vet ./...
+	go tool -modfile=tools/go/go.mod staticcheck ./...
+
+lint-c: setup $(VENV)/.lint
 	@mkdir -p build
 	@$(COMPILE) -Werror -o build/lint.so -I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" -I$(VENV)/include \
 		-DREAL_PLUGIN='""' -DREAL_PLUGIN_SUM='""' lib/device/plugin/*.c
+	$(if $(wildcard lib/device/plugin/.clang-format),$(VENV)/bin/clang-format --dry-run -Werror \
+		$(wildcard lib/device/plugin/*.[ch] lib/device/plugin/*/*.[ch]))
+
+lint-python: $(VENV)/.lint
+	$(VENV)/bin/ruff check --quiet --config tools/lint/ruff.toml tools lib
+
+lint-text: $(VENV)/.lint
+	$(PYTHON) tools/lint/prose.py
+	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones
 	$(VENV)/bin/hadolint docker/Dockerfile
 
+vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
+	@mkdir -p build
+	@go tool -modfile=tools/go/go.mod govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2> build/govulncheck.log || { status=$$?; \
+		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
+			echo "$(if $(OPTIONAL),note,error): nothing was checked, the list of vulnerabilities cannot be read:" \
+				"$$(grep 'fetching vulnerabilities' build/govulncheck.log)" >&2; \
+			exit $(if $(OPTIONAL),0,$$status); fi; \
+		cat build/govulncheck.log >&2; exit $$status; }
+
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
-	@$(PYTHON) lib/headless/run.py --book $(NB)
+	@$(PYTHON) tools/notebooks/run.py --book $(NB)
+
+claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
+	@go build -o build/claims ./cmd/claims
+	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')
+
+faults: setup data ## kill trainings, damage files, fill disks, and see that nothing is lost, some minutes; SEED=1 ONLY=damage/17
+	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
+
+fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
+	@$(PYTHON) tools/fuzz/run.py --time $(TIME) $(ONLY)
+
+# Without inlining, so a stack trace has all functions.
+house: setup ## count what tells whether the code is as simple as it means to be
+	@go run -gcflags=example.org/convbook/...=-l ./tools/house
 
 bench: setup data ## time the book's networks and what a cell waits for: a table, and build/bench.json
-	go run ./lib/bench
-	@$(PYTHON) lib/bench/cell.py
+	go run ./cmd/bench
+	@$(PYTHON) tools/bench/cell.py
 
 peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare with
 	@test -x build/peers/bin/python || python3 -m venv build/peers
-	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-peers.txt
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		-r tools/requirements/peers.txt
 
 bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
-	@go build -o build/bench ./lib/bench
-	@build/peers/bin/python lib/bench/peers.py --rounds $(ROUNDS)
+	@go build -o build/bench ./cmd/bench
+	@build/peers/bin/python tools/bench/peers.py --rounds $(ROUNDS)
 
 bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
-	@go build -o build/bench ./lib/bench
-	@python3 lib/bench/gpu.py --rounds $(ROUNDS)
+	@go build -o build/bench ./cmd/bench
+	@python3 tools/bench/gpu.py --rounds $(ROUNDS)
 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@$(VENV)/bin/fetch mnist cifar10
@@ -175,112 +232,74 @@ $(VENV)/.python: FORCE
 endif
 FORCE:
 
-$(VENV)/.python: requirements.txt
-	@.tools/check
+$(VENV)/.python: tools/requirements/book.txt
+	@tools/check
 	@echo "installing JupyterLab and XLA into .venv"
 	@{ test -e $@ && $(PYTHON) -c 'import pip' 2>/dev/null; } || { rm -rf $(VENV); python3 -m venv $(VENV); }
 	@rm -f $@
-	@$(PYTHON) $(PIP) --quiet -r requirements.txt || $(OFFLINE)
+	@$(PYTHON) $(PIP) --quiet -r tools/requirements/book.txt || $(OFFLINE)
 	@touch $@
 
 cuda: $(VENV)/.cuda ## install what BACKEND=xla:cuda needs, some gigabytes, into .venv
 
-$(VENV)/.cuda: requirements-cuda.txt $(VENV)/.python
-	@$(PYTHON) $(PIP) -r requirements-cuda.txt || $(OFFLINE)
+$(VENV)/.cuda: tools/requirements/cuda.txt $(VENV)/.python
+	@$(PYTHON) $(PIP) -r tools/requirements/cuda.txt || $(OFFLINE)
 	@# go-xla looks for this name; the NVIDIA libraries are found from the plugin's own folder.
 	@cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13 && ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so
 	@touch $@
 
-$(VENV)/.tools: .tools/go.mod .tools/go.sum $(VENV)/.python
+$(VENV)/.tools: tools/go/go.mod tools/go/go.sum $(VENV)/.python
 	@echo "building GoNB, goimports and gopls into .venv"
-	@go -C .tools mod download || $(OFFLINE)
-	@go -C .tools build -o ../$(VENV)/bin/ tool
+	@go -C tools/go mod download || $(OFFLINE)
+	@go -C tools/go build -o ../../$(VENV)/bin/ \
+		github.com/janpfeifer/gonb golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls
 	@touch $@
 
-# The kernel's description names this folder, so that it is made anew in a clone that was moved or copied.
+# The kernel's description names this folder, so it is made anew in a clone that was moved or copied.
 ifneq ($(file <$(VENV)/.kernel),$(CURDIR))
 $(VENV)/.kernel: FORCE
 endif
 
-$(VENV)/.kernel: lib/headless/kernel.py Makefile $(VENV)/.python
-	@$(PYTHON) lib/headless/kernel.py $(GO_SETTINGS)
+$(VENV)/.kernel: tools/notebooks/kernel.py Makefile $(VENV)/.python
+	@$(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS)
 	@pwd -P > $@
 
-# The whole library is compiled, so that the first cell of a notebook need not wait for it.
-$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
+# The whole library is compiled, and what cells import besides, so the first cell of a notebook need not wait for it.
+$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,cmd/fetch/ lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
 	@go mod download || $(OFFLINE)
-	@go build ./lib/...
-	@go build -o $@.partial ./lib/dataset/fetch
+	@go build ./lib/... gonum.org/v1/gonum/mat gonum.org/v1/gonum/stat
+	@go build -o $@.partial ./cmd/fetch
 	@mv $@.partial $@
 
 # XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.
 # The header comes with go-xla, which is there once fetch is built. The plugin finds XLA's from its own folder.
-COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
+COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
 
-$(PLUGIN): lib/device/plugin/plugin.c lib/device/plugin/onednn.c lib/device/plugin/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
+$(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV)/.python | $(VENV)/bin/fetch
 	@mkdir -p $(@D)
 	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
-			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c lib/device/plugin/stablehlo.c \
 				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
 			-o $@.partial lib/device/plugin/plugin.c
 	@mv $@.partial $@
 
-$(VENV)/.test: requirements-test.txt $(VENV)/.python
-	@$(PYTHON) $(PIP) --quiet -r requirements-test.txt || $(OFFLINE)
+$(VENV)/.lint $(VENV)/.test: $(VENV)/.%: tools/requirements/%.txt $(VENV)/.python
+	@$(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE)
 	@touch $@
 
-lock: ## pin requirements*.in anew, with hashes
+lock: ## pin tools/requirements/*.in anew, with hashes
 	@python3 -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet uv==0.13.9
 	@echo "jax; python_version < '3'" > build/lock/without-jax.txt
-	@for name in requirements requirements-test requirements-cuda; do \
+	@for name in book lint test cuda; do \
 		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
-			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade $$name.in -o $$name.txt; done
+			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade \
+			tools/requirements/$$name.in -o tools/requirements/$$name.txt; done
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --upgrade requirements-peers.in -o requirements-peers.txt
+		--custom-compile-command "make lock" --upgrade tools/requirements/peers.in -o tools/requirements/peers.txt
 
 clean: ## remove what was installed and built here; data and runs stay in the cache
 	rm -rf .venv build
-
-# What a user gives: make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite"
-TIME := 60s
-ONLY :=
-
-.PHONY: fuzz vulncheck
-
-fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
-	@$(PYTHON) lib/fuzz/run.py --time $(TIME) $(ONLY)
-
-# The tool comes with gopls, in the version that .tools/go.mod has.
-vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
-	@mkdir -p build && cd .tools && go build -o ../build/govulncheck golang.org/x/vuln/cmd/govulncheck
-	@build/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2> build/govulncheck.log || { status=$$?; \
-		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
-			echo "error: nothing was checked, the list of vulnerabilities cannot be read: $$(tail -1 build/govulncheck.log)" >&2; \
-		else cat build/govulncheck.log >&2; fi; exit $$status; }
-
-# What a user gives: make faults SEED=1 ONLY=damage/17
-SEED :=
-
-.PHONY: faults test-faults
-
-faults: setup data ## kill trainings, damage files, fill disks, and see that nothing is lost, some minutes; SEED=1 ONLY=damage/17
-	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
-
-test: test-faults
-
-test-faults: setup data
-	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))
-
-# What a user gives: make claims NAME=cnn-beats-fc BUDGET=40m
-NAME :=
-BUDGET :=
-
-.PHONY: claims peers
-
-claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
-	@go build -o build/claims ./cmd/claims
-	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')

@@ -117,7 +117,7 @@ var claims = []claim{
 		says: "Batch norm makes VGG16 easy to train (5,000 photographs, ten epochs).",
 		a:    vggPart, b: vggNoNorm, what: accuracy, rule: above(0)},
 	{name: "augmentation", where: "notebook 13", seeds: 3,
-		says: "Images that are never twice the same keep VGG16 from learning the training images by heart (5,000 photographs, ten epochs).",
+		says: "Images that are never the same twice keep VGG16 from learning the training images by heart (5,000 photographs, ten epochs).",
 		a:    vggPart, b: vggAsIs, what: trainLoss, rule: above(0)},
 	{name: "three-epochs", where: "notebook 13", seeds: 5,
 		says: "Three epochs of the book's recipe pass the notes' 84.92 %.",

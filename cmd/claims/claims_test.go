@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -24,7 +23,7 @@ func near(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// Means 95 and 91, variances 1 each, so that the difference's standard error is √(1/3 + 1/3) = 0.8165; with equal variances
+// Means 95 and 91, variances 1 each, so the difference's standard error is √(1/3 + 1/3) = 0.8165; with equal variances
 // and sizes Welch's degrees of freedom are 2·(3 − 1) = 4, and Student's t for 95 % there is 2.7764.
 func TestInterval(t *testing.T) {
 	difference, half := interval([]float64{94, 95, 96}, []float64{90, 91, 92})
@@ -254,8 +253,7 @@ func TestReadme(t *testing.T) {
 // A training that a claim asks for is the run of the notebook that says the same in Go: it is not trained twice.
 func TestWorksAreTheNotebooksRuns(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
-	mean, std := []float64{0.4914, 0.4822, 0.4465}, []float64{0.2023, 0.1994, 0.2010}
-	colours := dataset.CIFAR10().NormalizeChannels(mean, std)
+	colours := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
 	digits := dataset.MNIST().Normalize(0.1307, 0.3081)
 	for _, c := range []struct {
 		arm    arm
@@ -274,18 +272,14 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 	} {
 		w := c.arm.by(ours)
 		w.Seed, c.config.Seed = 1, 1
-		images, err := w.images()
+		task, err := w.task()
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := w.config()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, mine := train.Load(networks[w.Network], images, config) // the error names the settings
-		_, theirs := train.Load(c.net, c.data, c.config)
-		if mine == nil || theirs == nil || mine.Error() != theirs.Error() || images.String() != c.data.String() {
-			t.Errorf("%s: %v on %v, want %v on %v", w, mine, images, theirs, c.data)
+		_, mine := task.Load() // the error names the settings
+		_, theirs := train.Task{Net: c.net, Data: c.data, Config: c.config}.Load()
+		if mine == nil || theirs == nil || mine.Error() != theirs.Error() || task.Data.String() != c.data.String() {
+			t.Errorf("%s: %v on %v, want %v on %v", w, mine, task.Data, theirs, c.data)
 		}
 	}
 	for name, net := range networks {
@@ -304,7 +298,7 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 
 func TestTrainingBecomesARow(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
-	if _, _, err := sample.MNIST().Open(); err != nil {
+	if _, err := sample.MNIST().Train(); err != nil {
 		t.Fatal(err)
 	}
 	w := fc.by(ours)
@@ -313,8 +307,8 @@ func TestTrainingBecomesARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := train.Fit(zoo.FC2Layer(8), sample.MNIST().Normalize(0.1307, 0.3081),
-		train.Config{Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: 3, Out: io.Discard})
+	run, err := train.Task{Net: zoo.FC2Layer(8), Data: sample.MNIST().Normalize(0.1307, 0.3081), Config: train.Config{
+		Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: 3, Progress: train.Quiet}}.Fit()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,9 +320,9 @@ func TestTrainingBecomesARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var of struct{ Format int }
-	if err := json.Unmarshal(about, &of); err != nil || of.Format != formats[ours] {
-		t.Errorf("runs have format %d, rows %d: rows of before do not count when the book trains differently", of.Format, formats[ours])
+	var of struct{ Version int }
+	if err := json.Unmarshal(about, &of); err != nil || of.Version != formats[ours] {
+		t.Errorf("runs have version %d, rows format %d: rows of before do not count when the book trains differently", of.Version, formats[ours])
 	}
 	stored, err := w.train(context.Background()) // now it is on disk: nobody knows how busy the machine was
 	if err != nil || stored.Others != nil || stored.Accuracy != row.Accuracy {

@@ -14,8 +14,8 @@
 // and seed. What it reached is a row of figures/ledger.jsonl (ledger.go), with the hardware, the versions, the seconds and
 // how busy the machine was with other work meanwhile. A row is there once: a training that has one is not done again.
 //
-// The book's trainings go through train.Fit, so that they resume and are the very runs of the notebooks. PyTorch's are made
-// by lib/bench/claims.py from the same description, the same files and the same permutation of pixels.
+// The book's trainings are those of package train, so they resume and are the very runs of the notebooks. PyTorch's are made
+// by tools/bench/claims.py from the same description, the same files and the same permutation of pixels.
 //
 // A rule (judge.go) is about the difference of two means, by Welch's 95 % interval for it: a is above b by more than so much
 // if the whole interval is; a and b are alike within so much if the whole interval is. A claim with all its rows holds

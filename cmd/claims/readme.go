@@ -84,8 +84,8 @@ func resultsTable(l *ledger) string {
 			machines[r.machine()] = true
 		}
 	}
-	fmt.Fprintf(&text, "\nMean ± standard deviation over so many seeds; seconds of trainings beside which the machine had nothing "+
-		"else to do. Computed on %s. \"In the notes\" is what the lecture notes report.\n", strings.Join(slices.Sorted(maps.Keys(machines)), "; "))
+	fmt.Fprintf(&text, "\nMean ± standard deviation (number of seeds); the time is that of trainings during which the machine did "+
+		"nothing else. Computed on %s. \"In the notes\" is what the lecture notes report.\n", strings.Join(slices.Sorted(maps.Keys(machines)), "; "))
 	return text.String()
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -36,7 +35,7 @@ const (
 // formats are raised when one of them trains differently than before: rows with a lower number count no more.
 var formats = map[string]int{ours: 2, peers: 1}
 
-// Work is a training by what decides its result. lib/bench/claims.py reads it, too.
+// Work is a training by what decides its result. tools/bench/claims.py reads it, too.
 type Work struct {
 	Who     string `json:"who"`
 	Format  int    `json:"format"`
@@ -187,7 +186,12 @@ func (w Work) permutation() []int {
 // images is the data set as a notebook describes it.
 func (w Work) images() (dataset.Images, error) {
 	d := w.Data
-	images := sets[d.Set].open().NormalizeChannels(d.Mean, d.Std).First(d.First).Permute(w.permutation())
+	images := sets[d.Set].open().First(d.First).Permute(w.permutation())
+	if len(d.Mean) == 1 {
+		images = images.Normalize(d.Mean[0], d.Std[0])
+	} else {
+		images = images.NormalizeRGB([3]float64(d.Mean), [3]float64(d.Std))
+	}
 	var changes []dataset.Augmentation
 	if d.Crop > 0 {
 		changes = append(changes, dataset.RandomCrop(images.Height, d.Crop))
@@ -204,10 +208,20 @@ func (w Work) images() (dataset.Images, error) {
 	return images.Augment(changes...), nil
 }
 
+// task is the work as a notebook describes it.
+func (w Work) task() (t train.Task, err error) {
+	t.Net = networks[w.Network]
+	if t.Data, err = w.images(); err != nil {
+		return t, err
+	}
+	t.Config, err = w.config()
+	return t, err
+}
+
 // config is the recipe as a notebook writes it.
 func (w Work) config() (c train.Config, err error) {
 	r := w.Recipe
-	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Out: io.Discard}
+	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Progress: train.Quiet}
 	switch r.Loss {
 	case "negative log-likelihood":
 		c.Loss = train.NLL
@@ -246,20 +260,16 @@ func (w Work) train(ctx context.Context) (Row, error) {
 	return row, err
 }
 
-// fit trains with train.Fit, unless a notebook or an earlier call has. Processor, other work and commit are known only of
-// what is trained here from beginning to end.
+// fit trains as a notebook does, unless a notebook or an earlier call has. Processor, other work and commit are known
+// only of what is trained here from beginning to end.
 func (w Work) fit(_ context.Context, row *Row) error {
-	config, err := w.config()
+	task, err := w.task()
 	if err != nil {
 		return err
 	}
-	images, err := w.images()
-	if err != nil {
-		return err
-	}
-	_, absent := train.Load(networks[w.Network], images, config)
+	_, absent := task.Load()
 	before := cpuTimes()
-	run, err := train.Fit(networks[w.Network], images, config)
+	run, err := task.Fit()
 	if err != nil {
 		return err
 	}
@@ -281,7 +291,7 @@ func (w Work) fit(_ context.Context, row *Row) error {
 	return nil
 }
 
-// trainPyTorch lets lib/bench/claims.py do the work.
+// trainPyTorch lets tools/bench/claims.py do the work.
 func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	folder, err := sets[w.Data.Set].fetch()
 	if err != nil {
@@ -297,7 +307,7 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	}
 	runtime.LockOSThread() // Pdeathsig is about the thread
 	defer runtime.UnlockOSThread()
-	command := exec.CommandContext(ctx, python, filepath.Join("lib", "bench", "claims.py"))
+	command := exec.CommandContext(ctx, python, filepath.Join("tools", "bench", "claims.py"))
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // it never outlives this program
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	var out, told bytes.Buffer
@@ -309,10 +319,10 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	}
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(told.String()), "\n")
-		return fmt.Errorf("lib/bench/claims.py: %w: %s", err, lines[len(lines)-1])
+		return fmt.Errorf("tools/bench/claims.py: %w: %s", err, lines[len(lines)-1])
 	}
 	if err := json.Unmarshal(out.Bytes(), row); err != nil {
-		return fmt.Errorf("lib/bench/claims.py printed %q: %w", out.String(), err)
+		return fmt.Errorf("tools/bench/claims.py printed %q: %w", out.String(), err)
 	}
 	row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
 	row.Device, row.Date = "cpu", now.UTC().Format(time.DateOnly)
@@ -380,9 +390,9 @@ func vectors() string {
 	return runtime.GOARCH
 }
 
-// pinned is a package's version in requirements.txt.
+// pinned is a package's version in tools/requirements/book.txt.
 func pinned(name string) string {
-	text, _ := os.ReadFile("requirements.txt")
+	text, _ := os.ReadFile(filepath.Join("tools", "requirements", "book.txt"))
 	if found := regexp.MustCompile(`(?m)^` + name + `==(\S+)`).FindSubmatch(text); found != nil {
 		return string(found[1])
 	}
@@ -396,7 +406,7 @@ func commit() string {
 		return ""
 	}
 	commit := strings.TrimSpace(string(out))
-	if exec.Command("git", "diff", "--quiet", "HEAD", "--", "lib", "cmd", "go.mod", "requirements.txt", "requirements-peers.txt").Run() != nil {
+	if exec.Command("git", "diff", "--quiet", "HEAD", "--", "lib", "cmd", "tools", "go.mod").Run() != nil {
 		commit += "+"
 	}
 	return commit

@@ -18,45 +18,40 @@ import (
 	"example.org/convbook/lib/train"
 )
 
-// task is a training that the trials put into trouble. Each has something else that a resumption must bring back:
+// tasks are the trainings that the trials put into trouble. Each has something else that a resumption must bring back:
 // running averages, the random numbers of dropout and augmentation, an optimizer's arrays, a short last batch.
-type task struct {
-	net    nn.Layer
-	data   dataset.Images
-	config train.Config
-}
-
-var tasks = map[string]task{
+var tasks = map[string]train.Task{
 	"adam": {
-		nn.Named("Adam", nn.Conv(6, 5), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten,
+		Net: nn.Named("Adam", nn.Conv(6, 5), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten,
 			nn.Dropout(0.3), nn.Dense(64), nn.ReLU, nn.Dense(10)),
-		sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip),
-		train.Config{Epochs: 20, Batch: 60, Optimizer: train.Adam(0.002), Schedule: train.OneCycle(0.3)},
+		Data:   sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip),
+		Config: train.Config{Epochs: 20, Batch: 60, Optimizer: train.Adam(0.002), Schedule: train.OneCycle(0.3)},
 	},
 	"muon": {
-		nn.Named("Muon", nn.Flatten, nn.Dense(256), nn.ReLU, nn.Dropout(0.2), nn.Dense(128), nn.ReLU, nn.Dense(10)),
-		sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.AlternateFlip),
-		train.Config{Epochs: 30, Batch: 100, Optimizer: train.Muon(0.01, 0.01), Schedule: train.Cosine()},
+		Net: nn.Named("Muon", nn.Flatten, nn.Dense(256), nn.ReLU, nn.Dropout(0.2),
+			nn.Dense(128), nn.ReLU, nn.Dense(10)),
+		Data:   sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.AlternateFlip),
+		Config: train.Config{Epochs: 30, Batch: 100, Optimizer: train.Muon(0.01, 0.01), Schedule: train.Cosine()},
 	},
 	"sgd": {
-		nn.Named("SGD", nn.Flatten, nn.Dense(32), nn.ReLU, nn.Dense(10), nn.LogSoftmax),
-		sample.MNIST().Normalize(0.1307, 0.3081),
-		train.Config{Epochs: 60, Batch: 60, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
+		Net:    nn.Named("SGD", nn.Flatten, nn.Dense(32), nn.ReLU, nn.Dense(10), nn.LogSoftmax),
+		Data:   sample.MNIST().Normalize(0.1307, 0.3081),
+		Config: train.Config{Epochs: 60, Batch: 60, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
 	},
 	"mnist": {
-		nn.Named("MNIST", nn.Flatten, nn.Dense(16), nn.ReLU, nn.Dense(10), nn.LogSoftmax),
-		dataset.MNIST().First(500).FirstTest(300).Normalize(0.1307, 0.3081),
-		train.Config{Epochs: 2, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
+		Net:    nn.Named("MNIST", nn.Flatten, nn.Dense(16), nn.ReLU, nn.Dense(10), nn.LogSoftmax),
+		Data:   dataset.MNIST().First(500).FirstTest(300).Normalize(0.1307, 0.3081),
+		Config: train.Config{Epochs: 2, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5)},
 	},
-	"tiny": { // its files are of a page or two, so that a disk can be full at each of them
-		nn.Named("Tiny", nn.MaxPool(7), nn.Flatten, nn.Dense(10)),
-		sample.MNIST().First(150).FirstTest(60),
-		train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5)},
+	"tiny": { // its files are of a page or two, so a disk can be full at each of them
+		Net:    nn.Named("Tiny", nn.MaxPool(7), nn.Flatten, nn.Dense(10)),
+		Data:   sample.MNIST().First(150).FirstTest(60),
+		Config: train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5)},
 	},
 	"cifar": {
-		nn.Named("CIFAR", nn.Flatten, nn.Dense(16), nn.ReLU, nn.Dense(10)),
-		dataset.CIFAR10().First(500).FirstTest(300).Normalize(0.5, 0.25),
-		train.Config{Epochs: 2, Batch: 64, Optimizer: train.SGD(0.01, 0.5)},
+		Net:    nn.Named("CIFAR", nn.Flatten, nn.Dense(16), nn.ReLU, nn.Dense(10)),
+		Data:   dataset.CIFAR10().First(500).FirstTest(300).Normalize(0.5, 0.25),
+		Config: train.Config{Epochs: 2, Batch: 64, Optimizer: train.SGD(0.01, 0.5)},
 	},
 }
 
@@ -73,33 +68,24 @@ func child(args []string) error {
 	write := flags.String("write", "", "only write this file")
 	files := flags.Uint64("files", 0, "files that may be open; 0: as many as usual")
 	flags.Parse(args)
-	limits := map[int]uint64{
-		syscall.RLIMIT_FSIZE:  *fileSize,
-		syscall.RLIMIT_NOFILE: *files,
-		syscall.RLIMIT_DATA:   8 << 30, // a child that takes memory without end must not take all of the machine's
-	}
-	for limit, n := range limits {
-		if n > 0 {
-			if err := syscall.Setrlimit(limit, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
-				return err
-			}
-		}
+	if err := limit(*fileSize, *files); err != nil {
+		return err
 	}
 	if *write != "" {
 		return os.WriteFile(*write, nil, 0o644)
 	}
 	t := tasks[*name]
-	t.config.Seed, t.config.Fresh, t.config.LogEvery, t.config.SaveEvery = *seed, *fresh, 1, 20*time.Millisecond
-	get := train.Fit
+	t.Seed, t.Fresh, t.Progress, t.SaveEvery = *seed, *fresh, train.Lines(1), 20*time.Millisecond
+	get := t.Fit
 	if *load || *loop {
-		get = train.Load
+		get = t.Load
 	}
 	once := func() (string, error) {
-		run, err := get(t.net, t.data, t.config)
+		run, err := get()
 		if err != nil {
 			return "", err
 		}
-		sum, err := sumOf(run, t)
+		sum, err := sumOf(run)
 		return resultLine + sum, err
 	}
 	if !*loop {
@@ -109,6 +95,30 @@ func child(args []string) error {
 		}
 		return err
 	}
+	again(once)
+	return nil
+}
+
+// limit sets how large a file may be and how many may be open, where it is not 0.
+func limit(fileSize, files uint64) error {
+	limits := map[int]uint64{
+		syscall.RLIMIT_FSIZE:  fileSize,
+		syscall.RLIMIT_NOFILE: files,
+		syscall.RLIMIT_DATA:   8 << 30, // a child that takes memory without end must not take all of the machine's
+	}
+	for limit, n := range limits {
+		if n > 0 {
+			if err := syscall.Setrlimit(limit, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// again does it again and again until the standard input ends, and prints what is said each time that it is another
+// line.
+func again(once func() (string, error)) {
 	ended := make(chan bool)
 	go func() { io.Copy(io.Discard, os.Stdin); close(ended) }()
 	said := ""
@@ -123,7 +133,7 @@ func child(args []string) error {
 		}
 		select {
 		case <-ended:
-			return nil
+			return
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -133,25 +143,26 @@ func child(args []string) error {
 const resultLine = "result "
 
 // sumOf is the SHA-256 of all that a run says and does not take from a clock, to the last bit.
-func sumOf(run *train.Run, t task) (string, error) {
+func sumOf(run *train.Run) (string, error) {
 	all := sha256.New()
-	summary, err := nn.Summary(t.net, t.data.Height, t.data.Width, t.data.Channels)
+	data := run.Task.Data
+	summary, err := nn.Summarize(run.Task.Net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return "", err
 	}
 	for _, v := range summary.Variables {
-		values, dims, err := run.Weights(v.Name)
+		weights, err := run.Weights(v.Name)
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintln(all, v.Name, dims)
-		addFloats(all, values)
+		fmt.Fprintln(all, v.Name, weights.Dims)
+		addFloats(all, weights.Values)
 	}
 	predictions, err := run.Test()
 	if err != nil {
 		return "", err
 	}
-	addFloats(all, predictions.Outputs)
+	addFloats(all, predictions.Outputs.Values)
 	addFloats(all, predictions.Losses)
 	all.Write(predictions.Labels)
 	addFloats(all, run.History.Losses)
@@ -160,7 +171,7 @@ func sumOf(run *train.Run, t task) (string, error) {
 		json.NewEncoder(all).Encode(e)
 	}
 	r := run.Result
-	fmt.Fprintln(all, r.Network, r.Parameters, r.Dataset, r.Config, r.Seed, r.Epochs)
+	fmt.Fprintln(all, r.Network, r.Parameters, r.Data, r.Recipe)
 	fmt.Fprintln(all, math.Float64bits(r.TestLoss), math.Float64bits(r.TestAccuracy))
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
 }

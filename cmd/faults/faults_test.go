@@ -86,7 +86,7 @@ func book(kind string, load, fresh bool, args string) error {
 	if _, err := os.Stat(run); err == nil && !fresh {
 		return look()
 	} else if load {
-		return errors.New("it was not trained yet: run the cell with train.Fit first")
+		return errors.New("it was not trained yet: run the cell with Fit first")
 	}
 	training := run + trainingSuffix
 	if err := errors.Join(os.MkdirAll(training, 0o755), os.MkdirAll(os.Getenv("CONVBOOK_COMPILED"), 0o755)); err != nil {
@@ -174,7 +174,7 @@ func TestHonestBookHolds(t *testing.T) {
 	}
 }
 
-// A book that uses what is damaged, or writes so that a kill damages, is caught.
+// A book that uses what is damaged, or writes in a way that a kill damages, is caught.
 func TestCarelessBookIsCaught(t *testing.T) {
 	try := stand(t, "careless")
 	for _, c := range []struct {

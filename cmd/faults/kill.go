@@ -31,7 +31,7 @@ func phaseOf(task string, lines []string) string {
 			fmt.Sscanf(progress, "[%d/%d", &seen, &images)
 			steps++
 			switch {
-			case seen+tasks[task].config.Batch >= images:
+			case seen+tasks[task].Batch >= images:
 				at = "test"
 			case steps == 1: // after its first step it compiles the program that tests
 				at = "compile"

@@ -185,7 +185,7 @@ func (o outcome) same(want string) error {
 // remedies are the words with which the book's errors say what to do.
 var remedies = []string{
 	"Fresh: true", "trains again", "train again", "make room", "writable", "to another folder", "put the right file",
-	"connect to the network", "with train.Fit first", "ulimit", "remove it", "make setup",
+	"connect to the network", "with Fit first", "ulimit", "remove it", "make setup",
 }
 
 // refused is nil if the child ended with one line that names what is wrong, by these words, and a remedy.

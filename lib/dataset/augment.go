@@ -16,33 +16,51 @@ import (
 	"example.org/convbook/lib/device"
 )
 
-// Augmentation changes training pictures at random, in the graph, so that the network does not see the same one twice.
+// Augmentation changes training pictures at random, in the graph, so the network does not see the same one twice.
 type Augmentation struct {
-	name    string
+	info    AugmentationInfo
 	numbers int // random numbers that a picture takes
 	// alternates: a picture's numbers do not change from epoch to epoch, but by one half, there and back
 	alternates bool
 	check      func(d Images) error
-	// apply changes a batch of pictures: uint8 [batch, height, width, channels] and float32 [batch, numbers], each equally
-	// likely from 0 to below 1 → the pictures' shape
+	// apply changes a batch of pictures: uint8 [batch, height, width, channels] and float32 [batch, numbers], each
+	// equally likely from 0 to below 1 → the pictures' shape
 	apply func(x, random *graph.Node) *graph.Node
 }
 
+// AugmentationInfo says what an augmentation does.
+type AugmentationInfo struct {
+	Kind    string `json:"kind"`           // random-crop, random-flip, alternate-flip
+	Size    int    `json:"size,omitempty"` // of a crop, with its padding
+	Padding int    `json:"padding,omitempty"`
+}
+
+// String says it in a few words.
+func (i AugmentationInfo) String() string {
+	s := strings.ReplaceAll(i.Kind, "-", " ")
+	if i.Size > 0 {
+		s += fmt.Sprintf(" %d×%[1]d, padding %d", i.Size, i.Padding)
+	}
+	return s
+}
+
 // RandomCrop puts padding black pixels around the picture on every side and cuts a square of size × size out of it, at
-// any place with equal probability. Size is the picture's own, so that the network gets what it gets in a test.
+// any place with equal probability. Size is the picture's own, so the network gets what it gets in a test.
 func RandomCrop(size, padding int) Augmentation {
 	return Augmentation{
-		name:    fmt.Sprintf("random crop %d×%[1]d, padding %d", size, padding),
+		info:    AugmentationInfo{Kind: "random-crop", Size: size, Padding: padding},
 		numbers: 2,
 		check: func(d Images) error {
 			switch {
 			case padding < 0:
 				return fmt.Errorf("%s: a random crop with padding %d: it must be at least 0", d.Name, padding)
 			case size > min(d.Height, d.Width)+2*padding:
-				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%d with padding %d: crop to %d",
+				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%d "+
+					"with padding %d: crop to %d",
 					d.Name, size, d.Height, d.Width, padding, min(d.Height, d.Width))
 			case size != d.Height || size != d.Width:
-				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%d: training and test pictures must have one size, crop to %d",
+				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%d: "+
+					"training and test pictures must have one size, crop to %d",
 					d.Name, size, d.Height, d.Width, min(d.Height, d.Width))
 			}
 			return nil
@@ -62,27 +80,30 @@ func crop(x, random *graph.Node, padding int) *graph.Node {
 		return graph.Add(graph.Iota(g, places, axis), graph.BroadcastToShape(graph.Reshape(by, batch, 1, 1, 1), places))
 	}
 	row, column := from(1, 0), from(2, 1)
-	inside := graph.And(
-		graph.And(graph.GreaterOrEqual(row, graph.ScalarZero(g, dtypes.Int32)), graph.LessThan(row, graph.Const(g, int32(height)))),
-		graph.And(graph.GreaterOrEqual(column, graph.ScalarZero(g, dtypes.Int32)), graph.LessThan(column, graph.Const(g, int32(width)))))
+	within := func(at *graph.Node, size int) *graph.Node {
+		return graph.And(graph.GreaterOrEqual(at, graph.ScalarZero(g, dtypes.Int32)),
+			graph.LessThan(at, graph.Const(g, int32(size))))
+	}
+	inside := graph.And(within(row, height), within(column, width))
 	row, column = graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1))
 	moved := graph.Gather(x, graph.Concatenate([]*graph.Node{graph.Iota(g, places, 0), row, column}, -1))
-	return graph.Where(graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...)), moved, graph.ZerosLike(x))
+	inside = graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
+	return graph.Where(inside, moved, graph.ZerosLike(x))
 }
 
 // RandomFlip turns half of the pictures left to right.
 var RandomFlip = Augmentation{
-	name:    "random flip",
+	info:    AugmentationInfo{Kind: "random-flip"},
 	numbers: 1,
 	check:   func(Images) error { return nil },
 	apply:   flip,
 }
 
-// AlternateFlip turns a picture left to right in every second epoch, half of them in the even ones: two epochs show each
-// picture from both sides, where RandomFlip shows every second one twice from the same (Jordan, "94% on CIFAR-10 in 3.29
-// Seconds on a Single GPU", 2024, section 3.6).
+// AlternateFlip turns a picture left to right in every second epoch, half of them in the even ones: two epochs show
+// each picture from both sides, where RandomFlip shows every second one twice from the same (Jordan, "94% on CIFAR-10
+// in 3.29 Seconds on a Single GPU", 2024, section 3.6).
 var AlternateFlip = Augmentation{
-	name:       "alternate flip",
+	info:       AugmentationInfo{Kind: "alternate-flip"},
 	numbers:    1,
 	alternates: true,
 	check:      func(Images) error { return nil },
@@ -96,8 +117,8 @@ func flip(x, random *graph.Node) *graph.Node {
 	return graph.Where(turn, graph.Reverse(x, 2), x)
 }
 
-// Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test pictures
-// stay as they are.
+// Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test
+// pictures stay as they are.
 func (d Images) Augment(augmentations ...Augmentation) Images {
 	d.augmentations = augmentations
 	return d
@@ -112,8 +133,9 @@ func (d Images) RandomNumbers() int {
 	return n
 }
 
-// Random draws the random numbers of an epoch's pictures, from 0 to below 1, always the same for a seed and an epoch. They
-// are drawn here and not on the device, so that they are the same on every one. Order lists the pictures, by their indices.
+// Random draws the random numbers of an epoch's pictures, from 0 to below 1, always the same for a seed and an epoch.
+// They are drawn here and not on the device, so they are the same on every one. Order lists the pictures, by their
+// indices.
 func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	random := rand.New(rand.NewPCG(uint64(seed), 1<<32+uint64(epoch))) // other numbers than those of the epoch's order
 	columns := d.RandomNumbers()
@@ -124,23 +146,33 @@ func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	column := 0
 	for _, a := range d.augmentations {
 		for k := column; a.alternates && k < column+a.numbers; k++ {
-			own := rand.New(rand.NewPCG(uint64(seed), 2<<32+uint64(k)))
-			var ofPicture []float32 // by index
-			for i, picture := range order {
-				for len(ofPicture) <= int(picture) {
-					ofPicture = append(ofPicture, own.Float32())
-				}
-				number := ofPicture[picture]
-				if epoch%2 == 1 {
-					number += 0.5
-				}
-				if number >= 1 {
-					number--
-				}
+			for i, number := range alternating(order, seed, epoch, k) {
 				numbers[i*columns+k] = number
 			}
 		}
 		column += a.numbers
+	}
+	return numbers
+}
+
+// alternating draws one number for each picture of the order, the same in every second epoch, and half of the way
+// around from 0 to 1 away from it in the others. Column tells apart the numbers that a picture takes.
+func alternating(order []int32, seed, epoch, column int) []float32 {
+	random := rand.New(rand.NewPCG(uint64(seed), 2<<32+uint64(column)))
+	var ofPicture []float32 // by index
+	numbers := make([]float32, len(order))
+	for i, picture := range order {
+		for len(ofPicture) <= int(picture) {
+			ofPicture = append(ofPicture, random.Float32())
+		}
+		number := ofPicture[picture]
+		if epoch%2 == 1 {
+			number += 0.5
+		}
+		if number >= 1 {
+			number--
+		}
+		numbers[i] = number
 	}
 	return numbers
 }
@@ -163,8 +195,14 @@ func (d Images) augment(x, random *graph.Node) *graph.Node {
 // Augmented lists n versions of picture i, changed at random as n epochs of a training change it; see Image.
 func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
 	d := s.data
+	if d.train == nil {
+		return nil, errHandMade
+	}
 	if len(d.augmentations) == 0 {
 		return nil, fmt.Errorf("the pictures of %s are not augmented: add .Augment(...) to the data set", d.Name)
+	}
+	if i < 0 || i >= s.Len() {
+		return nil, fmt.Errorf("there is no picture %d of %s: there are %d", i, d.Name, s.Len())
 	}
 	backend, err := device.Open()
 	if err != nil {
@@ -188,13 +226,4 @@ func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
 		pictures = append(pictures, d.picture(picture))
 	}
 	return pictures, nil
-}
-
-// augmentationNames lists the augmentations in one line.
-func (d Images) augmentationNames() string {
-	var names []string
-	for _, a := range d.augmentations {
-		names = append(names, a.name)
-	}
-	return strings.Join(names, ", ")
 }

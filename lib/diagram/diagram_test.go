@@ -17,7 +17,7 @@ func TestOf(t *testing.T) {
 		"C on 8×8×3: 20 parameters; convolution 1×1 beside pooling 3×3 /1, convolution 1×1; pooling": nn.Named("C",
 			nn.Branches(nn.Conv(2, 1), nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(3, 1))), nn.GlobalAvgPool),
 	} {
-		summary, err := nn.Summary(net, 8, 8, 3)
+		summary, err := nn.Summarize(net, 8, 8, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,12 +30,12 @@ func TestOf(t *testing.T) {
 
 func TestEveryNetworkOfTheZooIsDrawn(t *testing.T) {
 	for _, net := range []nn.Layer{zoo.AlexNet(10), zoo.ZFNet(10), zoo.VGG(19, 10), zoo.GoogLeNet(10, true), zoo.ResNet(50, 10)} {
-		summary, err := nn.Summary(net, 227, 227, 3)
+		summary, err := nn.Summarize(net, 227, 227, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Of(summary).PNG(); err != nil {
-			t.Errorf("%v: %v", net, err)
+			t.Errorf("%s: %v", summary.Network, err)
 		}
 	}
 }

@@ -1,13 +1,14 @@
 package figure
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
 	"math"
 	"slices"
 
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
@@ -17,8 +18,8 @@ type Surface struct {
 	Z    [][]float64
 }
 
-// Over is the surface of a function over a rectangle, at n × n places.
-func Over(x0, x1, y0, y1 float64, n int, f func(x, y float64) float64) Surface {
+// NewSurface is the surface of a function over a rectangle, at n × n places.
+func NewSurface(x0, x1, y0, y1 float64, n int, f func(x, y float64) float64) Surface {
 	var s Surface
 	for i := range n {
 		part := float64(i) / float64(n-1)
@@ -35,74 +36,98 @@ func Over(x0, x1, y0, y1 float64, n int, f func(x, y float64) float64) Surface {
 }
 
 // Contours draws a surface as a map does, by lines of equal height, the lower the darker, and series as paths over it:
-// a large dot where a path starts, a small one at each further point. The heights of the lines are such that there is as
-// much of the plane between one and the next. A path that leaves the map ends at its edge.
+// a large dot where a path starts, a small one at each further point. Between one line and the next there is always the
+// same share of the plane. A path that leaves the map ends at its edge.
 func Contours(c Chart, s Surface, paths ...Series) Figure {
-	rows, columns := len(s.Y), len(s.X)
-	if rows < 2 || columns < 2 || len(s.Z) != rows || slices.ContainsFunc(s.Z, func(row []float64) bool { return len(row) != columns }) {
-		return fail("chart %q: a surface of %d × %d places needs as many heights, and 2 × 2 at least", c.Title, columns, rows)
-	}
-	if !rises(s.X) || !rises(s.Y) {
-		return fail("chart %q: the places of a surface must go up", c.Title)
-	}
-	heights := slices.Sorted(slices.Values(slices.Concat(s.Z...)))
-	if math.IsNaN(heights[0]) || math.IsInf(heights[0], 0) || math.IsInf(heights[len(heights)-1], 0) {
-		return fail("chart %q: a height of the surface is not a number", c.Title)
+	if err := s.check(); err != nil {
+		return fail("chart %q: %w", c.Title, err)
 	}
 	p, err := c.plot()
 	if err != nil {
-		return Figure{err: err}
+		return Failed(err)
 	}
+	heights := slices.Sorted(slices.Values(slices.Concat(s.Z...)))
+	p.Add(s.contour(heights))
+	alt := fmt.Sprintf("Contour map: %s, %s over %s; heights from %.4g to %.4g",
+		c.Title, c.Y, c.X, heights[0], heights[len(heights)-1])
+	var inside []Series
+	for i, path := range paths {
+		kept, err := c.addPath(p, s, path, i)
+		if err != nil {
+			return Failed(err)
+		}
+		inside = append(inside, kept)
+		last := len(path.X) - 1
+		alt += fmt.Sprintf("; %s from (%.4g, %.4g) to (%.4g, %.4g)",
+			path.Name, path.X[0], path.Y[0], path.X[last], path.Y[last])
+	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = s.X[0], s.X[len(s.X)-1], s.Y[0], s.Y[len(s.Y)-1]
+	placeLegend(p, inside)
+	return c.draw(p, alt)
+}
+
+// check says what is wrong with a surface.
+func (s Surface) check() error {
+	rows, columns := len(s.Y), len(s.X)
+	uneven := slices.ContainsFunc(s.Z, func(row []float64) bool { return len(row) != columns })
+	if rows < 2 || columns < 2 || len(s.Z) != rows || uneven {
+		return fmt.Errorf("a surface of %d × %d places needs as many heights, and 2 × 2 at least", columns, rows)
+	}
+	if !rises(s.X) || !rises(s.Y) {
+		return errors.New("the places of a surface must go up")
+	}
+	for _, height := range slices.Concat(s.Z...) {
+		if math.IsNaN(height) || math.IsInf(height, 0) {
+			return errors.New("a height of the surface is not a number")
+		}
+	}
+	return nil
+}
+
+// contour is the lines of equal height; the heights of the surface come in order.
+func (s Surface) contour(heights []float64) *plotter.Contour {
 	const lines = 15
 	var levels []float64
 	var styles []draw.LineStyle
 	for i := range lines {
 		levels = append(levels, heights[(2*i+1)*len(heights)/(2*lines)])
 		gray := uint8(0x70 + i*0x70/lines)
-		styles = append(styles, draw.LineStyle{Color: color.RGBA{gray, gray, gray + 0x18, 0xff}, Width: vg.Points(0.8 * density)})
+		styles = append(styles, draw.LineStyle{Color: color.RGBA{gray, gray, gray + 0x18, 0xff}, Width: points(0.8)})
 	}
 	contour := plotter.NewContour(grid{s}, levels, nil)
 	contour.LineStyles = styles
-	p.Add(contour)
-	alt := fmt.Sprintf("Contour map: %s, %s over %s; heights from %.4g to %.4g", c.Title, c.Y, c.X, heights[0], heights[len(heights)-1])
-	var inside []Series
-	for i, path := range paths {
-		if len(path.X) == 0 || len(path.X) != len(path.Y) {
-			return fail("path %q has %d x and %d y values", path.Name, len(path.X), len(path.Y))
-		}
-		alt += fmt.Sprintf("; %s from (%.4g, %.4g) to (%.4g, %.4g)", path.Name,
-			path.X[0], path.Y[0], path.X[len(path.X)-1], path.Y[len(path.Y)-1])
-		path = s.within(path)
-		if len(path.X) == 0 {
-			return fail("path %q starts outside of the map", path.Name)
-		}
-		inside = append(inside, path)
-		points := make(plotter.XYs, len(path.X))
-		for j := range points {
-			points[j] = plotter.XY{X: path.X[j], Y: path.Y[j]}
-		}
-		line, dots, err := plotter.NewLinePoints(points)
-		if err != nil {
-			return fail("path %q: %w", path.Name, err)
-		}
-		line.Color = palette[i%len(palette)]
-		line.Width = vg.Points(1.4 * density)
-		dots.GlyphStyleFunc = func(j int) draw.GlyphStyle {
-			radius := 1.8
-			if j == 0 {
-				radius = 4
-			}
-			return draw.GlyphStyle{Color: line.Color, Radius: vg.Points(radius * density), Shape: draw.CircleGlyph{}}
-		}
-		p.Add(line, dots)
-		addLegend(p, path.Name, line)
+	return contour
+}
+
+// addPath adds path i to the plot and returns what of it is on the map.
+func (c Chart) addPath(p *plot.Plot, s Surface, path Series, i int) (kept Series, err error) {
+	if len(path.X) == 0 || len(path.X) != len(path.Y) {
+		return kept, fmt.Errorf("path %q has %d x and %d y values", path.Name, len(path.X), len(path.Y))
 	}
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = s.X[0], s.X[columns-1], s.Y[0], s.Y[rows-1]
-	p.Legend.Top, p.Legend.Left = emptiestCorner(p, inside)
-	if p.Legend.Left {
-		p.Legend.XOffs = vg.Points(4 * density)
+	kept = s.within(path)
+	if len(kept.X) == 0 {
+		return kept, fmt.Errorf("path %q starts outside of the map", path.Name)
 	}
-	return c.draw(p, alt)
+	xy, err := kept.points()
+	if err != nil {
+		return kept, err
+	}
+	line, dots, err := plotter.NewLinePoints(xy)
+	if err != nil {
+		return kept, fmt.Errorf("path %q: %w", path.Name, err)
+	}
+	line.Color = palette[i%len(palette)]
+	line.Width = points(1.4)
+	dots.GlyphStyleFunc = func(j int) draw.GlyphStyle {
+		radius := 1.8
+		if j == 0 {
+			radius = 4
+		}
+		return draw.GlyphStyle{Color: line.Color, Radius: points(radius), Shape: draw.CircleGlyph{}}
+	}
+	p.Add(line, dots)
+	c.addLegend(p, path.Name, line)
+	return kept, nil
 }
 
 func rises(values []float64) bool {

@@ -2,23 +2,16 @@ package figure
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/color"
-	"image/png"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-func ExampleLines() {
-	f := Lines(Chart{Title: "Loss while training", X: "step", Y: "loss"},
-		Series{Name: "CNN", X: []float64{0, 1, 2}, Y: []float64{2.3, 0.9, 0.4}})
-	Show(f)
-	// Output: [figure: Line chart: Loss while training, loss over step; CNN from 2.3 to 0.4]
-}
+	"example.org/convbook/lib/array"
+)
 
 // samples is one figure of each kind.
 func samples() map[string]func() Figure {
@@ -29,9 +22,11 @@ func samples() map[string]func() Figure {
 			return Grid(Pictures{Title: "Dots", Images: []image.Image{dot, dot, dot}, Captions: []string{"one", "two", "three"}, Columns: 2, Width: 100})
 		},
 		"lines": func() Figure {
-			return Lines(Chart{Title: "T", X: "x", Y: "y"}, Of("a", []float32{1, 3, 2}), Of("b", []float32{2, 2, 5}).Smooth(2))
+			return Lines(Chart{Title: "T", X: "x", Y: "y"}, NewSeries("a", []float32{1, 3, 2}), NewSeries("b", []float32{2, 2, 5}).Smooth(2))
 		},
-		"bars":      func() Figure { return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}) },
+		"bars": func() Figure {
+			return Bars(Chart{Title: "T", X: "x", Y: "y"}, []string{"a", "b"}, Series{Y: []float64{2, 4}})
+		},
 		"confusion": func() Figure { return Confusion("T", [][]int{{3, 1}, {0, 4}}, []string{"cat", "dog"}) },
 		"contours": func() Figure {
 			return Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "walk", X: []float64{2, 1, 0}, Y: []float64{0, 0.5, 0}})
@@ -40,36 +35,6 @@ func samples() map[string]func() Figure {
 			return Row(Grid(Pictures{Images: []image.Image{dot}, Width: 50}), Grid(Pictures{Images: []image.Image{dot}, Width: 90}))
 		},
 	}
-}
-
-// bowl is round: its lines are circles.
-func bowl() Surface {
-	return Over(-3, 3, -3, 3, 41, func(x, y float64) float64 { return x*x + y*y })
-}
-
-func content(t *testing.T, f Figure) ([]byte, image.Image) {
-	t.Helper()
-	b, err := f.PNG()
-	if err != nil {
-		t.Fatal(err)
-	}
-	picture, err := png.Decode(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b, picture
-}
-
-func count(picture image.Image, c color.RGBA) int {
-	n := 0
-	for y := range picture.Bounds().Dy() {
-		for x := range picture.Bounds().Dx() {
-			if color.RGBAModel.Convert(picture.At(x, y)) == c {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 func TestSameInputSameBytes(t *testing.T) {
@@ -89,7 +54,7 @@ func TestAlt(t *testing.T) {
 		"bars":      "Bar chart: T, y; a 2.00; b 4.00",
 		"confusion": "Confusion matrix: T; 7 of 8 right, on the diagonal",
 		"contours":  "Contour map: T, y over x; heights from 0 to 18; walk from (2, 0) to (0, 0)",
-		"row":       "1 pictures; beside it: 1 pictures",
+		"row":       "1 picture; beside it: 1 picture",
 	} {
 		if got := samples()[name]().Alt; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -137,7 +102,7 @@ func TestGridPixels(t *testing.T) {
 
 // Of two bars, one of twice the value is twice as high.
 func TestBarHeights(t *testing.T) {
-	_, picture := content(t, Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{2, 4}))
+	_, picture := content(t, Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Y: []float64{2, 4}}))
 	height := func(from, to int) (most int) {
 		for x := from; x < to; x++ {
 			n := 0
@@ -181,7 +146,7 @@ func TestTicksAreRound(t *testing.T) {
 }
 
 func TestSmooth(t *testing.T) {
-	s := Of("a", []float32{1, 3, 5, 1}).Smooth(2)
+	s := NewSeries("a", []float32{1, 3, 5, 1}).Smooth(2)
 	for i, want := range []float64{1, 2, 4, 3} {
 		if s.Y[i] != want || s.X[i] != float64(i) {
 			t.Errorf("value %d: %v at %v, want %v", i, s.Y[i], s.X[i], want)
@@ -190,27 +155,24 @@ func TestSmooth(t *testing.T) {
 }
 
 func TestPicturesOfNumbers(t *testing.T) {
-	gray := Gray([]float32{-1, 0, 1, 3}, 2).(*image.Gray)
+	gray := Gray(matrix(2, -1, 0, 1, 3)).(*image.Gray)
 	if got := gray.Pix; got[0] != 0 || got[1] != 64 || got[2] != 128 || got[3] != 255 {
 		t.Errorf("gray: %v", got)
 	}
-	if flat := Gray([]float32{2, 2}, 1).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
+	if flat := Gray(matrix(1, 2, 2)).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
 		t.Errorf("equal numbers: %v", flat.Pix)
 	}
-	signed := Signed([]float32{-2, 0, 1}, 3)
+	signed := RedBlue(matrix(3, -2, 0, 1))
 	for x, want := range []color.RGBA{{0, 0, 255, 255}, {255, 255, 255, 255}, {255, 128, 128, 255}} {
 		if got := signed.At(x, 0); got != want {
 			t.Errorf("signed %d: %v, want %v", x, got, want)
 		}
 	}
-	colored := Color([]float32{-1, 0, 1, 3, 3, -1}, 2)
+	colored := RGB(array.New([]float32{-1, 0, 1, 3, 3, -1}, 1, 2, 3))
 	for x, want := range []color.RGBA{{0, 64, 128, 255}, {255, 255, 0, 255}} {
 		if got := colored.At(x, 0); got != want {
 			t.Errorf("color %d: %v, want %v", x, got, want)
 		}
-	}
-	if got := Channel([]float32{1, 10, 2, 20, 3, 30}, 2, 1); got[0] != 10 || got[2] != 30 || len(got) != 3 {
-		t.Errorf("channel: %v", got)
 	}
 }
 
@@ -220,16 +182,16 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		"at least one picture":                     Grid(Pictures{}),
 		"5 pictures has 3 captions":                Grid(Pictures{Images: []image.Image{dot, dot, dot, dot, dot}, Captions: []string{"a", "b", "c"}, Columns: 2}),
 		"2 pictures has 1 captions":                Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
-		"have no pixels":                           Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
-		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, Of("a", nil)),
-		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, Of("a", []float32{float32(math.NaN())})),
-		`chart "T" has no axis names`:              Lines(Chart{Title: "T"}, Of("a", []float32{1})),
+		"picture 0 of a grid has no pixels":        Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
+		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, NewSeries[float32]("a", nil)),
+		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float32{float32(math.NaN())})),
+		`chart "T" has no name for each axis`:      Lines(Chart{Title: "T"}, NewSeries("a", []float32{1})),
 		"heights, and 2 × 2 at least":              Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
 		"places of a surface must go up":           Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
-		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, Over(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
+		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
 		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
 		`path "p" starts outside of the map`:       Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
-		"2 labels and 1 values":                    Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, []float64{1}),
+		`"s" has 1 values for 2 labels`:            Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
 		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
 		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
 		"a row of figures needs at least one":      Row(),
@@ -238,26 +200,115 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
-		if err := Save(f, filepath.Join(t.TempDir(), "x.png")); err == nil {
-			t.Errorf("saved what cannot be drawn: %q", want)
+	}
+}
+
+// Pictures that could not be made say why in the figure that shows them.
+func TestPicturesThatCannotBeMade(t *testing.T) {
+	nan := float32(math.NaN())
+	for want, picture := range map[string]image.Image{
+		"picture 1 of a grid: an array [3] of 3 numbers has no height and width": Gray(array.New([]float32{1, 2, 3}, 3)),
+		"an array [2 1 1 1] of 2 numbers has no height":                          RedBlue(array.New([]float32{1, 2}, 2, 1, 1, 1)),
+		"three channels: an array [1 1 2] has not":                               RGB(array.New([]float32{1, 2}, 1, 1, 2)),
+		"number 1 of an array [1 2] is NaN":                                      Gray(matrix(2, 1, nan)),
+		"number 0 of an array [1 2] is NaN":                                      RedBlue(matrix(2, nan, 1)),
+		"number 2 of an array [1 1 3] is +Inf":                                   RGB(array.New([]float32{1, 2, float32(math.Inf(1))}, 1, 1, 3)),
+	} {
+		good := Gray(matrix(1, 1, 2))
+		if err := Grid(Pictures{Images: []image.Image{good, picture}}).check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }
 
-func TestSave(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.png")
-	f := samples()["bars"]()
-	if err := Save(f, path); err != nil {
-		t.Fatal(err)
+// A chart says what is on both axes.
+func TestBothAxesHaveNames(t *testing.T) {
+	for _, c := range []Chart{{X: "x"}, {Y: "y"}, {}} {
+		for kind, f := range map[string]Figure{
+			"lines": Lines(c, NewSeries("a", []float32{1})), "bars": Bars(c, []string{"a"}, Series{Y: []float64{1}}),
+			"bubbles": Bubbles(c, "", Bubble{"a", 1, 1, 1}), "contours": Contours(c, bowl()),
+		} {
+			if f.check() == nil {
+				t.Errorf("%s with the axes %q and %q are drawn", kind, c.X, c.Y)
+			}
+		}
 	}
-	want, _ := f.PNG()
-	if got, _ := os.ReadFile(path); !bytes.Equal(got, want) {
-		t.Error("the file has other bytes")
+}
+
+func TestFigureWithoutAPicture(t *testing.T) {
+	why := errors.New("why")
+	if f := Failed(why); f.check() != why || f.Size() != (image.Point{}) {
+		t.Errorf("%v, %v", f.check(), f.Size())
+	}
+	if _, err := (Figure{}).PNG(); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("an empty figure: %v", err)
+	}
+}
+
+// Figures in a column begin where the one above ends, in a row where the one at the left does.
+func TestColumnAndRow(t *testing.T) {
+	one, two := Numbers("one", matrix(2, 1, 2)), Numbers("two", matrix(1, 1, 2, 3))
+	a, b := one.picture.Bounds().Size(), two.picture.Bounds().Size()
+	column, row := Column(one, two), Row(one, two)
+	if column.Alt != "Table of 1 × 2 numbers: one; below it: Table of 3 × 1 numbers: two" {
+		t.Error(column.Alt)
+	}
+	if want := image.Pt(max(a.X, b.X), a.Y+b.Y); column.picture.Bounds().Size() != want {
+		t.Errorf("a column of %v, want %v", column.picture.Bounds().Size(), want)
+	}
+	if want := image.Pt(a.X+gap+b.X, max(a.Y, b.Y)); row.picture.Bounds().Size() != want {
+		t.Errorf("a row of %v, want %v", row.picture.Bounds().Size(), want)
+	}
+	for y := range b.Y {
+		for x := range b.X {
+			if want := at(two.picture, x, y); at(column.picture, x, a.Y+y) != want || at(row.picture, a.X+gap+x, y) != want {
+				t.Fatalf("the second figure has another pixel at %d, %d", x, y)
+			}
+		}
+	}
+}
+
+// Pictures of different sizes are enlarged alike, or each to the size of the largest.
+func TestSameSize(t *testing.T) {
+	small, large := image.NewGray(image.Rect(0, 0, 1, 1)), image.NewGray(image.Rect(0, 0, 4, 4)) // black
+	black := color.RGBA{0, 0, 0, 0xff}
+	p := Pictures{Images: []image.Image{large, small}, Width: 120}
+	_, picture := content(t, Grid(p))
+	pixel := ((120*density - 2*margin - gap) / 2) / 4 // in squares of the picture
+	if got, want := count(picture, black), 17*pixel*pixel; got != want {
+		t.Errorf("%d black pixels, want %d", got, want)
+	}
+	p.SameSize = true
+	_, picture = content(t, Grid(p))
+	if got, want := count(picture, black), 32*pixel*pixel; got != want {
+		t.Errorf("of the same size: %d black pixels, want %d", got, want)
+	}
+}
+
+// A box is as wide as the label in it.
+func TestBoxesHoldTheirLabels(t *testing.T) {
+	const label = "11×11 /4"
+	f := Flow("A net", 400, Group{Lanes: [][]Box{{{Label: label, Width: 4, Height: 16, Kind: "a"}, {Width: 4, Height: 16, Kind: "b"}}}})
+	_, picture := content(t, f)
+	first, last := picture.Bounds().Dx(), 0
+	for x := range picture.Bounds().Dx() {
+		column := 0
+		for y := range picture.Bounds().Dy() {
+			if at(picture, x, y) == palette[0] {
+				column++
+			}
+		}
+		if column > 2*lineHeight(flowSize)/3 { // not of the legend
+			first, last = min(first, x), max(last, x)
+		}
+	}
+	if got, want := last-first, width(label, small(flowSize)); got < want {
+		t.Errorf("a box is %d pixels wide, its label %d", got, want)
 	}
 }
 
 func TestFrom(t *testing.T) {
-	s := Of("loss", []float32{5, 4, 3}).From(1)
+	s := NewSeries("loss", []float32{5, 4, 3}).From(1)
 	if !slices.Equal(s.X, []float64{1, 2, 3}) || !slices.Equal(s.Y, []float64{5, 4, 3}) || s.Name != "loss" {
 		t.Errorf("%+v", s)
 	}
@@ -310,8 +361,8 @@ func TestBubbles(t *testing.T) {
 	}
 }
 
-// Around the middle of a bowl the lines of equal height are circles: as far to the left as to the right, to the top as to
-// the bottom.
+// Around the middle of a bowl the lines of equal height are circles: as far to the left as to the right, to the top as
+// to the bottom.
 func TestContoursAreWhereTheHeightsAre(t *testing.T) {
 	const side = 400
 	_, picture := content(t, Contours(Chart{X: "x", Y: "y", Width: side, Height: side}, bowl()))
@@ -325,7 +376,8 @@ func TestContoursAreWhereTheHeightsAre(t *testing.T) {
 			}
 		}
 	}
-	// A thirtieth of the square of side 6 lies within the lowest line: a circle of radius √(36/30/π) = 0.62, 1.24 of 6 wide.
+	// A thirtieth of the square of side 6 lies within the lowest line: a circle of radius √(36/30/π) = 0.62, so it is
+	// 1.24 of 6 wide.
 	wide, high := float64(box.Dx())/(side*density), float64(box.Dy())/(side*density)
 	if share := 1.24 / 6; wide < 0.75*share || wide > share || high < 0.75*share || high > share { // the axes take some
 		t.Errorf("the lowest line takes %.3f of the width and %.3f of the height, want a little less than %.3f", wide, high, share)

@@ -4,12 +4,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/draw"
 	"slices"
 	"strings"
-
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
 )
 
 // Box is a step of a Flow.
@@ -27,90 +23,119 @@ type Group struct {
 	Note  string // below the group, one or more lines
 }
 
+// flowSize is the size of a flow's text.
+const flowSize = 9
+
 // Flow draws groups of boxes from left to right, in as many rows as they need in a width of screen pixels at most.
 func Flow(title string, wide int, groups ...Group) Figure {
 	if len(groups) == 0 {
 		return fail("a flow needs at least one group")
 	}
-	const size = 9
 	alt := title
-	var kinds []string
-	var drawn []group
+	var all []group
 	for _, g := range groups {
-		laid := layout(g, size)
+		laid := layout(g)
 		if laid.width == 0 {
 			return fail("%s: a group has no box", title)
 		}
-		drawn = append(drawn, laid)
-		for _, lane := range g.Lanes {
-			for _, box := range lane {
-				if !slices.Contains(kinds, box.Kind) {
-					kinds = append(kinds, box.Kind)
-				}
-			}
-		}
+		all = append(all, laid)
 		alt += "; " + strings.Join(strings.Fields(g.describe()), " ")
 	}
-	colors := map[string]color.RGBA{}
-	for i, kind := range kinds {
-		colors[kind] = palette[i%len(palette)]
-	}
-
-	// Rows: where each group stands, and how much room its row needs above and below the middle line.
-	const between = 14 * density
-	room := wide*density - 2*margin
-	type row struct{ height, notes, first, end int }
-	var rows []row
-	x := 0
-	lefts := make([]int, len(drawn))
-	for i, g := range drawn {
-		if i == 0 || x+g.width > room {
-			rows = append(rows, row{first: i})
-			x = 0
-		}
-		r := &rows[len(rows)-1]
-		r.height, r.notes, r.end = max(r.height, g.height), max(r.notes, len(g.notes)), i+1
-		lefts[i] = x
-		x += g.width + between
-	}
-	room = 0 // what is needed of it
-	for i, g := range drawn {
-		room = max(room, lefts[i]+g.width)
-	}
-	legend := 0
-	for _, kind := range kinds {
-		legend += lineHeight(size) + gap/2 + width(kind, small(size)) + 3*gap
-	}
-	room = max(room, legend, min(260, wide)*density-2*margin) // the title takes some, too
+	legend := newLegend(groups)
+	rows, room := breakRows(all, wide*density-2*margin)
+	room = max(room, legend.width(), min(260, wide)*density-2*margin) // the title takes some, too
 	heading := wrap(title, textSize, true, room)
-	head := margin + len(heading)*lineHeight(textSize) + gap
-	height := head + margin + lineHeight(size) + gap
+	y := margin + len(heading)*lineHeight(textSize) + gap
+	height := y + lineHeight(flowSize) + gap + margin
 	for _, r := range rows {
-		height += r.height + r.notes*lineHeight(size) + 3*gap
+		height += r.whole()
 	}
 	sheet := newSheet(2*margin+room, height)
 	sheet.write(heading, margin+room/2, margin, textSize, true, ink)
-	y := head
 	for _, r := range rows {
-		middle := y + r.height/2
-		for i := r.first; i < r.end; i++ {
-			left := margin + lefts[i]
-			if i > 0 {
-				sheet.line(max(margin/4, left-between), left, middle)
-			}
-			drawn[i].draw(sheet, left, middle, colors, size)
-			sheet.write(drawn[i].notes, left+drawn[i].width/2, y+r.height+gap, size, false, ink)
-		}
-		y += r.height + r.notes*lineHeight(size) + 3*gap
+		r.draw(sheet, y, legend.colors)
+		y += r.whole()
 	}
-	x = margin
-	for _, kind := range kinds {
-		sheet.rectangle(image.Rect(x, y, x+lineHeight(size)-density, y+lineHeight(size)-density), colors[kind])
-		x += lineHeight(size) + gap/2
-		sheet.writeLeft(kind, x, y, size)
-		x += width(kind, small(size)) + 3*gap
-	}
+	legend.draw(sheet, y)
 	return Figure{Alt: alt, picture: sheet.RGBA}
+}
+
+// flowRow is groups side by side on a common middle line.
+type flowRow struct {
+	groups        []group
+	lefts         []int // where each begins
+	follows       bool  // a row stands above
+	height, notes int   // of the highest group, and the lines of the longest note
+}
+
+const between = 14 * density // groups
+
+// breakRows puts groups into rows that fit into a width, and says how much of it they need.
+func breakRows(all []group, room int) (rows []*flowRow, needed int) {
+	x := 0
+	for i, g := range all {
+		if i == 0 || x+g.width > room {
+			rows = append(rows, &flowRow{follows: i > 0})
+			x = 0
+		}
+		r := rows[len(rows)-1]
+		r.groups, r.lefts = append(r.groups, g), append(r.lefts, margin+x)
+		r.height, r.notes = max(r.height, g.height), max(r.notes, len(g.notes))
+		needed = max(needed, x+g.width)
+		x += g.width + between
+	}
+	return rows, needed
+}
+
+// whole is the row's height with its notes.
+func (r flowRow) whole() int { return r.height + r.notes*lineHeight(flowSize) + 3*gap }
+
+func (r flowRow) draw(s sheet, y int, colors map[string]color.RGBA) {
+	middle := y + r.height/2
+	for i, g := range r.groups {
+		left := r.lefts[i]
+		if i > 0 || r.follows {
+			s.line(max(margin/4, left-between), left, middle)
+		}
+		g.draw(s, left, middle, colors)
+		s.write(g.notes, left+g.width/2, y+r.height+gap, flowSize, false, ink)
+	}
+}
+
+// legend is the kinds of boxes with their colours.
+type legend struct {
+	kinds  []string
+	colors map[string]color.RGBA
+}
+
+func newLegend(groups []Group) legend {
+	l := legend{colors: map[string]color.RGBA{}}
+	for _, g := range groups {
+		for _, box := range slices.Concat(g.Lanes...) {
+			if _, known := l.colors[box.Kind]; !known {
+				l.colors[box.Kind] = palette[len(l.kinds)%len(palette)]
+				l.kinds = append(l.kinds, box.Kind)
+			}
+		}
+	}
+	return l
+}
+
+func (l legend) width() (whole int) {
+	for _, kind := range l.kinds {
+		whole += lineHeight(flowSize) + gap/2 + width(kind, small(flowSize)) + 3*gap
+	}
+	return whole
+}
+
+func (l legend) draw(s sheet, y int) {
+	x := margin
+	for _, kind := range l.kinds {
+		s.rectangle(image.Rect(x, y, x+lineHeight(flowSize)-density, y+lineHeight(flowSize)-density), l.colors[kind])
+		x += lineHeight(flowSize) + gap/2
+		s.writeLeft(kind, x, y, flowSize)
+		x += width(kind, small(flowSize)) + 3*gap
+	}
 }
 
 // describe puts the group into words.
@@ -147,8 +172,9 @@ const (
 	skip    = 12 * density // above the boxes, for the way around them
 )
 
-func layout(g Group, size float64) group {
-	laid := group{Group: g}
+func layout(g Group) group {
+	laid := group{Group: g.labelled()}
+	g = laid.Group
 	for i, lane := range g.Lanes {
 		wide, high := 0, 0
 		for k, box := range lane {
@@ -180,9 +206,25 @@ func layout(g Group, size float64) group {
 		laid.notes = append(laid.notes, strings.Split(g.Note, "\n")...)
 	}
 	for _, note := range laid.notes {
-		laid.width = max(laid.width, width(note, small(size)))
+		laid.width = max(laid.width, width(note, small(flowSize)))
 	}
 	return laid
+}
+
+// labelled is the group with boxes that are as wide as the labels in them, at least.
+func (g Group) labelled() Group {
+	if _, alone := g.alone(); alone { // its label stands below it
+		return g
+	}
+	lanes := make([][]Box, len(g.Lanes))
+	for i, lane := range g.Lanes {
+		for _, box := range lane {
+			box.Width = max(box.Width, width(box.Label, small(flowSize))/density+4)
+			lanes[i] = append(lanes[i], box)
+		}
+	}
+	g.Lanes = lanes
+	return g
 }
 
 // several says that the way parts at the group's start and meets at its end.
@@ -196,7 +238,7 @@ func (g Group) alone() (Box, bool) {
 	return Box{}, false
 }
 
-func (g group) draw(s sheet, left, middle int, colors map[string]color.RGBA, size float64) {
+func (g group) draw(s sheet, left, middle int, colors map[string]color.RGBA) {
 	right := left + g.width
 	top := middle - g.height/2
 	if g.Skip {
@@ -222,32 +264,11 @@ func (g group) draw(s sheet, left, middle int, colors map[string]color.RGBA, siz
 			high := box.Height * density
 			s.rectangle(image.Rect(x, center-high/2, x+box.Width*density, center+high/2), colors[box.Kind])
 			if _, alone := g.alone(); !alone {
-				s.write([]string{box.Label}, x+box.Width*density/2, center-lineHeight(size)/2, size, false, color.White)
+				middle := x + box.Width*density/2
+				s.write([]string{box.Label}, middle, center-lineHeight(flowSize)/2, flowSize, false, color.White)
 			}
 			x += box.Width*density + boxGap
 		}
 		top += g.lanes[i] + laneGap
 	}
 }
-
-var wire = color.RGBA{0x99, 0x99, 0x99, 0xff}
-
-func (s sheet) rectangle(r image.Rectangle, c color.Color) {
-	draw.Draw(s.RGBA, r, image.NewUniform(c), image.Point{}, draw.Src)
-}
-
-// line is a level line, upright one that stands; both a screen pixel wide.
-func (s sheet) line(from, to, y int) { s.rectangle(image.Rect(from, y, to, y+density), wire) }
-
-func (s sheet) upright(x, from, to int) {
-	s.rectangle(image.Rect(x, from, x+density, to+density), wire)
-}
-
-// writeLeft writes a line of text from x on.
-func (s sheet) writeLeft(line string, x, top int, size float64) {
-	st := small(size)
-	s.canvas.FillText(st, vg.Point{X: vg.Length(x), Y: vg.Length(s.Bounds().Dy() - top)}, line)
-}
-
-// small is text from the left, without emphasis.
-func small(size float64) text.Style { return style(size, false, ink, text.XLeft, text.YTop) }

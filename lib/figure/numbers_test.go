@@ -7,22 +7,15 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"example.org/convbook/lib/array"
 )
-
-func table() Table {
-	return Table{Title: "T", Values: []float32{-2, 0, 1, 2, 0.125, -0.5}, Width: 3, Frame: image.Rect(1, 0, 3, 2)}
-}
-
-// at is the colour of a pixel.
-func at(picture image.Image, x, y int) color.RGBA {
-	return color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)
-}
 
 // Every number has a cell of its colour, and the frame lies around the cells that it was asked for.
 func TestNumbers(t *testing.T) {
-	f := Numbers(table())
+	f := Numbers("T", matrix(3, -2, 0, 1, 2, 0.125, -0.5), image.Rect(1, 0, 3, 2))
 	first, picture := content(t, f)
-	if second, _ := content(t, Numbers(table())); !bytes.Equal(first, second) {
+	if second, _ := content(t, Numbers("T", matrix(3, -2, 0, 1, 2, 0.125, -0.5), image.Rect(1, 0, 3, 2))); !bytes.Equal(first, second) {
 		t.Error("other bytes the second time")
 	}
 	if want := "Table of 2 × 3 numbers: T"; f.Alt != want {
@@ -79,9 +72,9 @@ func TestFramesOnPictures(t *testing.T) {
 }
 
 // Bars stand in groups in the order of the series, as high as their values.
-func TestBarGroups(t *testing.T) {
+func TestBarsInGroups(t *testing.T) {
 	c := Chart{Title: "T", X: "x", Y: "y"}
-	f := BarGroups(c, []string{"one", "two"}, Series{Name: "a", Y: []float64{1, 4}}, Series{Name: "b", Y: []float64{2, 0}})
+	f := Bars(c, []string{"one", "two"}, Series{Name: "a", Y: []float64{1, 4}}, Series{Name: "b", Y: []float64{2, 0}})
 	_, picture := content(t, f)
 	if want := "Bar chart: T, y; a: one 1, two 4; b: one 2, two 0"; f.Alt != want {
 		t.Errorf("in words: %q, want %q", f.Alt, want)
@@ -124,12 +117,12 @@ func TestNumbersThatCannotBeDrawn(t *testing.T) {
 	dot := image.NewGray(image.Rect(0, 0, 1, 1))
 	c := Chart{Title: "T", X: "x", Y: "y"}
 	for want, f := range map[string]Figure{
-		"has 5 values: they do not make rows of 3": Numbers(Table{Values: make([]float32, 5), Width: 3}),
-		"has 0 values":                         Numbers(Table{Width: 3}),
-		"of 2 × 3 has no cells (2,0)-(4,2)":    Numbers(Table{Values: make([]float32, 6), Width: 2, Frame: image.Rect(2, 0, 4, 2)}),
-		"2 pictures has 1 frames":              Grid(Pictures{Images: []image.Image{dot, dot}, Frames: make([]image.Rectangle, 1)}),
-		"1 labels and 0 series":                BarGroups(c, []string{"a"}),
-		`series "s" has 1 values for 2 labels`: BarGroups(c, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
+		`numbers "T": an array [2 1 2 3] of 12 numbers has no height and width`: Numbers("T", array.New(make([]float32, 12), 2, 1, 2, 3)),
+		"an array [] of 0 numbers":                Numbers("T", array.Array{}),
+		"3 × 2 of them have no cells (2,0)-(4,2)": Numbers("T", matrix(2, 1, 2, 3, 4, 5, 6), image.Rect(2, 0, 4, 2)),
+		"2 pictures has 1 frames":                 Grid(Pictures{Images: []image.Image{dot, dot}, Frames: make([]image.Rectangle, 1)}),
+		"1 labels and 0 series":                   Bars(c, []string{"a"}),
+		`series "s" has 1 values for 2 labels`:    Bars(c, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
 	} {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -1,30 +1,12 @@
-// Package must ends a notebook cell at an error: the cell shows the error in one line and fails, so that a headless run
-// fails with it. Library code returns errors; cells use
+// Package must is what [example.org/convbook/lib/cell] was called.
 //
-//	run := must.Get(train.Fit(net, data, config))
+// Deprecated: use package cell. This one goes when no notebook imports it any more.
 package must
 
-import (
-	"fmt"
-	"os"
+import "example.org/convbook/lib/cell"
 
-	"github.com/janpfeifer/gonb/gonbui"
-)
+// Get is [cell.Must].
+func Get[T any](v T, err error) T { return cell.Must(v, err) }
 
-// Get returns v, or ends the program with the error.
-func Get[T any](v T, err error) T {
-	Do(err)
-	return v
-}
-
-// Do ends the program if there is an error.
-func Do(err error) {
-	if err == nil {
-		return
-	}
-	if gonbui.IsNotebook {
-		gonbui.Sync() // what was displayed before the error arrives before it
-	}
-	fmt.Fprintln(os.Stderr, "error:", err)
-	os.Exit(1)
-}
+// Do is [cell.OK].
+func Do(err error) { cell.OK(err) }

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -14,29 +13,26 @@ import (
 // In training, mean and variance are the batch's, and running averages of them are kept: a step moves them a tenth of
 // the way to the batch's. Testing uses the running averages. Both numbers and the 1e-5 that is added to the variance are
 // those of PyTorch's nn.BatchNorm2d, and so is the variance: over n values for the batch, over n − 1 for the average.
-// Images that only fill a batch up (see SetCounted) have no part in any of this.
-var BatchNorm = BatchNormLayer{epsilon: 1e-5}
+// Images that only fill a batch up (see [SetCounted]) have no part in any of this.
+var BatchNorm = BatchNormLayer{epsilon: usualEpsilon}
 
-// BatchNormLayer is BatchNorm's type.
+const (
+	usualEpsilon      = 1e-5
+	batchNormMomentum = 0.1
+)
+
+// BatchNormLayer is the type of [BatchNorm].
 type BatchNormLayer struct{ epsilon float64 }
 
 // Epsilon returns the layer with another number that is added to the variance.
 func (b BatchNormLayer) Epsilon(epsilon float64) BatchNormLayer { b.epsilon = epsilon; return b }
 
-func (b BatchNormLayer) String() string {
-	if b != BatchNorm {
-		return fmt.Sprintf("batch-norm epsilon %v", b.epsilon)
-	}
-	return "batch-norm"
-}
+// Info implements [Layer].
+func (b BatchNormLayer) Info() Info { return Info{Kind: "batch-norm", Epsilon: b.epsilon} }
 
-const batchNormMomentum = 0.1
-
-// Apply is Layer's.
+// Apply implements [Layer].
 func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	if x.Rank() != 4 {
-		panicf("takes [batch, height, width, channels], got %v", x.Shape().Dimensions)
-	}
+	checkImages(x)
 	if !(b.epsilon > 0) || math.IsInf(b.epsilon, 1) {
 		panicf("adds %v to the variance: it must be above 0 and finite", b.epsilon)
 	}

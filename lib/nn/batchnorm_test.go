@@ -8,6 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/nn/internal/check"
 )
 
 // batchNormOf applies the layer, alone in a network, and returns its store and what f makes of its output.
@@ -27,7 +29,7 @@ func onlyOutput(_ *model.Store, _, y *graph.Node) []*graph.Node { return []*grap
 func TestBatchNormByHand(t *testing.T) {
 	x := tensors.FromFlatDataAndDimensions([]float32{1, 3, 5, 7}, 2, 1, 2, 1)
 	check := func(what string, got, want []float32) {
-		if !close(got, want, 1e-6) {
+		if !check.Near(got, want, 1e-6) {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
@@ -50,7 +52,7 @@ func TestBatchNormByHand(t *testing.T) {
 // Its gradients equal finite differences of the definition, written out in float64.
 func TestBatchNormGradients(t *testing.T) {
 	const n, channels = 3 * 2 * 2, 2
-	x, pull := random(1, 3, 2, 2, channels), random(2, 3, 2, 2, channels)
+	x, pull := check.Random(1, 3, 2, 2, channels), check.Random(2, 3, 2, 2, channels)
 	xs, pulls := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](pull)
 	scale, shift := []float32{1.5, -0.5}, []float32{0.25, 2}
 	loss := func(xs, scale, shift []float32) float64 {
@@ -76,13 +78,13 @@ func TestBatchNormGradients(t *testing.T) {
 			loss := graph.ReduceAllSum(graph.Mul(y, graph.Const(x.Graph(), pull)))
 			return graph.Gradient(loss, x, value("scale"), value("shift"))
 		})
-	checkGradient(t, "by the input", got[0], xs, func(xs []float32) float64 { return loss(xs, scale, shift) })
-	checkGradient(t, "by scale", got[1], scale, func(scale []float32) float64 { return loss(xs, scale, shift) })
-	checkGradient(t, "by shift", got[2], shift, func(shift []float32) float64 { return loss(xs, scale, shift) })
+	check.Gradient(t, "by the input", got[0], xs, func(xs []float32) float64 { return loss(xs, scale, shift) })
+	check.Gradient(t, "by scale", got[1], scale, func(scale []float32) float64 { return loss(xs, scale, shift) })
+	check.Gradient(t, "by shift", got[2], shift, func(shift []float32) float64 { return loss(xs, scale, shift) })
 }
 
 func TestBatchNormsParameters(t *testing.T) {
-	summary, err := Summary(BatchNorm, 4, 4, 5)
+	summary, err := Summarize(BatchNorm, 4, 4, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,8 +100,8 @@ func TestBatchNormsParameters(t *testing.T) {
 // averages and the gradients. A filler has no gradient, whatever is in it.
 func TestBatchNormLeavesFillersOut(t *testing.T) {
 	const counted, fillers, size = 3, 2, 4 * 4 * 2
-	all := tensors.MustCopyFlatData[float32](random(1, counted+fillers, 4, 4, 2))
-	pull := tensors.MustCopyFlatData[float32](random(2, counted+fillers, 4, 4, 2))
+	all := tensors.MustCopyFlatData[float32](check.Random(1, counted+fillers, 4, 4, 2))
+	pull := tensors.MustCopyFlatData[float32](check.Random(2, counted+fillers, 4, 4, 2))
 	for i := counted * size; i < len(all); i++ {
 		all[i] *= 1000
 	}
@@ -130,12 +132,12 @@ func TestBatchNormLeavesFillersOut(t *testing.T) {
 	want, wantRunning := run(counted, nil)
 	got, gotRunning := run(counted+fillers, []float32{1, 1, 1, 0, 0})
 	for i, what := range []string{"outputs", "gradient by the input", "gradient by scale", "gradient by shift"} {
-		if !close(got[i][:len(want[i])], want[i], 1e-5) {
+		if !check.Near(got[i][:len(want[i])], want[i], 1e-5) {
 			t.Errorf("%s %v, want %v", what, got[i][:len(want[i])], want[i])
 		}
 	}
 	for i := range wantRunning {
-		if !close(gotRunning[i], wantRunning[i], 1e-6) {
+		if !check.Near(gotRunning[i], wantRunning[i], 1e-6) {
 			t.Errorf("running average %v, want %v", gotRunning[i], wantRunning[i])
 		}
 	}

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,64 +11,71 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/device"
 )
 
-// Array is numbers in rows of rows: the last index runs fastest. A batch of images has the dimensions batch, height,
-// width, channels.
-type Array struct {
-	Dims   []int
-	Values []float32
-}
-
-// Weights are the values of a network's variables, by the variables' names, such as conv1/weights.
-type Weights map[string][]float32
-
-// Compute applies a network with these weights to a batch and returns what it gives, as in a test. A single layer is a
-// network, too: its weights are called conv1/weights, conv1/bias, dense1/weights and so on.
+// Compute applies a network with these weights to a batch and returns what it gives, as in a test. The weights are called
+// as the summary's variables are; a single layer is a network, too: its weights are conv1/weights, conv1/bias,
+// dense1/weights and so on.
 //
 // Every variable of the network needs its values. What does not fit is an error of one line.
-func Compute(net Layer, weights Weights, batch Array) (Array, error) {
+func Compute(net Layer, weights map[string]array.Array, batch array.Array) (array.Array, error) {
 	if len(batch.Dims) < 2 || size(batch.Dims) < 1 || size(batch.Dims) != len(batch.Values) {
-		return Array{}, fmt.Errorf("a batch of dimensions %v cannot have %d values: want batch, height, width, channels, and their product",
+		return array.Array{}, fmt.Errorf("a batch of dimensions %v cannot have %d values: want batch, height, width, channels, and their product",
 			batch.Dims, len(batch.Values))
 	}
-	trace, err := Summary(net, batch.Dims[1:]...)
+	summary, err := Summarize(net, batch.Dims[1:]...)
 	if err != nil {
-		return Array{}, err
+		return array.Array{}, err
 	}
-	store := model.NewStore()
-	unknown := maps.Clone(weights)
-	for _, v := range trace.Variables {
-		values, ok := weights[v.Name]
-		if !ok {
-			return Array{}, fmt.Errorf("%s needs values for %s, of dimensions %v", trace.Network, v.Name, v.Dims)
-		}
-		if len(values) != v.Size() {
-			return Array{}, fmt.Errorf("%s of %s has the dimensions %v: that is %d values, not %d",
-				v.Name, trace.Network, v.Dims, v.Size(), len(values))
-		}
-		store.VariableWithValue(Path(v.Name), tensors.FromFlatDataAndDimensions(values, v.Dims...)).SetTrainable(v.Trainable)
-		delete(unknown, v.Name)
-	}
-	if len(unknown) > 0 {
-		return Array{}, fmt.Errorf("%s has no %s", trace.Network, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+	store, err := summary.Store(weights)
+	if err != nil {
+		return array.Array{}, err
 	}
 	backend, err := device.Open()
 	if err != nil {
-		return Array{}, err
+		return array.Array{}, err
 	}
-	exec, err := model.NewExec(backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+	output, err := model.CallOnce(backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
 		return Apply(scope, net, x)
-	})
+	}, tensors.FromFlatDataAndDimensions(batch.Values, batch.Dims...))
 	if err != nil {
-		return Array{}, err
-	}
-	defer exec.Finalize()
-	output, err := exec.Call1(tensors.FromFlatDataAndDimensions(batch.Values, batch.Dims...))
-	if err != nil {
-		return Array{}, err
+		return array.Array{}, errors.New(firstLine(err))
 	}
 	values, err := tensors.CopyFlatData[float32](output)
-	return Array{slices.Clone(output.Shape().Dimensions), values}, err
+	if err != nil {
+		return array.Array{}, errors.New(firstLine(err))
+	}
+	return array.New(values, slices.Clone(output.Shape().Dimensions)...), nil
+}
+
+// Store is a store with these weights as the network's variables. Dimensions of 1 may be left out: of six filters, the
+// biases are six numbers.
+func (s *Summary) Store(weights map[string]array.Array) (*model.Store, error) {
+	store := model.NewStore()
+	unknown := maps.Clone(weights)
+	for _, v := range s.Variables {
+		w, ok := weights[v.Name]
+		if !ok {
+			return nil, fmt.Errorf("%s needs values for %s, of dimensions %v", s.Network, v.Name, v.Dims)
+		}
+		if !slices.Equal(withoutOnes(w.Dims), withoutOnes(v.Dims)) {
+			return nil, fmt.Errorf("%s of %s has the dimensions %v, not %v", v.Name, s.Network, v.Dims, w.Dims)
+		}
+		if len(w.Values) != v.Size() {
+			return nil, fmt.Errorf("%s of %s has the dimensions %v: that is %d values, not %d",
+				v.Name, s.Network, v.Dims, v.Size(), len(w.Values))
+		}
+		store.VariableWithValue(Path(v.Name), tensors.FromFlatDataAndDimensions(w.Values, v.Dims...)).SetTrainable(v.Trainable)
+		delete(unknown, v.Name)
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("%s has no %s", s.Network, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+	}
+	return store, nil
+}
+
+func withoutOnes(dims []int) []int {
+	return slices.DeleteFunc(slices.Clone(dims), func(dim int) bool { return dim == 1 })
 }

@@ -6,7 +6,7 @@ type countedKey struct{}
 
 // SetCounted tells the layers of a graph which images of the batch count: 1 for those that do, 0 for those that only fill
 // up a short batch to the size that the program was compiled for. Layers that mix images, as batch norm does, leave the
-// fillers out, so that the batch computes what its own images alone would. Without it all images count.
+// fillers out, so the batch computes what its own images alone would. Without it all images count.
 // float32 [batch]
 func SetCounted(counted *graph.Node) { counted.Graph().AttachState(countedKey{}, counted) }
 

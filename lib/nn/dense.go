@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -16,8 +15,10 @@ func Dense(units int) Layer { return dense{units} }
 
 type dense struct{ units int }
 
-func (d dense) String() string { return fmt.Sprintf("dense %d units", d.units) }
+// Info implements [Layer].
+func (d dense) Info() Info { return Info{Kind: "dense", Units: d.units} }
 
+// Apply implements [Layer].
 func (d dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if x.Rank() != 2 {
 		panicf("takes [batch, inputs], got %v: put nn.Flatten before it", x.Shape().Dimensions)
@@ -35,6 +36,6 @@ func (d dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 
 // Flatten makes one row of each image: [batch, height, width, channels] → [batch, height × width × channels]. It
 // keeps the order of the values, so channel c of pixel (y, x) lands at (y × width + x) × channels + c.
-var Flatten = Func("flatten", func(x *graph.Node) *graph.Node {
+var Flatten Layer = plain{"flatten", func(x *graph.Node) *graph.Node {
 	return graph.Reshape(x, x.Shape().Dim(0), -1)
-})
+}}

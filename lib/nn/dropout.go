@@ -1,21 +1,21 @@
 package nn
 
 import (
-	"fmt"
-
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 )
 
 // Dropout puts 0 for each value with the probability rate while a network is trained, and scales the others by
-// 1/(1 − rate), so that their sum stays what it is on average (Srivastava et al., "Dropout", 2014). In tests it does
+// 1/(1 − rate), so their sum stays what it is on average (Srivastava et al., "Dropout", 2014). In tests it does
 // nothing. Any shape → the same
 func Dropout(rate float64) Layer { return dropout{rate} }
 
 type dropout struct{ rate float64 }
 
-func (d dropout) String() string { return fmt.Sprintf("dropout %v", d.rate) }
+// Info implements [Layer].
+func (d dropout) Info() Info { return Info{Kind: "dropout", Rate: d.rate} }
 
+// Apply implements [Layer].
 func (d dropout) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if !(d.rate >= 0 && d.rate < 1) {
 		panicf("drops %v of its values: it must be at least 0 and below 1", d.rate)

@@ -1,6 +1,6 @@
 // Package nn describes convolutional networks as values.
 //
-// A Layer is a description: it holds no weights and does nothing until it is applied to a batch in a GoMLX graph. One
+// A [Layer] is a description: it holds no weights and does nothing until it is applied to a batch in a GoMLX graph. One
 // description gives the graph that trains, the summary, the parameter count and the initial weights.
 //
 //	net := nn.Named("LeNet",
@@ -10,13 +10,12 @@
 //
 // Batches of images are float32 tensors in the order NHWC: [batch, height, width, channels].
 //
-// Layers build graphs, so they panic on a shape that does not fit, the way GoMLX does; Summary and package train turn
-// that into an error of one line that names the layer.
+// Layers build graphs, so they panic on a shape that does not fit, the way GoMLX does; [Summarize], [Compute] and package
+// train turn that into an error of one line that names the layer.
 package nn
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -28,36 +27,46 @@ type Layer interface {
 	// variables of the scope.
 	Apply(scope *model.Scope, x *graph.Node) *graph.Node
 
-	// String describes the layer for people. Its first word is the layer's kind, such as conv, after which its
-	// variables are named: conv1/weights, conv1/bias, conv2/weights.
-	fmt.Stringer
+	// Info describes the layer. Its name, or its kind if it has none, names the layer's variables: conv1/weights,
+	// conv1/bias, conv2/weights.
+	Info() Info
+}
+
+// Apply applies a network to a batch of images, with its variables in the scope's sub-scope net. It is how a network
+// is used as a plain GoMLX model function.
+func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
+	s, ok := net.(sequence)
+	if !ok {
+		s = sequence{Name(net), []Layer{net}} // a single layer gets its name and its line, too
+	}
+	return s.Apply(scope.In(root), x)
 }
 
 // Sequential applies layers one after another.
-func Sequential(layers ...Layer) Layer { return Named("sequential", layers...) }
+func Sequential(layers ...Layer) Layer { return sequence{layers: layers} }
 
 // Named is Sequential with a name: of a network, for results and summaries, or of a block inside of one.
-func Named(name string, layers ...Layer) Layer {
-	return sequence{name: name, layers: layers}
-}
+func Named(name string, layers ...Layer) Layer { return sequence{name, layers} }
 
 type sequence struct {
 	name   string
 	layers []Layer
 }
 
-func (s sequence) String() string { return s.name }
+// Info implements [Layer].
+func (s sequence) Info() Info { return Info{Kind: "sequential", Name: s.name} }
 
+// Apply implements [Layer].
 func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	trace := tracerOf(x.Graph())
 	count := map[string]int{}
-	batchLast := false
 	for _, layer := range s.layers {
-		kind, _, _ := strings.Cut(layer.String(), " ")
-		count[kind]++
-		x, batchLast = applyInOrder(scope.In("%s%d", kind, count[kind]), layer, x, batchLast)
-	}
-	if batchLast {
-		x = turned(x)
+		label := layer.Info().label()
+		count[label]++
+		scope := scope.In("%s", fmt.Sprint(label, count[label]))
+		done := trace.begin(scope, layer, x)
+		x = layer.Apply(scope, x)
+		done(x)
 	}
 	return x
 }
@@ -78,23 +87,20 @@ type function struct {
 	f    func(*model.Scope, *graph.Node) *graph.Node
 }
 
-func (f function) String() string { return f.name }
+// Info implements [Layer].
+func (f function) Info() Info { return Info{Kind: "function", Name: f.name} }
 
+// Apply implements [Layer].
 func (f function) Apply(scope *model.Scope, x *graph.Node) *graph.Node { return f.f(scope, x) }
 
-// elementwise makes a layer of a function that treats every value alike, wherever it stands.
-func elementwise(name string, f func(x *graph.Node) *graph.Node) Layer {
-	return each{function{name, func(_ *model.Scope, x *graph.Node) *graph.Node { return f(x) }}}
+// plain is a layer of this package that has no settings.
+type plain struct {
+	kind string
+	f    func(x *graph.Node) *graph.Node
 }
 
-type each struct{ function }
+// Info implements [Layer].
+func (p plain) Info() Info { return Info{Kind: p.kind} }
 
-func (e each) canBatchLast(*graph.Node) bool { return true }
-
-func (e each) applyBatchLast(scope *model.Scope, x *graph.Node) *graph.Node { return e.f(scope, x) }
-
-// Name is the network's or layer's own name: the first word of its description.
-func Name(layer Layer) string {
-	name, _, _ := strings.Cut(layer.String(), " ")
-	return name
-}
+// Apply implements [Layer].
+func (p plain) Apply(_ *model.Scope, x *graph.Node) *graph.Node { return p.f(x) }

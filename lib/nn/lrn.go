@@ -1,10 +1,10 @@
 package nn
 
 import (
-	"fmt"
-
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/nn/internal/op"
 )
 
 // LRN is AlexNet's local response normalisation (Krizhevsky et al., 2012, section 3.3) with the paper's constants: every
@@ -20,14 +20,14 @@ type lrn struct {
 	k, alpha, beta float64
 }
 
-func (l lrn) String() string { return fmt.Sprintf("lrn %d channels", l.size) }
+// Info implements [Layer].
+func (l lrn) Info() Info { return Info{Kind: "lrn", Channels: l.size} }
 
+// Apply implements [Layer].
 func (l lrn) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
-	if x.Rank() != 4 {
-		panicf("takes [batch, height, width, channels], got %v", x.Shape().Dimensions)
-	}
+	checkImages(x)
 	channels := x.Shape().Dim(3)
-	squares := grow(graph.Square(x), 3, l.size/2, l.size/2)
+	squares := op.Grow(graph.Square(x), 3, l.size/2, l.size/2)
 	var sum *graph.Node
 	for i := range l.size {
 		neighbour := graph.Slice(squares, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange(i, i+channels))

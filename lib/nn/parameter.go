@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"strings"
@@ -55,17 +54,10 @@ func uniform(bound float64) initial { return initial{-bound, bound} }
 // constant is one value.
 func constant(value float64) initial { return initial{value, value} }
 
-func (i initial) String() string {
-	if i.low == i.high {
-		return fmt.Sprint(i.low)
-	}
-	return fmt.Sprintf("uniform ±%.6g", i.high)
-}
-
 // parameter is the trainable variable called name of the layer at scope, as it stands in x's graph.
 //
-// While a network is traced the variable gets no values; Trace.Initialize draws them on the host, which compiles
-// nothing and gives the same weights on every device. A graph built without a trace lets GoMLX draw them.
+// While a network is summarized the variable gets no values; [Summary.Initialize] draws them on the host, which compiles
+// nothing and gives the same weights on every device. A graph that is built without a tracer lets GoMLX draw them.
 func parameter(scope *model.Scope, x *graph.Node, name string, initial initial, dims ...int) *graph.Node {
 	return variable(scope, x, name, initial, dims...).NodeValue(x)
 }
@@ -84,16 +76,16 @@ func variable(scope *model.Scope, x *graph.Node, name string, initial initial, d
 	return v
 }
 
-// Initialize creates the variables of the traced network in the store, with initial values drawn from the seed. Each
-// parameter has a generator of its own, so that a layer added to a network leaves the others' values as they were.
+// Initialize creates the network's variables in the store, with initial values drawn from the seed. Each
+// parameter has a generator of its own, so a layer added to a network leaves the others' values as they were.
 //
-// Variables of layers made with ModelFunc get the values that their own GoMLX initialisers give them.
-func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed int) error {
+// Variables of layers made with [ModelFunc] get the values that their own GoMLX initialisers give them.
+func (s *Summary) Initialize(store *model.Store, backend compute.Backend, seed int) error {
 	if err := store.SetRNGStateFromSeed(int64(seed)); err != nil {
 		return err
 	}
 	complete := true
-	for _, v := range t.Variables {
+	for _, v := range s.Variables {
 		if !v.drawn {
 			complete = false
 			continue
@@ -111,11 +103,11 @@ func (t *Trace) Initialize(store *model.Store, backend compute.Backend, seed int
 		return nil
 	}
 	return exceptions.TryCatch[error](func() {
-		g := graph.NewGraph(backend, t.Network)
+		g := graph.NewGraph(backend, s.Network)
 		defer g.Finalize()
 		model.SetStore(g, store)
-		images := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{1}, t.Input...)...))
-		Apply(store.RootScope(), t.net, images) // creates the variables that are not there yet
+		images := graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{1}, s.Input...)...))
+		Apply(store.RootScope(), s.net, images) // creates the variables that are not there yet
 		if err := store.InitializeVariables(backend, nil); err != nil {
 			panic(err)
 		}

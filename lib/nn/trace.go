@@ -1,206 +1,40 @@
 package nn
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/gobackend"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/support/exceptions"
 )
 
-// Trace is what a network does to images of one size, found by applying it to a batch of shapes without computing
-// anything: the layers in order, what comes out of each and what it costs, and all parameters.
-type Trace struct {
-	Network   string      // the network's name
-	Input     []int       // dimensions of one image: height, width, channels
-	Layers    []LayerInfo // in the order in which they are applied
-	Output    []int       // dimensions of what comes out for one image
-	Variables []Variable  // in the order in which the layers create them
-
-	net     Layer
-	graph   string    // every operation of the network in training, as text
-	weights []float64 // of its auxiliary classifiers' losses
-}
-
-// LayerInfo is a line of the summary.
-type LayerInfo struct {
-	Path       string // where it stands in the network, such as conv1 or block2/conv1
-	Layer      string // its description
-	Output     []int  // dimensions of what comes out for one image
-	Parameters int    // trainable values
-	MACs       int    // multiplications with an addition for one image; biases and everything but weights left out
-	Field      int    // the receptive field's side: how many of the input's pixels, across, one output value can see
-}
-
-// Apply applies a network to a batch of images, with its variables in the scope's sub-scope net. It is how a network
-// is used as a plain GoMLX model function.
-func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
-	scope = scope.In(root)
-	if _, ok := net.(sequence); ok {
-		return net.Apply(scope, x)
-	}
-	return sequence{Name(net), []Layer{net}}.Apply(scope, x) // a single layer gets its name and its line, too
-}
-
-// Summary traces the network on images of the given dimensions: height, width, channels. Printed, it is a table of the
-// network layer by layer.
-//
-// A layer that does not fit what comes into it gives an error of one line that names the layer.
-func Summary(net Layer, image ...int) (trace *Trace, err error) {
-	if len(image) == 0 || size(image) < 1 {
-		return nil, fmt.Errorf("%s cannot be traced on an image of dimensions %v: want height, width, channels", Name(net), image)
-	}
-	var t *tracer
-	defer func() {
-		if cause := recover(); cause != nil {
-			trace, err = nil, t.explain(net, image, cause)
-		}
-	}()
-	store := model.NewStore()
-	x := images(store, Name(net), true, image) // in training, so dropout and its like show in the graph
-	g := x.Graph()
-	defer g.Finalize()
-	t = newTracer(x)
-	y := Apply(store.RootScope(), net, x)
-	trace = &Trace{Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:], net: net, graph: operations(g)}
-	for _, guess := range Guesses(g) {
-		trace.weights = append(trace.weights, guess.Weight)
-	}
-	for v := range store.IterVariables() {
-		if Owns(v) {
-			initial, drawn := t.initial[v.Path()]
-			name := strings.TrimPrefix(v.Path(), Path(""))
-			trace.Variables = append(trace.Variables, Variable{name, v.Shape().Dimensions, v.Trainable, drawn, initial})
-		}
-	}
-	return trace, nil
-}
-
-// images is a batch in a graph of its own, for a network's shapes and operations alone: the pure-Go backend needs no plugin
-// and is never asked to compute.
-func images(store *model.Store, name string, training bool, image []int) *graph.Node {
-	g := graph.NewGraph(gobackend.GetBackend(), name)
-	model.SetStore(g, store)
-	store.SetTraining(g, training)
-	const batch = 2
-	return graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, image...)...))
-}
-
-// operations lists the graph's operations, whatever its name, which stands in the first line.
-func operations(g *graph.Graph) string {
-	_, lines, _ := strings.Cut(g.String(), "\n")
-	return lines
-}
-
-// Activations applies a network as Apply does and returns what each of its layers gives, in the order of the summary.
-func Activations(scope *model.Scope, net Layer, x *graph.Node) (layers []LayerInfo, outputs []*graph.Node) {
-	t := newTracer(x)
-	Apply(scope, net, x)
-	return t.layers, t.outputs
-}
-
-// Parameters is the number of trainable values in the network.
-func (t *Trace) Parameters() int {
-	total := 0
-	for _, v := range t.Variables {
-		if v.Trainable {
-			total += v.Size()
-		}
-	}
-	return total
-}
-
-// MACs is the number of multiplications with an addition that one image takes.
-func (t *Trace) MACs() int {
-	total := 0
-	for _, layer := range t.Layers {
-		total += layer.MACs
-	}
-	return total
-}
-
-// Fingerprint identifies what the network computes and how it starts: two networks that differ in any operation, size,
-// initial distribution or weight of an auxiliary classifier have different fingerprints, whatever their names. A gradient
-// that a layer gives itself does not show in it.
-func (t *Trace) Fingerprint() string {
-	hash := sha256.New()
-	fmt.Fprintln(hash, t.Input, t.graph, t.weights)
-	store := model.NewStore()
-	x := images(store, t.Network, false, t.Input)
-	defer x.Graph().Finalize()
-	if err := exceptions.TryCatch[error](func() { Apply(store.RootScope(), t.net, x) }); err == nil { // else a test will say so
-		fmt.Fprintln(hash, operations(x.Graph()))
-	}
-	for _, v := range t.Variables {
-		fmt.Fprintln(hash, v)
-	}
-	return fmt.Sprintf("%x", hash.Sum(nil))
-}
-
-// String is the summary table.
-func (t *Trace) String() string {
-	rows := [][6]string{
-		{t.Network, "", "output", "parameters", "MACs", "sees"},
-		{"input", "", times(t.Input), "", "", ""},
-	}
-	for _, l := range t.Layers {
-		_, details, _ := strings.Cut(l.Layer, " ")
-		rows = append(rows, [6]string{l.Path, details, times(l.Output), thousands(l.Parameters), thousands(l.MACs), fmt.Sprintf("%d×%[1]d", l.Field)})
-	}
-	rows = append(rows, [6]string{"total", "", "", thousands(t.Parameters()), thousands(t.MACs()), ""})
-	var widths [6]int
-	for _, row := range rows {
-		for i, text := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(text))
-		}
-	}
-	var b strings.Builder
-	for _, row := range rows {
-		line := ""
-		for i, text := range row {
-			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
-			if i == 3 || i == 4 { // numbers end where numbers end
-				text, space = space+text, ""
-			}
-			line += text + space + "  "
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-	return b.String()
-}
-
-func times(dims []int) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(dims), "[]"), " ", "×")
-}
-
-// thousands writes 1234567 as 1,234,567 and 0 as nothing.
-func thousands(n int) string {
-	if n == 0 {
-		return ""
-	}
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// tracer collects a Trace while a network is applied. It travels with the graph, as graph state.
+// tracer records a network while it is applied. It travels with the graph, as graph state; most graphs have none.
 type tracer struct {
 	layers  []LayerInfo
-	path    []string
+	outputs []*graph.Node // what each of the layers gives
+
+	root part
+	open []*part // those that are being applied, the outermost first
+	lane string  // the way that is being applied through the innermost of them
+
+	outer struct{ block, lane string } // the outermost block with several ways that is being applied, and the way
+
 	fields  map[*graph.Node]field
 	initial map[string]initial
 	input   int // the image's longer side
 	cost    cost
-	outputs []*graph.Node // what each of the layers gives
+}
+
+// part is a layer as it was applied, with the layers that it consists of.
+type part struct {
+	layer Layer
+	path  string
+	lane  string // its way through the block around it
+	input []int  // dimensions of the image that it gets
+	parts []*part
+	lines []LayerInfo // of the summary, its own or those of its parts
 }
 
 // field is how far a value sees: its receptive field's side, and by how many of the input's pixels the fields of
@@ -224,51 +58,120 @@ func newTracer(x *graph.Node) *tracer {
 		initial: map[string]initial{},
 		input:   max(image[0], image[min(1, len(image)-1)]),
 	}
+	t.open = []*part{&t.root}
 	x.Graph().AttachState(tracerKey{}, t)
 	return t
 }
 
+// tracerOf is the graph's tracer, or nil.
 func tracerOf(g *graph.Graph) *tracer {
 	t, _ := g.State(tracerKey{}).(*tracer)
 	return t
 }
 
-// note tells a trace, if x's graph has one, what the layer that is being applied costs.
+// Activations applies a network as [Apply] does and returns what each of its layers gives, in the order of the summary.
+func Activations(scope *model.Scope, net Layer, x *graph.Node) (layers []LayerInfo, outputs []*graph.Node) {
+	t := newTracer(x)
+	Apply(scope, net, x)
+	return t.layers, t.outputs
+}
+
+// note tells a tracer, if x's graph has one, what the layer that is being applied costs.
 func note(x *graph.Node, c cost) {
 	if t := tracerOf(x.Graph()); t != nil {
 		t.cost = c
 	}
 }
 
-// apply applies a layer under its own scope and records it if the graph is being traced.
-func apply(scope *model.Scope, layer Layer, x *graph.Node) *graph.Node {
+// begin records a layer that is applied to x, up to the call of what it returns with the result.
+func (t *tracer) begin(scope *model.Scope, layer Layer, x *graph.Node) (done func(y *graph.Node)) {
+	if t == nil {
+		return func(*graph.Node) {}
+	}
+	p := &part{layer: layer, path: strings.TrimPrefix(scope.Scope(), Path("")), lane: t.lane, input: x.Shape().Dimensions[1:]}
+	around := t.last()
+	around.parts = append(around.parts, p)
+	t.open = append(t.open, p) // a layer that panics stays the last, for explain to name
+	t.lane = ""
+	t.cost = cost{}
+	before, first := parameters(scope), len(t.layers)
+	return func(y *graph.Node) {
+		t.open = t.open[:len(t.open)-1]
+		t.lane = p.lane
+		if len(t.layers) == first { // not a block, for which its layers stand
+			info := LayerInfo{Info: layer.Info(), Path: p.path, Block: t.outer.block, Lane: t.outer.lane, Parameters: parameters(scope) - before, MACs: t.cost.macs}
+			t.add(info, y, t.fieldOf(x).through(t.cost, t.input))
+		}
+		p.lines = slices.Clone(t.layers[first:])
+	}
+}
+
+// last is the innermost part that is being applied.
+func (t *tracer) last() *part { return t.open[len(t.open)-1] }
+
+// applyLane applies layers one after another on one of the ways through a block.
+func applyLane(scope *model.Scope, lane string, layers []Layer, x *graph.Node) *graph.Node {
+	net := sequence{layers: layers}
 	t := tracerOf(x.Graph())
 	if t == nil {
-		return layer.Apply(scope, x)
+		return net.Apply(scope, x)
 	}
-	_, path, _ := strings.Cut(scope.Scope(), "/"+root+"/")
-	t.path = append(t.path, path)
-	before, nested := parameters(scope), len(t.layers)
-	t.cost = cost{}
-	y := layer.Apply(scope, x)
-	t.path = t.path[:len(t.path)-1] // a layer that panics stays the last, for explain to name
-	if len(t.layers) > nested {
-		return y // a block: its layers stand for it
+	before, outermost := t.lane, t.outer.block == ""
+	t.lane = lane
+	if outermost {
+		t.outer.block, t.outer.lane = t.last().path, lane
 	}
-	f, ok := t.fields[x]
-	if !ok {
-		f = field{1, 1}
+	y := net.Apply(scope, x)
+	t.lane = before
+	if outermost {
+		t.outer.block, t.outer.lane = "", ""
 	}
-	switch {
-	case t.cost.global:
-		f = field{t.input, 0}
-	case t.cost.kernel > 0:
-		f = field{min(f.side+(t.cost.kernel-1)*f.step, t.input), f.step * t.cost.stride}
+	return y
+}
+
+// join records what the block that is being applied makes of the results of its ways.
+func (t *tracer) join(kind string, y *graph.Node, results ...*graph.Node) {
+	if t == nil {
+		return
 	}
+	var widest field
+	for _, result := range results {
+		if f := t.fieldOf(result); f.side > widest.side {
+			widest = f
+		}
+	}
+	info := LayerInfo{Info: Info{Kind: kind}, Path: t.last().path + "/" + kind, Block: t.outer.block, Lane: t.outer.lane}
+	if info.Block == "" {
+		info.Block = t.last().path
+	}
+	t.add(info, y, widest)
+}
+
+// add adds a line for what gives y.
+func (t *tracer) add(info LayerInfo, y *graph.Node, f field) {
+	info.Output, info.Field = y.Shape().Dimensions[1:], f.side
 	t.fields[y] = f
 	t.outputs = append(t.outputs, y)
-	t.layers = append(t.layers, LayerInfo{path, layer.String(), y.Shape().Dimensions[1:], parameters(scope) - before, t.cost.macs, f.side})
-	return y
+	t.layers = append(t.layers, info)
+}
+
+// fieldOf is how far the values of x see.
+func (t *tracer) fieldOf(x *graph.Node) field {
+	if f, ok := t.fields[x]; ok {
+		return f
+	}
+	return field{1, 1}
+}
+
+// through is how far what a layer makes of the values sees, in an image of that side.
+func (f field) through(c cost, input int) field {
+	switch {
+	case c.global:
+		return field{input, 0}
+	case c.kernel > 0:
+		return field{min(f.side+(c.kernel-1)*f.step, input), f.step * c.stride}
+	}
+	return f
 }
 
 // parameters counts the trainable values under the scope.
@@ -282,14 +185,19 @@ func parameters(scope *model.Scope) int {
 	return n
 }
 
-// explain makes one line of what a layer threw while the network was traced.
+// explain makes one line of what a layer threw while the network was applied.
 func (t *tracer) explain(net Layer, image []int, cause any) error {
-	message, _, _ := strings.Cut(fmt.Sprint(cause), "\n")
 	where := Name(net)
-	if len(t.path) > 0 {
-		where += ", layer " + t.path[len(t.path)-1]
+	if layer := t.last().path; layer != "" {
+		where += ", layer " + layer
 	}
-	return errors.New(where + ", on images of " + times(image) + ": " + message)
+	return errors.New(where + ", on images of " + times(image) + ": " + firstLine(cause))
+}
+
+// firstLine is an error without the stack that GoMLX's errors print behind it.
+func firstLine(cause any) string {
+	line, _, _ := strings.Cut(fmt.Sprint(cause), "\n")
+	return line
 }
 
 // panicf throws a layer's error, the way GoMLX does.

@@ -1,12 +1,13 @@
 """Writes testdata/networks.json: what PyTorch makes of one image with each network of the zoo.
 
-Weights are not kept. They come from a formula that the test in Go computes too, so that the fixture stays small: only
+Weights are not kept. They come from a formula that the test in Go computes too, so the fixture stays small: only
 the names and shapes of the weights, in PyTorch's order, and the ten scores.
 
-    python -m venv venv && venv/bin/pip install --require-hashes -r ../../requirements-peers.txt
+    python -m venv venv && venv/bin/pip install --require-hashes -r ../../tools/requirements/peers.txt
     venv/bin/python fixtures.py
 """
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -39,7 +40,7 @@ def fill(state: dict) -> None:
         if tensor.dim() > 1:
             bound = numpy.float32(math.sqrt(6 / (tensor.numel() // tensor.shape[0])))
             values = (2 * u - 1) * bound
-        elif name.endswith("running_var") or name.endswith("weight"):
+        elif name.endswith(("running_var", "weight")):
             values = u + numpy.float32(0.5)
         else:
             values = (2 * u - 1) * numpy.float32(0.1)
@@ -68,18 +69,21 @@ def zfnet(third: int, fourth: int, fifth: int) -> nn.Module:
 
 
 def dense(channels: int = 256) -> list[nn.Module]:
-    return [nn.Flatten(), nn.Linear(channels * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, CLASSES)]
+    return [nn.Flatten(), nn.Linear(channels * 36, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(),
+            nn.Linear(4096, CLASSES)]
 
 
 def main() -> None:
     models = torchvision.models
-    networks = {"AlexNet": (alexnet, 227), "ZFNet": (lambda: zfnet(384, 384, 256), 224), "ZFNet-larger": (lambda: zfnet(512, 1024, 512), 224),
+    networks = {"AlexNet": (alexnet, 227), "ZFNet": (lambda: zfnet(384, 384, 256), 224),
+                "ZFNet-larger": (lambda: zfnet(512, 1024, 512), 224),
                 "AlexNet-one-tower": (lambda: models.alexnet(num_classes=CLASSES), 224)}
     for layers in (11, 13, 16, 19):
-        networks[f"VGG-{layers}"] = (lambda make=getattr(models, f"vgg{layers}"): make(num_classes=CLASSES, init_weights=False), 224)
+        make = functools.partial(getattr(models, f"vgg{layers}"), num_classes=CLASSES, init_weights=False)
+        networks[f"VGG-{layers}"] = (make, 224)
     networks["GoogLeNet"] = (lambda: models.googlenet(num_classes=CLASSES, aux_logits=False, init_weights=False), 224)
     for layers in (18, 34, 50, 101, 152):
-        networks[f"ResNet-{layers}"] = (lambda make=getattr(models, f"resnet{layers}"): make(num_classes=CLASSES), 224)
+        networks[f"ResNet-{layers}"] = (functools.partial(getattr(models, f"resnet{layers}"), num_classes=CLASSES), 224)
 
     fixtures = []
     with torch.no_grad():
@@ -90,7 +94,8 @@ def main() -> None:
             image = 2 * numbers(size * size * 3, 0).reshape(1, size, size, 3) - 1
             scores = net(torch.from_numpy(image.transpose(0, 3, 1, 2).copy()))[0]
             fixtures.append({"network": name, "size": size, "scores": [float(s) for s in scores],
-                             "weights": [[key, list(t.shape)] for key, t in state.items() if not key.endswith("num_batches_tracked")]})
+                             "weights": [[key, list(t.shape)] for key, t in state.items()
+                                         if not key.endswith("num_batches_tracked")]})
             print(name, [f"{s:.4g}" for s in scores[:3]])
     about = {"torch": torch.__version__, "torchvision": torchvision.__version__, "networks": fixtures}
     path = Path(__file__).parent / "testdata" / "networks.json"

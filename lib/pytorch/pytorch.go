@@ -17,21 +17,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
-
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 )
 
-// Read returns a store with the weights of the file for the traced network. Apply the network with it:
-//
-//	trace, _ := nn.Summary(net, 224, 224, 3)
-//	store, _ := pytorch.Read("net.safetensors", trace)
-//	scores, _ := model.CallOnce(backend, store, func(scope *model.Scope, images *graph.Node) *graph.Node {
-//		return nn.Apply(scope, net, images)
-//	}, images)
-func Read(file string, net *nn.Trace) (*model.Store, error) {
+// Read returns the weights of the file for the network, for [nn.Compute].
+func Read(file string, net *nn.Summary) (map[string]array.Array, error) {
 	weights, metadata, err := safetensors.Read(file)
 	if err != nil {
 		return nil, err
@@ -40,21 +32,21 @@ func Read(file string, net *nn.Trace) (*model.Store, error) {
 	if order == "" {
 		return nil, fmt.Errorf(`%s does not say in which order its weights come: write it with save_file(state, path, {"order": "\n".join(state)})`, file)
 	}
-	store, err := convert(weights, strings.Split(order, "\n"), net)
+	converted, err := convert(weights, strings.Split(order, "\n"), net)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return store, nil
+	return converted, nil
 }
 
 // convert gives each of the network's variables the next of the weights.
-func convert(weights map[string]safetensors.Tensor, order []string, net *nn.Trace) (*model.Store, error) {
+func convert(weights map[string]safetensors.Tensor, order []string, net *nn.Summary) (map[string]array.Array, error) {
 	order = slices.DeleteFunc(slices.Clone(order), func(name string) bool { return strings.HasSuffix(name, "num_batches_tracked") })
 	if len(order) != len(net.Variables) {
 		return nil, fmt.Errorf("%d weights for a network that has %d, %s", len(order), len(net.Variables), net.Network)
 	}
 	flattened := flattenedInto(net)
-	store := model.NewStore()
+	converted := map[string]array.Array{}
 	for i, v := range net.Variables {
 		t, ok := weights[order[i]]
 		if !ok {
@@ -68,22 +60,20 @@ func convert(weights map[string]safetensors.Tensor, order []string, net *nn.Trac
 		if !slices.Equal(t.Dims, shape) {
 			return nil, fmt.Errorf("%s is %v, but %s of %s needs %v there", order[i], t.Dims, v.Name, net.Network, shape)
 		}
-		values = transposed(values, dims, axes)
-		store.VariableWithValue(nn.Path(v.Name), tensors.FromFlatDataAndDimensions(values, v.Dims...)).SetTrainable(v.Trainable)
+		converted[v.Name] = array.New(transposed(values, dims, axes), v.Dims...)
 	}
-	return store, nil
+	return converted, nil
 }
 
 // flattenedInto finds the dense layers that get a flattened image, with its height, width and channels.
-func flattenedInto(net *nn.Trace) map[string][]int {
+func flattenedInto(net *nn.Summary) map[string][]int {
 	images := map[string][]int{}
 	var before, image []int // what came before, and the image that was flattened last
 	for _, layer := range net.Layers {
-		kind, _, _ := strings.Cut(layer.Layer, " ")
-		switch {
-		case kind == "flatten":
+		switch layer.Kind {
+		case "flatten":
 			image = before
-		case kind == "dense":
+		case "dense":
 			if image != nil {
 				images[layer.Path] = image
 			}

@@ -10,11 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
-
-	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/zoo"
@@ -101,40 +97,28 @@ func TestTheZooComputesWhatPyTorchDoes(t *testing.T) {
 	for _, f := range file.Networks {
 		t.Run(f.Network, func(t *testing.T) {
 			net := nets[f.Network]
-			trace, err := nn.Summary(net, f.Size, f.Size, 3)
+			summary, err := nn.Summarize(net, f.Size, f.Size, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
 			weights, order := f.weights()
-			store, err := convert(weights, order, trace)
+			converted, err := convert(weights, order, summary)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := scores(t, store, net, f.Size); !near(got, f.Scores) {
-				t.Errorf("%v, PyTorch gives %v", got, f.Scores)
+			image := numbers(f.Size*f.Size*3, 0)
+			for i, u := range image {
+				image[i] = 2*u - 1
+			}
+			got, err := nn.Compute(net, converted, array.New(image, 1, f.Size, f.Size, 3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !near(got.Values, f.Scores) {
+				t.Errorf("%v, PyTorch gives %v", got.Values, f.Scores)
 			}
 		})
 	}
-}
-
-// scores applies a network to the fixtures' image.
-func scores(t *testing.T, store *model.Store, net nn.Layer, size int) []float32 {
-	t.Helper()
-	backend, err := device.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	image := numbers(size*size*3, 0)
-	for i, u := range image {
-		image[i] = 2*u - 1
-	}
-	output, err := model.CallOnce(backend, store, func(scope *model.Scope, images *graph.Node) *graph.Node {
-		return nn.Apply(scope, net, images)
-	}, tensors.FromFlatDataAndDimensions(image, 1, size, size, 3))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tensors.MustCopyFlatData[float32](output)
 }
 
 // near compares to 1e-4 of the largest score.
@@ -149,7 +133,7 @@ func near(got []float32, want []float64) bool {
 // A file for a convolution and two dense layers, by hand: how PyTorch orders an image's and a filter's values.
 func TestRead(t *testing.T) {
 	net := nn.Named("tiny", nn.Conv(2, 2), nn.Flatten, nn.Dense(1), nn.Dense(2))
-	trace, err := nn.Summary(net, 3, 2, 1)
+	summary, err := nn.Summarize(net, 3, 2, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +153,7 @@ func TestRead(t *testing.T) {
 		}
 		return file
 	}
-	store, err := Read(write(order), trace)
+	converted, err := Read(write(order), summary)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,8 +161,8 @@ func TestRead(t *testing.T) {
 		"conv1/weights": {1, 5, 2, 6, 3, 7, 4, 8}, "conv1/bias": {9, 10},
 		"dense1/weights": {11, 13, 12, 14}, "dense2/weights": {16, 17}, "dense2/bias": {18, 19},
 	} {
-		if got := tensors.MustCopyFlatData[float32](store.GetVariable(nn.Path(name)).MustValue()); !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", name, got, want)
+		if got := converted[name]; !slices.Equal(got.Values, want) {
+			t.Errorf("%s: %v, want %v", name, got.Values, want)
 		}
 	}
 
@@ -189,7 +173,7 @@ func TestRead(t *testing.T) {
 		"c.bias is [2], but conv1/weights of tiny needs [2 1 2 2] there":     "c.bias\nc.weight\na.weight\na.bias\nb.weight\nb.bias",
 		"a.weight is [1 4], but conv1/weights of tiny needs [2 1 2 2] there": "a.weight\nc.bias\nc.weight\na.bias\nb.weight\nb.bias",
 	} {
-		if _, err := Read(write(order), trace); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Read(write(order), summary); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes testdata/verdicts.jsonl: small files in and out of the safetensors format, and whether its own library reads them.
+"""Writes testdata/verdicts.jsonl: small files in and out of the safetensors format, and whether its own library reads
+them.
 
     python3 -m venv venv && venv/bin/pip install safetensors==0.8.0
     venv/bin/python verdicts.py [number of mutated files] [where to write]
@@ -95,8 +96,9 @@ def by_hand():
     for size in 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30:
         yield f"a size of {size}", file({"a": entry("F32", [size])})
         yield f"a size of {size} beside zero", file({"a": entry("F32", [0, size], [0, 0])}, b"")
-    for dtype, bits in {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
-                        "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32,
+    for dtype, bits in {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
+                        "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+                        "I32": 32, "U32": 32,
                         "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64}.items():
         yield f"type {dtype}", file({"a": entry(dtype, [4], [0, bits // 2])}, (F * 2)[:bits // 2])
         yield f"one of type {dtype}", file({"a": entry(dtype, [1], [0, bits // 8])}, F[:bits // 8])
@@ -107,16 +109,22 @@ def by_hand():
     yield "names in capitals", file(b'{"a":{"DTYPE":"F32","Shape":[4],"Data_Offsets":[0,16]}}')
     yield "more than a tensor needs", file({"a": {**entry(), "stride": [1], "note": {"x": [None, 1.5e3]}}})
     yield "a huge number that is not needed", file(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":1e999}}')
-    yield "a tiny number that is not needed", file(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":1e-999}}')
+    yield "a tiny number that is not needed", file(
+        b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":1e-999}}')
     for depth in 125, 126, 127, 200:
-        yield f"lists in {depth} lists", file(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":' + b"[" * depth + b"]" * depth + b"}}")
+        yield f"lists in {depth} lists", file(
+            b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":' + b"[" * depth + b"]" * depth + b"}}")
     yield "a tensor as a list", file(b'{"a":["F32",[4],[0,16]]}')
     yield "a tensor null", file(b'{"a":null}', b"")
     yield "a tensor as text", file(b'{"a":"F32"}', b"")
     yield "a tensor of nothing", file(b'{"a":{}}', b"")
-    yield "a name twice, one good", file(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}')
-    yield "a name twice, both good", file(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}')
-    yield "a name twice, once escaped", file(b'{"a":{"dtype":"I32","shape":[4],"data_offsets":[0,16]},"\\u0061":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}')
+    yield "a name twice, one good", file(
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}')
+    yield "a name twice, both good", file(
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}')
+    yield "a name twice, once escaped", file(
+        b'{"a":{"dtype":"I32","shape":[4],"data_offsets":[0,16]},'
+        b'"\\u0061":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}')
     yield "a type twice", file(b'{"a":{"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]}}')
     yield "a shape twice", file(b'{"a":{"dtype":"F32","shape":[4],"shape":[4],"data_offsets":[0,16]}}')
     yield "offsets twice", file(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"data_offsets":[0,16]}}')
@@ -131,31 +139,35 @@ def by_hand():
         yield f"metadata with {json.dumps(value)}", file({"__metadata__": {"a": value}}, b"")
     for value in [], [["a", "b"]], "a", 3, True, entry():
         yield f"metadata of {json.dumps(value)}", file({"__metadata__": value}, b"")
-    for text in b"[]", b"null", b"3", b'"a"', b"true", b"{", b"}", b"{]", b"{}{}", b"{} x", b"{},", b"{a:1}", b"{'a':1}", b"nonsense", \
-            b'{"a":1,}', b"{,}", b"{}\0", b"\0{}", b"\xef\xbb\xbf{}", b"// x\n{}", b"{}\x0b", b"\xa0{}", b"[[{}]]", b"NaN", b'{"a":NaN}':
+    for text in b"[]", b"null", b"3", b'"a"', b"true", b"{", b"}", b"{]", b"{}{}", b"{} x", b"{},", b"{a:1}", \
+            b"{'a':1}", b"nonsense", b'{"a":1,}', b"{,}", b"{}\0", b"\0{}", b"\xef\xbb\xbf{}", b"// x\n{}", b"{}\x0b", \
+            b"\xa0{}", b"[[{}]]", b"NaN", b'{"a":NaN}':
         yield f"a header of {text!r}", file(text, b"")
     for text in b" {}", b"\n\t\r {}", b"{}    ", b"{}\n", b"{ }", b"{\n}":
         yield f"a header of {text!r}", file(text, b"")
     good = b'{"%s":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
-    for name in b"", b" ", b"a/b.c", b"\xc3\xa9", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\n", b"\t", b"\x7f", b"\\u0000", \
-            b"\\n", b"\\x", b"\\ud800", b"\\udc00", b"\\ud800\\u0041", b"\\ud83d\\ude00", b"\\uD83D\\uDE00", b"\\ud800x", b"\\u00g0", b"\\u00", b"\\/", b'\\"':
+    for name in b"", b" ", b"a/b.c", b"\xc3\xa9", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", \
+            b"\n", b"\t", b"\x7f", b"\\u0000", b"\\n", b"\\x", b"\\ud800", b"\\udc00", b"\\ud800\\u0041", \
+            b"\\ud83d\\ude00", b"\\uD83D\\uDE00", b"\\ud800x", b"\\u00g0", b"\\u00", b"\\/", b'\\"':
         yield f"a name of {name!r}", file(good % name)
-    for number in b"016", b"+16", b"0x10", b"16.", b"1_6", b" 16 ", b"-16", b"1.6e1", b"16E0", b"Infinity", b"\xd9\xa1\xd9\xa6":
+    for number in b"016", b"+16", b"0x10", b"16.", b"1_6", b" 16 ", b"-16", b"1.6e1", b"16E0", b"Infinity", \
+            b"\xd9\xa1\xd9\xa6":
         yield f"an offset of {number!r}", file(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,%s]}}' % number)
     for length in 3, 61, 63, 100, 10**8, 10**8 + 1, 2**31, 2**32 + 62, 2**63 - 1, 2**63, 2**64 - 8, 2**64 - 1:
-        yield f"a length of {length} in place of 62", struct.pack("<Q", length) + file({"a": entry()})[8:]
+        yield f"a length of {length} instead of 62", struct.pack("<Q", length) + file({"a": entry()})[8:]
     yield "Git LFS's pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 12345\n"
     yield "a zip", b"PK\x03\x04" + bytes(60)
     yield "a page", b"<!DOCTYPE html><html><body>Not found</body></html>"
 
 
-SCRAPS = ["null", "true", "0", "1", "4", "-1", "16", "8", "1e1", "4.0", "[]", "{}", "[0]", "[0,16]", "[4]", "[2,2]", '"F32"', '"U8"', '"F4"', '"BF16"',
-          '""', '"a"', '"b"', '"dtype"', '"shape"', '"data_offsets"', '"__metadata__"', ",", ":", "{", "}", "[", "]", " ", "\\", '"', "\u00e9",
+SCRAPS = ["null", "true", "0", "1", "4", "-1", "16", "8", "1e1", "4.0", "[]", "{}", "[0]", "[0,16]", "[4]", "[2,2]",
+          '"F32"', '"U8"', '"F4"', '"BF16"', '""', '"a"', '"b"', '"dtype"', '"shape"', '"data_offsets"',
+          '"__metadata__"', ",", ":", "{", "}", "[", "]", " ", "\\", '"', "\u00e9",
           '"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},', '"__metadata__":{"k":"v"},']
 
 
 def mutated(number):
-    """Files by hand after one to three changes: of bytes anywhere, or of the header's text with its length put right."""
+    """Files by hand after one to three changes: of bytes anywhere, or of the header's text, with the right length."""
     chance = random.Random(19)
     seeds = [content for _, content in by_hand() if 8 < len(content) < 250]
     read = [content for content in seeds if reads(content)]
@@ -168,20 +180,24 @@ def mutated(number):
             if size > len(content) - 8 or chance.random() < 0.15:
                 at = chance.randrange(len(content))
                 content = chance.choice([content[:at], content + bytes([chance.randrange(256)]),
-                                         content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)]) + content[at + 1:]])
+                                         content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)])
+                                         + content[at + 1:]])
                 continue
             text, values = content[8:8 + size], content[8 + size:]
             at = chance.randrange(len(text) + 1)
             to = min(len(text), at + chance.choice([0, 0, 1, 1, 2, 5]))
-            new = chance.choice([chance.choice(SCRAPS).encode(), b"", text[chance.randrange(len(text) + 1):][:chance.randrange(20)],
-                                 str(chance.choice([0, 1, 2, 3, 4, 8, 12, 16, 20, 2**31, 2**63, 2**64])).encode(), bytes([chance.randrange(256)])])
+            new = chance.choice([chance.choice(SCRAPS).encode(), b"",
+                                 text[chance.randrange(len(text) + 1):][:chance.randrange(20)],
+                                 str(chance.choice([0, 1, 2, 3, 4, 8, 12, 16, 20, 2**31, 2**63, 2**64])).encode(),
+                                 bytes([chance.randrange(256)])])
             content = with_length(text[:at] + new + text[to:], values)
         yield f"mutated {i}", content
 
 
 def stricter(content):
-    """Why a file that the library reads must be refused, or None: what is not in the format, but Rust's reader of JSON lets pass."""
-    names, sizes = [], []
+    """Why a file that the library reads must be refused, or None: what is not in the format, but Rust's reader of JSON
+    lets pass."""
+    names = []
 
     def pairs(members):
         keys = [key for key, _ in members]

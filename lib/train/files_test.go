@@ -5,30 +5,34 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
-	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
-	"example.org/convbook/lib/zoo"
+	"example.org/convbook/lib/train/internal/store"
 )
 
-// Whatever happens to a file of a finished run is noticed when the run is loaded, in a line that names the folder, the file
-// and the remedy; the remedy works, and what was there is kept.
+// finishedFiles are those of a finished run.
+var finishedFiles = []string{"SHA256SUMS", store.Config, store.History, store.Model, store.Result, store.Test}
+
+// Whatever happens to a file of a finished run is noticed when the run is loaded, in a line that names the folder, the
+// file and the remedy; the remedy works, and what was there is kept.
 func TestDamagedRunIsNoticed(t *testing.T) {
 	isolate(t)
-	run := mustFit(t, linear(), digits(), quick())
+	run := mustFit(t, quick())
 	other := quick()
 	other.Seed = 2
-	stranger := mustFit(t, linear(), digits(), other)
+	stranger := mustFit(t, other)
 	whole := map[string][]byte{}
-	for _, name := range append(slices.Clone(summedFiles), sumsFile) {
-		content, err := os.ReadFile(run.path(name))
+	for _, name := range finishedFiles {
+		content, err := os.ReadFile(inRun(run, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,61 +46,61 @@ func TestDamagedRunIsNoticed(t *testing.T) {
 	}
 	damages := map[string]func(name string, content []byte) error{
 		"missing":   func(name string, _ []byte) error { return nil },
-		"empty":     func(name string, _ []byte) error { return os.WriteFile(run.path(name), nil, 0o644) },
-		"null":      func(name string, _ []byte) error { return os.WriteFile(run.path(name), []byte("null"), 0o644) },
-		"truncated": func(name string, c []byte) error { return os.WriteFile(run.path(name), c[:len(c)/2], 0o644) },
-		"digit":     func(name string, c []byte) error { return os.WriteFile(run.path(name), digit(c), 0o644) },
+		"empty":     func(name string, _ []byte) error { return os.WriteFile(inRun(run, name), nil, 0o644) },
+		"null":      func(name string, _ []byte) error { return os.WriteFile(inRun(run, name), []byte("null"), 0o644) },
+		"truncated": func(name string, c []byte) error { return os.WriteFile(inRun(run, name), c[:len(c)/2], 0o644) },
+		"digit":     func(name string, c []byte) error { return os.WriteFile(inRun(run, name), digit(c), 0o644) },
 		"longer": func(name string, c []byte) error {
-			return os.WriteFile(run.path(name), append(slices.Clone(c), '\n'), 0o644)
+			return os.WriteFile(inRun(run, name), append(slices.Clone(c), '\n'), 0o644)
 		},
-		"a folder":   func(name string, _ []byte) error { return os.Mkdir(run.path(name), 0o755) },
-		"no newline": func(name string, c []byte) error { return os.WriteFile(run.path(name), c[:len(c)-1], 0o644) },
-		"a pipe":     func(name string, _ []byte) error { return syscall.Mkfifo(run.path(name), 0o644) },
-		"a lost end": func(name string, _ []byte) error { return os.Symlink("nowhere", run.path(name)) },
+		"a folder":   func(name string, _ []byte) error { return os.Mkdir(inRun(run, name), 0o755) },
+		"no newline": func(name string, c []byte) error { return os.WriteFile(inRun(run, name), c[:len(c)-1], 0o644) },
+		"a pipe":     func(name string, _ []byte) error { return syscall.Mkfifo(inRun(run, name), 0o644) },
+		"a lost end": func(name string, _ []byte) error { return os.Symlink("nowhere", inRun(run, name)) },
 		"a stranger": func(name string, _ []byte) error {
-			content, err := os.ReadFile(stranger.path(name))
+			content, err := os.ReadFile(inRun(stranger, name))
 			if err != nil {
 				return err
 			}
-			return os.WriteFile(run.path(name), content, 0o644)
+			return os.WriteFile(inRun(run, name), content, 0o644)
 		},
 	}
 	for what, damage := range damages {
 		for name, content := range whole {
-			if err := os.RemoveAll(run.path(name)); err != nil {
+			if err := os.RemoveAll(inRun(run, name)); err != nil {
 				t.Fatal(err)
 			}
 			if err := damage(name, content); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Load(linear(), digits(), quick())
+			_, err := quick().Load()
 			if err == nil {
 				t.Errorf("%s, %s: loaded", name, what)
 				continue
 			}
-			if name != sumsFile || what != "a stranger" { // then the first other file is the one that does not fit
+			if name != "SHA256SUMS" || what != "a stranger" { // then the first other file is the one that does not fit
 				checkError(t, err, run.Dir(), name, "put its files back, or train it again with Fresh: true")
 			}
-			if _, again := fit(context.Background(), linear(), digits(), quick()); again == nil {
+			if _, again := quick().FitContext(context.Background()); again == nil {
 				t.Errorf("%s, %s: trained without a word", name, what)
 			}
-			os.RemoveAll(run.path(name))
-			if err := os.WriteFile(run.path(name), content, 0o644); err != nil {
+			os.RemoveAll(inRun(run, name))
+			if err := os.WriteFile(inRun(run, name), content, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if _, err := Load(linear(), digits(), quick()); err != nil {
+	if _, err := quick().Load(); err != nil {
 		t.Fatalf("all files are back: %v", err)
 	}
-	os.Remove(run.path(modelFile))
+	os.Remove(inRun(run, store.Model))
 	c := quick()
 	c.Fresh = true
-	mustFit(t, linear(), digits(), c)
-	if _, err := Load(linear(), digits(), quick()); err != nil {
+	mustFit(t, c)
+	if _, err := quick().Load(); err != nil {
 		t.Errorf("trained again: %v", err)
 	}
-	if !exists(filepath.Join(run.Dir()+previousSuffix, resultFile)) {
+	if !exists(filepath.Join(run.Dir()+".previous", store.Result)) {
 		t.Error("what was there is lost")
 	}
 }
@@ -104,35 +108,32 @@ func TestDamagedRunIsNoticed(t *testing.T) {
 // All files of another run, sums and all, are not this run.
 func TestRunOfOtherSettings(t *testing.T) {
 	isolate(t)
-	run := mustFit(t, linear(), digits(), quick())
+	run := mustFit(t, quick())
 	c := quick()
 	c.Seed = 2
-	other, err := newRun(context.Background(), linear(), digits(), c)
-	if err != nil {
+	other := mustPlan(t, c).place.Dir()
+	if err := os.CopyFS(other, os.DirFS(run.Dir())); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(other.Dir(), os.DirFS(run.Dir())); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Load(linear(), digits(), c)
-	checkError(t, err, other.Dir(), "config.json is of another run")
+	_, err := c.Load()
+	checkError(t, err, other, "config.json is of another run")
 }
 
 // A file that is damaged after the run was loaded is noticed when it is read.
 func TestDamageAfterLoading(t *testing.T) {
 	isolate(t)
-	run := mustFit(t, linear(), digits(), quick())
-	for _, name := range []string{modelFile, testFile} {
-		if err := os.WriteFile(run.path(name), nil, 0o644); err != nil {
+	run := mustFit(t, quick())
+	for _, name := range []string{store.Model, store.Test} {
+		if err := os.WriteFile(inRun(run, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, _, err := run.Weights("dense1/weights")
-	checkError(t, err, run.Dir(), modelFile, "Fresh: true")
+	_, err := run.Weights("dense1/weights")
+	checkError(t, err, run.Dir(), store.Model, "Fresh: true")
 	_, err = run.Test()
-	checkError(t, err, run.Dir(), testFile, "Fresh: true")
+	checkError(t, err, run.Dir(), store.Test, "Fresh: true")
 	few := map[string]safetensors.Tensor{"outputs": safetensors.Float32(make([]float32, 20), 2, 10), "losses": safetensors.Float32(make([]float32, 2), 2)}
-	if err := safetensors.Write(run.path(testFile), few, nil); err != nil {
+	if err := safetensors.Write(inRun(run, store.Test), few, nil); err != nil {
 		t.Fatal(err)
 	}
 	_, err = run.Test()
@@ -142,7 +143,7 @@ func TestDamageAfterLoading(t *testing.T) {
 // A finished run is used without writing: no lock is needed, and none that is held is waited for.
 func TestFinishedRunNeedsNoLock(t *testing.T) {
 	isolate(t)
-	run := mustFit(t, linear(), digits(), quick())
+	run := mustFit(t, quick())
 	lock := run.Dir() + ".lock"
 	if err := os.Remove(lock); err != nil {
 		t.Fatal(err)
@@ -150,8 +151,8 @@ func TestFinishedRunNeedsNoLock(t *testing.T) {
 	if err := os.Mkdir(lock, 0o755); err != nil { // whoever wanted the lock would fail
 		t.Fatal(err)
 	}
-	mustFit(t, linear(), digits(), quick())
-	if _, err := Load(linear(), digits(), quick()); err != nil {
+	mustFit(t, quick())
+	if _, err := quick().Load(); err != nil {
 		t.Error(err)
 	}
 }
@@ -169,31 +170,31 @@ func marked(dir string) bool { return exists(filepath.Join(dir, "mark")) }
 func TestFreshKeepsTheRunBefore(t *testing.T) {
 	isolate(t)
 	c := quick()
-	run := mustFit(t, linear(), digits(), c)
+	run := mustFit(t, c)
 	mark(t, run.Dir())
 	c.Fresh = true
-	again := mustFit(t, linear(), digits(), c)
+	again := mustFit(t, c)
 	if again.Dir() != run.Dir() || marked(run.Dir()) {
 		t.Error("the run was not trained again")
 	}
-	if !marked(run.Dir() + previousSuffix) {
+	if !marked(run.Dir() + ".previous") {
 		t.Error("the run before is lost")
 	}
-	if exists(run.Dir() + trainingSuffix) {
+	if exists(run.Dir() + ".training") {
 		t.Error("the folder in which it was trained is left")
 	}
 }
 
-// A fresh run that is interrupted leaves the finished one in its place, goes on where it stopped, and is trained anew only
-// once it is finished.
+// A fresh run that is interrupted leaves the finished one in its place, goes on where it stopped, and is trained anew
+// only once it is finished.
 func TestFreshRunGoesOn(t *testing.T) {
 	isolate(t)
 	c := quick()
-	run := mustFit(t, linear(), digits(), c)
+	run := mustFit(t, c)
 	mark(t, run.Dir())
 	c.Fresh = true
 	var out bytes.Buffer
-	c.Out = &out
+	c.Progress = LinesTo(&out, 1)
 	for _, step := range []int{3, 11} {
 		checkError(t, interruptAt(t, step, c), "interrupted")
 		if !marked(run.Dir()) {
@@ -201,10 +202,10 @@ func TestFreshRunGoesOn(t *testing.T) {
 		}
 	}
 	stored := quick()
-	if _, err := Load(linear(), digits(), stored); err != nil {
+	if _, err := stored.Load(); err != nil {
 		t.Error(err)
 	}
-	resumed := mustFit(t, linear(), digits(), c)
+	resumed := mustFit(t, c)
 	for _, want := range []string{"going on after step 3 of 16", "going on after step 11 of 16"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("printed\n%s\nwant %q in it", &out, want)
@@ -213,32 +214,32 @@ func TestFreshRunGoesOn(t *testing.T) {
 	if !slices.Equal(resumed.History.Losses, run.History.Losses) {
 		t.Error("the losses differ from an uninterrupted run's")
 	}
-	if marked(run.Dir()) || !marked(run.Dir()+previousSuffix) {
+	if marked(run.Dir()) || !marked(run.Dir()+".previous") {
 		t.Error("the fresh run did not take the place of the one before")
 	}
 	out.Reset()
-	mustFit(t, linear(), digits(), c)
+	mustFit(t, c)
 	if !strings.Contains(out.String(), "Epoch 1/2") || strings.Contains(out.String(), "going on") {
 		t.Errorf("printed\n%s\nwant a new training", &out)
 	}
 }
 
-// A process that was killed while its finished fresh run took the place of the one before: nothing is lost, and the next
-// one ends the work.
+// A process that was killed while its finished fresh run took the place of the one before: nothing is lost, and the
+// next one ends the work.
 func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
 	for _, previousMoved := range []bool{false, true} {
 		isolate(t)
-		run := mustFit(t, linear(), digits(), quick())
+		run := mustFit(t, quick())
 		mark(t, run.Dir())
-		if err := os.CopyFS(run.Dir()+trainingSuffix, os.DirFS(run.Dir())); err != nil {
+		if err := os.CopyFS(run.Dir()+".training", os.DirFS(run.Dir())); err != nil {
 			t.Fatal(err)
 		}
-		os.Remove(filepath.Join(run.Dir()+trainingSuffix, "mark"))
+		os.Remove(filepath.Join(run.Dir()+".training", "mark"))
 		if previousMoved {
-			if err := os.Rename(run.Dir(), run.Dir()+previousSuffix); err != nil {
+			if err := os.Rename(run.Dir(), run.Dir()+".previous"); err != nil {
 				t.Fatal(err)
 			}
-			loaded, err := Load(linear(), digits(), quick())
+			loaded, err := quick().Load()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -248,9 +249,9 @@ func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
 		} else {
 			c := quick()
 			c.Fresh = true
-			mustFit(t, linear(), digits(), c)
+			mustFit(t, c)
 		}
-		if !exists(run.Dir()) || marked(run.Dir()) || !marked(run.Dir()+previousSuffix) {
+		if !exists(run.Dir()) || marked(run.Dir()) || !marked(run.Dir()+".previous") {
 			t.Error("the fresh run is not in its place, or the one before is lost")
 		}
 	}
@@ -260,7 +261,7 @@ func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
 func TestImpossibleCheckpoint(t *testing.T) {
 	isolate(t)
 	c := quick()
-	whole := mustFit(t, linear(), digits(), c)
+	whole := mustFit(t, c)
 	for what, change := range map[string]func(at *position){
 		"more epochs than steps":  func(at *position) { at.History.Epochs = make([]EpochHistory, 2) },
 		"fewer losses than steps": func(at *position) { at.History.Losses = at.History.Losses[1:] },
@@ -271,11 +272,8 @@ func TestImpossibleCheckpoint(t *testing.T) {
 	} {
 		isolate(t)
 		checkError(t, interruptAt(t, 11, c), "interrupted")
-		run, err := newRun(context.Background(), linear(), digits(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := unfinished(run).checkpoints()[0]
+		paths := checkpoints(mustPlan(t, c))
+		path := paths[len(paths)-1]
 		saved, about, err := safetensors.Read(path)
 		if err != nil {
 			t.Fatal(err)
@@ -291,8 +289,8 @@ func TestImpossibleCheckpoint(t *testing.T) {
 		}
 		var out bytes.Buffer
 		again := c
-		again.Out = &out
-		resumed := mustFit(t, linear(), digits(), again)
+		again.Progress = LinesTo(&out, 1)
+		resumed := mustFit(t, again)
 		if !slices.Equal(whole.History.Losses, resumed.History.Losses) {
 			t.Errorf("%s: the losses differ from an uninterrupted run's", what)
 		}
@@ -302,29 +300,13 @@ func TestImpossibleCheckpoint(t *testing.T) {
 	}
 }
 
-// An error that says nothing about a file does not say that the run is damaged.
-func TestErrorsThatAreNoDamage(t *testing.T) {
-	r := &Run{dir: "runs/x"}
-	for cause, want := range map[error]string{
-		fs.ErrPermission: "cannot read the run in runs/x: open result.json: permission denied: whoever owns it must let you read it",
-		syscall.EMFILE:   "too many open files: raise the number of files that may be open (ulimit -n)",
-		syscall.EIO:      "input/output error: try again",
-		syscall.ELOOP:    "the run in runs/x is damaged: open result.json: too many levels of symbolic links: put its files back",
-	} {
-		checkError(t, r.unreadable(&fs.PathError{Op: "open", Path: "result.json", Err: cause}), want)
-	}
-}
-
 // What a process that was killed had begun to write is removed by the next one.
 func TestLeftoversAreSwept(t *testing.T) {
 	isolate(t)
 	c := quick()
 	checkError(t, interruptAt(t, 3, c), "interrupted")
-	run, err := newRun(context.Background(), linear(), digits(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	half := unfinished(run).path(".checkpoint-000000009.safetensors123")
+	p := mustPlan(t, c)
+	half := inTraining(p, ".checkpoint-000000009.safetensors123")
 	if err := os.WriteFile(half, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -332,24 +314,18 @@ func TestLeftoversAreSwept(t *testing.T) {
 	if exists(half) {
 		t.Error("a half-written file is left")
 	}
-	damaged := unfinished(run).checkpoints()[0]
+	damaged := checkpoints(p)[0]
 	if err := os.WriteFile(damaged, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	finished := mustFit(t, linear(), digits(), c)
+	finished := mustFit(t, c)
 	entries, err := os.ReadDir(finished.Dir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != len(summedFiles)+1 || exists(run.Dir()+trainingSuffix) {
+	if len(entries) != len(finishedFiles) || exists(inTraining(p, "")) {
 		t.Errorf("the finished run's folder holds %v", entries)
 	}
-}
-
-// A run's folder has a name that file systems take, whatever the network is called.
-func TestLongNames(t *testing.T) {
-	isolate(t)
-	mustFit(t, nn.Named(strings.Repeat("long", 100), zoo.FC2Layer(2)), digits(), quick())
 }
 
 // What takes long is left alone after an interrupt; what is ready by then is used.
@@ -370,4 +346,52 @@ func TestAttend(t *testing.T) {
 		t.Errorf("what was ready: %v, %v", n, err)
 	}
 	close(never)
+}
+
+// Runs that another version of the book stored are said to be there, once, and stay as they are.
+func TestOlderRunsAreLeftAlone(t *testing.T) {
+	runs := isolate(t)
+	saidOlder = sync.Once{}
+	write := func(name, about string) {
+		dir := filepath.Join(runs, name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, store.Config), []byte(about), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("Linear-MNIST-sample-0123456789ab", `{"format": 2, "network": "Linear"}`)
+	write("Linear-MNIST-sample-ba9876543210", `{"format": 99}`)
+	for name, about := range map[string]string{ // none of these is such a run
+		"Linear-MNIST-sample-000000000000":          fmt.Sprintf(`{"format": %d}`, format),
+		"Linear-MNIST-sample-111111111111":          "not JSON",
+		"Linear-MNIST-sample-222222222222.previous": `{"format": 2}`,
+		"Linear-MNIST-sample-large-0123456789ab":    `{"format": 2}`,
+		"CNN-MNIST-sample-0123456789ab":             `{"format": 2}`,
+	} {
+		write(name, about)
+	}
+	before, err := os.ReadDir(runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = quick().Load()
+	checkError(t, err, "was not trained")
+	var out bytes.Buffer
+	task := quick()
+	task.Progress = LinesTo(&out, 1)
+	mustFit(t, task)
+	task.Seed = 2
+	mustFit(t, task)
+	want := "what another version of this book stored in " + runs + " is left alone and not used " +
+		"(Linear-MNIST-sample-0123456789ab, Linear-MNIST-sample-ba9876543210): remove it with rm -r if nobody needs it\n"
+	if n := strings.Count(out.String(), want); n != 1 || strings.Count(out.String(), "another version") != 1 {
+		t.Errorf("printed\n%s\nwant once %q", &out, want)
+	}
+	for _, entry := range before {
+		if !exists(filepath.Join(runs, entry.Name(), store.Config)) {
+			t.Errorf("%s is gone", entry.Name())
+		}
+	}
 }

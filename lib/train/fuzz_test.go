@@ -2,62 +2,61 @@ package train
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
+
+	"example.org/convbook/lib/train/internal/store"
 )
 
-// Whatever the files of a run hold, and whatever their sums say, reading it gives an error or a run whose progress can be
-// printed.
+// Whatever the files of a run hold, and whatever their sums say, reading it gives an error or a run whose progress can
+// be printed.
 func FuzzStoredRun(f *testing.F) {
 	f.Setenv(RunsEnv, f.TempDir())
 	c := quick()
-	run, err := fit(context.Background(), linear(), digits(), c)
+	c.Progress = LinesTo(io.Discard, 1)
+	run, err := c.FitContext(context.Background())
 	if err != nil {
 		f.Fatal(err)
 	}
 	read := func(name string) []byte {
-		content, err := os.ReadFile(run.path(name))
+		content, err := os.ReadFile(inRun(run, name))
 		if err != nil {
 			f.Fatal(err)
 		}
 		return content
 	}
-	history, result, sums := read(historyFile), read(resultFile), read(sumsFile)
+	history, result, sums := read(store.History), read(store.Result), read("SHA256SUMS")
 	f.Add(history, result, sums, true)
 	f.Add(history, result, sums, false)
 	f.Add([]byte("null"), []byte("null"), []byte(""), true)
 	f.Add([]byte(`{"losses":[1e39],"epochs":[{},{}]}`), []byte(`{"epochs":-1}`), []byte("0  config.json\n"), true)
 	f.Add([]byte(`{"losses":[1,2,3],"epochs":[{},{}]}`), []byte(`[]`), []byte("x"), true)
 	f.Fuzz(func(t *testing.T, history, result, sums []byte, fitting bool) {
-		files := map[string][]byte{historyFile: history, resultFile: result}
+		files := map[string][]byte{store.History: history, store.Result: result}
 		if fitting { // as they would be if whoever changed the files had thought of their sums
 			var lines strings.Builder
-			for _, name := range summedFiles {
+			for _, name := range finishedFiles[1:] {
 				content, ok := files[name]
 				if !ok {
 					content = read(name)
 				}
-				fmt.Fprintf(&lines, "%s  %s\n", sum(content), name)
+				fmt.Fprintf(&lines, "%x  %s\n", sha256.Sum256(content), name)
 			}
 			sums = []byte(lines.String())
 		}
-		files[sumsFile] = sums
+		files["SHA256SUMS"] = sums
 		for name, content := range files {
-			if err := os.WriteFile(run.path(name), content, 0o644); err != nil {
+			if err := os.WriteFile(inRun(run, name), content, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		stored, err := newRun(context.Background(), linear(), digits(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if stored.load() == nil {
-			if err := stored.replay(context.Background()); err != nil {
-				t.Error(err)
-			}
+		if stored, err := run.plan.stored(); err == nil {
+			stored.shown()
 		}
 	})
 }

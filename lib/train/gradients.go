@@ -11,7 +11,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/nn"
 )
 
@@ -21,47 +20,35 @@ type Gradient struct {
 	Size     float64 // the root of the mean of its values' squared gradients
 }
 
-// Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in the
-// order of the layers.
-func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) {
+// Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in
+// the order of the layers.
+func (t Task) Gradients() ([]Gradient, error) {
 	ctx := context.Background()
-	r, err := newRun(ctx, net, data, c)
+	plan, err := t.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t, err := prepare(ctx, r)
+	e, err := plan.untrained(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, backend, store := r.config, t.backend, t.store
-	split, err := upload(backend, data, r.trainSplit)
+	split, err := e.upload(e.splits.train)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	p, err := newProgram(backend, store, "gradients of "+r.trace.Network, true, true,
-		[]shapes.Shape{split.pixels.Shape(), split.labels.Shape(), shapes.Make(dtypes.Int32, c.Batch)},
+	inputs := []shapes.Shape{split.pixels.Shape(), split.labels.Shape(), shapes.Make(dtypes.Int32, e.Batch)}
+	p, err := e.program("gradients of", mode{training: true, changes: true}, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (sizes []*graph.Node) {
 			images, wanted := take(in[0], in[1], in[2])
-			loss := graph.ReduceAllMean(c.Loss.train(nn.Apply(store.RootScope(), net, data.Preprocess(images)), wanted))
-			var trainable []nn.Variable // of all kinds: batch norm works out its gradients together
-			var values []*graph.Node
-			for _, v := range r.trace.Variables {
-				if v.Trainable {
-					trainable, values = append(trainable, v), append(values, store.GetVariable(nn.Path(v.Name)).NodeValue(g))
-				}
-			}
-			for i, gradient := range graph.Gradient(loss, values...) {
-				if path.Base(trainable[i].Name) == weightsKind {
-					names, sizes = append(names, trainable[i].Name), append(sizes, graph.ReduceAllMean(graph.Square(gradient)))
-				}
-			}
+			outputs := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Preprocess(images))
+			names, sizes = e.gradientSizes(graph.ReduceAllMean(e.Loss.train(outputs, wanted)))
 			return sizes
 		})
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := p.run(ctx, false, split.pixels, split.labels, epochOrder(t.images, c.Seed, 0)[:c.Batch])
+	outputs, err := p.run(ctx, false, split.pixels, split.labels, shuffled(e.splits.train.Len(), e.Seed, 0)[:e.Batch])
 	if err != nil {
 		return nil, err
 	}
@@ -70,4 +57,22 @@ func Gradients(net nn.Layer, data dataset.Images, c Config) ([]Gradient, error) 
 		gradients = append(gradients, Gradient{names[i], math.Sqrt(float64(tensors.ToScalar[float32](output)))})
 	}
 	return gradients, nil
+}
+
+// gradientSizes are the means of the squared gradients of the loss by each weight, with the weights' names.
+func (e *engine) gradientSizes(loss *graph.Node) (names []string, sizes []*graph.Node) {
+	var trainable []nn.Variable // of all kinds: batch norm works out its gradients together
+	var values []*graph.Node
+	for _, v := range e.summary.Variables {
+		if v.Trainable {
+			trainable = append(trainable, v)
+			values = append(values, e.vars.GetVariable(nn.Path(v.Name)).NodeValue(loss))
+		}
+	}
+	for i, gradient := range graph.Gradient(loss, values...) {
+		if path.Base(trainable[i].Name) == weightsKind {
+			names, sizes = append(names, trainable[i].Name), append(sizes, graph.ReduceAllMean(graph.Square(gradient)))
+		}
+	}
+	return names, sizes
 }

@@ -2,22 +2,23 @@ package train
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 )
 
 // Loss says how wrong a network's outputs are. A batch's loss is the mean over its images.
 type Loss struct {
-	name      string
+	name      string                                        // as in a Recipe
 	logs      func(outputs *graph.Node) *graph.Node         // outputs [batch, classes] → logarithms of probabilities
 	each      func(outputs, labels *graph.Node) *graph.Node // float32 [batch, classes], int32 [batch] → float32 [batch]
-	smoothing float64
+	smoothing float64                                       // see Smooth
 }
 
 // likelihood is the negative logarithm of the probability of the label.
 func likelihood(name string, logs func(outputs *graph.Node) *graph.Node) Loss {
-	return Loss{name: name, logs: logs, each: func(outputs, labels *graph.Node) *graph.Node { return pick(logs(outputs), labels) }}
+	return Loss{name: name, logs: logs, each: func(outputs, labels *graph.Node) *graph.Node {
+		return pick(logs(outputs), labels)
+	}}
 }
 
 // NLL is the negative log-likelihood: −outputs[label]. The outputs must be logarithms of probabilities, so the network
@@ -26,10 +27,12 @@ var NLL = likelihood("negative log-likelihood", func(outputs *graph.Node) *graph
 
 // CrossEntropy is −log of the probability that softmax gives the label. The outputs are scores of any size (logits).
 // After nn.LogSoftmax it equals NLL, since a log-softmax of a log-softmax changes nothing.
-var CrossEntropy = likelihood("cross-entropy", func(logits *graph.Node) *graph.Node { return graph.LogSoftmax(logits, -1) })
+var CrossEntropy = likelihood("cross-entropy", func(logits *graph.Node) *graph.Node {
+	return graph.LogSoftmax(logits, -1)
+})
 
-// MSE is the mean squared error of the probabilities that softmax gives: the mean over the classes of (p − y)², y being 1
-// for the label and 0 for the others. The outputs are scores of any size (logits).
+// MSE is the mean squared error of the probabilities that softmax gives: the mean over the classes of (p − y)², y being
+// 1 for the label and 0 for the others. The outputs are scores of any size (logits).
 var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node) *graph.Node {
 	wanted := graph.OneHot(labels, logits.Shape().Dim(-1), logits.DType())
 	return graph.ReduceMean(graph.Square(graph.Sub(graph.Softmax(logits, -1), wanted)), -1)
@@ -39,7 +42,6 @@ var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node
 // training, that share of every label is spread evenly over all classes, so that no output needs to grow without end.
 // Tests measure the plain loss.
 func (l Loss) Smooth(share float64) Loss {
-	l.name += fmt.Sprintf(", labels smoothed by %v", share)
 	l.smoothing = share
 	return l
 }
@@ -49,15 +51,12 @@ func (l Loss) check() error {
 		return fmt.Errorf("labels are smoothed by %v: it must be at least 0 and below 1", l.smoothing)
 	}
 	if l.smoothing > 0 && l.logs == nil {
-		return fmt.Errorf("labels cannot be smoothed for the %s: use train.CrossEntropy", l.name[:strings.Index(l.name, ",")])
+		return fmt.Errorf("labels cannot be smoothed for the %s: use train.CrossEntropy", l.name)
 	}
 	return nil
 }
 
-// test is each image's loss. float32 [batch, classes], int32 [batch] → float32 [batch]
-func (l Loss) test(outputs, labels *graph.Node) *graph.Node { return l.each(outputs, labels) }
-
-// train is each image's loss with smoothed labels.
+// train is each image's loss with smoothed labels. float32 [batch, classes], int32 [batch] → float32 [batch]
 func (l Loss) train(outputs, labels *graph.Node) *graph.Node {
 	loss := l.each(outputs, labels)
 	if l.smoothing > 0 {

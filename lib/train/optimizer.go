@@ -3,21 +3,21 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
 )
 
 // Optimizer changes parameters after each step, by their gradients.
 type Optimizer struct {
-	name string
-	rate float64 // the learning rate
-
-	invalid error   // a setting that cannot work
-	decay   float64 // see WeightDecay
-
-	// scalars are the numbers that a step, counted from 1, needs beside arrays: worked out on the host, in float64, so
-	// that a long training does not lose them to rounding. Only the rate if it is nil.
-	scalars func(rate float64, step int) []float64
+	name        string  // as in a Recipe
+	rate        float64 // the learning rate
+	momentum    float64 // of SGD
+	decay       float64 // see AdamW
+	weightDecay float64 // see WeightDecay
+	invalid     error   // a setting that cannot work
 
 	rule
 	filters *rule // for convolutions' weights, where they have a rule of their own
@@ -25,41 +25,58 @@ type Optimizer struct {
 
 // rule is how a step changes a parameter.
 type rule struct {
-	slots  int // arrays of its own that it keeps for each parameter, zero at first
-	update func(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node)
+	kept   []string // what it keeps for each parameter, arrays of the parameter's dimensions that are zero at first
+	update func(now numbers, p parameter) (value *graph.Node, kept []*graph.Node)
 }
 
 // parameter is what an optimizer's update gets to know.
 type parameter struct {
 	value, gradient *graph.Node
-	slots           []*graph.Node
+	kept            []*graph.Node
 	kind            string // its name in its layer: weights, biases, or batch norm's scale or shift
 }
 
 const weightsKind = "weights" // as nn names them
 
+// stepNumbers are what a step needs beside arrays: worked out on the host, in float64, so that a long training does not
+// lose them to rounding.
+type stepNumbers[T any] struct {
+	rate      T // the learning rate
+	corrected T // the rate for Adam's mean, which began at zero: rate/(1 − 0.9^step)
+	spread    T // what makes up for the same in Adam's variance: 1/√(1 − 0.999^step)
+	left      T // the share of a weight that AdamW's decay leaves: 1 − rate·decay
+}
+
+// numbers are those of a step in its graph.
+type numbers = stepNumbers[*graph.Node]
+
+// fields are the numbers in the order in which the program gets them.
+func (n *stepNumbers[T]) fields() []*T { return []*T{&n.rate, &n.corrected, &n.spread, &n.left} }
+
+// stepNumbersSize is how many there are.
+var stepNumbersSize = len(new(stepNumbers[float64]).fields())
+
+// stepNumbers are those of a step, counted from 1, at a learning rate of factor times the optimizer's.
+func (o Optimizer) stepNumbers(factor float64, step int) stepNumbers[float64] {
+	rate := factor * o.rate
+	return stepNumbers[float64]{
+		rate:      rate,
+		corrected: rate / (1 - math.Pow(adamMean, float64(step))),
+		spread:    1 / math.Sqrt(1-math.Pow(adamVariance, float64(step))),
+		left:      1 - rate*o.decay,
+	}
+}
+
 // SGD is stochastic gradient descent with momentum, as PyTorch's optim.SGD has it: each parameter p keeps a velocity v,
 // and a step with gradient g is v ← momentum·v + g, then p ← p − rate·v. Momentum 0 is plain descent.
 func SGD(rate, momentum float64) Optimizer {
-	return sgd("SGD", rate, momentum, func(_, velocity *graph.Node) *graph.Node { return velocity })
-}
-
-// Nesterov is SGD with Nesterov's momentum, as PyTorch's optim.SGD has it: the step goes to where the velocity is about
-// to lead, p ← p − rate·(g + momentum·v).
-func Nesterov(rate, momentum float64) Optimizer {
-	return sgd("SGD, Nesterov", rate, momentum, func(gradient, velocity *graph.Node) *graph.Node {
-		return graph.Add(gradient, graph.MulScalar(velocity, momentum))
-	})
-}
-
-func sgd(name string, rate, momentum float64, direction func(gradient, velocity *graph.Node) *graph.Node) Optimizer {
-	o := Optimizer{name: fmt.Sprintf("%s, momentum %v", name, momentum), rate: rate}
+	o := Optimizer{name: "SGD", rate: rate, momentum: momentum}
 	if !(momentum >= 0 && momentum < 1) {
 		o.invalid = fmt.Errorf("momentum is %v: it must be at least 0 and below 1", momentum)
 	}
-	o.rule = rule{slots: 1, update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
-		velocity := graph.Add(graph.MulScalar(p.slots[0], momentum), p.gradient)
-		return graph.Sub(p.value, graph.Mul(scalars[0], direction(p.gradient, velocity))), []*graph.Node{velocity}
+	o.rule = rule{[]string{"velocity"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+		velocity := graph.Add(graph.MulScalar(p.kept[0], momentum), p.gradient)
+		return graph.Sub(p.value, graph.Mul(now.rate, velocity)), []*graph.Node{velocity}
 	}}
 	return o
 }
@@ -72,61 +89,47 @@ const (
 )
 
 // Adam gives every parameter a step size of its own (Kingma and Ba, 2014), as PyTorch's optim.Adam does: with running
-// means m of the gradients and v of their squares, both corrected for having started at zero, p ← p − rate·m/(√v + 1e-8).
+// means m of the gradients and v of their squares, both corrected for having started at zero, p ← p − rate·m/(√v +
+// 1e-8).
 func Adam(rate float64) Optimizer { return adam("Adam", rate, 0) }
 
 // AdamW is Adam with decoupled weight decay (Loshchilov and Hutter, 2017): before the step, p ← p − rate·decay·p. Only
 // weights decay; biases and batch norm's scale and shift do not.
-func AdamW(rate, decay float64) Optimizer {
-	o := adam(fmt.Sprintf("AdamW, decay %v", decay), rate, decay)
+func AdamW(rate, decay float64) Optimizer { return adam("AdamW", rate, decay) }
+
+func adam(name string, rate, decay float64) Optimizer {
+	o := Optimizer{name: name, rate: rate, decay: decay}
 	if !(decay >= 0) || math.IsInf(decay, 1) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
+	o.rule = rule{[]string{"mean", "variance"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+		mean := toward(p.kept[0], p.gradient, adamMean)
+		variance := toward(p.kept[1], graph.Square(p.gradient), adamVariance)
+		scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), now.spread), adamEpsilon)
+		if p.kind == weightsKind && decay > 0 {
+			p.value = graph.Mul(p.value, now.left)
+		}
+		return graph.Sub(p.value, graph.Mul(now.corrected, graph.Div(mean, scale))), []*graph.Node{mean, variance}
+	}}
 	return o
 }
 
-func adam(name string, rate, decay float64) Optimizer {
-	return Optimizer{
-		name: name, rate: rate,
-		scalars: func(rate float64, step int) []float64 {
-			return []float64{
-				rate / (1 - math.Pow(adamMean, float64(step))),
-				1 / math.Sqrt(1-math.Pow(adamVariance, float64(step))),
-				1 - rate*decay,
-			}
-		},
-		rule: rule{slots: 2, update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
-			mean := toward(p.slots[0], p.gradient, adamMean)
-			variance := toward(p.slots[1], graph.Square(p.gradient), adamVariance)
-			scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), scalars[1]), adamEpsilon)
-			if p.kind == weightsKind && decay > 0 {
-				p.value = graph.Mul(p.value, scalars[2])
-			}
-			return graph.Sub(p.value, graph.Mul(scalars[0], graph.Div(mean, scale))), []*graph.Node{mean, variance}
-		}},
-	}
-}
-
-// Muon gives each convolution a step that turns it in every direction alike (Jordan et al., 2024). A gradient's few large
-// directions drown its many small ones; Muon takes the momentum's matrix, inputs × filters, and brings all of its singular
-// values to about 1. As torch.optim.Muon with adjust_lr_fn "match_rms_adamw" it has Nesterov's momentum 0.95, AdamW's
-// decay, and steps of the size that AdamW's would have, so that one rate serves both (Liu et al., "Muon is Scalable for LLM
-// Training", 2025). All other parameters follow AdamW with the same rate and decay.
+// Muon gives each convolution a step that turns it in every direction alike (Jordan et al., 2024). A gradient's few
+// large directions drown its many small ones; Muon takes the momentum's matrix, inputs × filters, and brings all of its
+// singular values to about 1. As torch.optim.Muon with adjust_lr_fn "match_rms_adamw" it has Nesterov's momentum 0.95,
+// AdamW's decay, and steps of the size that AdamW's would have, so that one rate serves both (Liu et al., "Muon is
+// Scalable for LLM Training", 2025). All other parameters follow AdamW with the same rate and decay.
 func Muon(rate, decay float64) Optimizer {
-	o := AdamW(rate, decay)
-	o.name = fmt.Sprintf("Muon, decay %v", decay)
-	adamW := o.scalars
-	o.scalars = func(rate float64, step int) []float64 { return append(adamW(rate, step), rate) }
-	o.filters = &rule{slots: 1, update: func(scalars []*graph.Node, p parameter) (*graph.Node, []*graph.Node) {
-		kept, rate := scalars[2], scalars[3]
-		momentum := graph.Add(graph.MulScalar(p.slots[0], muonMomentum), p.gradient)
+	o := adam("Muon", rate, decay)
+	o.filters = &rule{[]string{"momentum"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+		momentum := graph.Add(graph.MulScalar(p.kept[0], muonMomentum), p.gradient)
 		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, muonMomentum))
 		dims := p.value.Shape().Dimensions
 		filters := dims[len(dims)-1]
 		inputs := p.value.Shape().Size() / filters
 		step := graph.Reshape(orthogonal(graph.Reshape(ahead, inputs, filters)), dims...)
 		step = graph.MulScalar(step, muonSize*math.Sqrt(float64(max(inputs, filters))))
-		return graph.Sub(graph.Mul(p.value, kept), graph.Mul(rate, step)), []*graph.Node{momentum}
+		return graph.Sub(graph.Mul(p.value, now.left), graph.Mul(now.rate, step)), []*graph.Node{momentum}
 	}}
 	return o
 }
@@ -138,15 +141,15 @@ const (
 	muonRounds   = 5
 )
 
-// muonRound are a, b and c of a round of Newton and Schulz's iteration, x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x. Jordan chose
-// them so that small singular values grow fast; they end between 0.7 and 1.2.
+// muonRound are a, b and c of a round of Newton and Schulz's iteration, x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x. Jordan
+// chose them so that small singular values grow fast; they end between 0.7 and 1.2.
 var muonRound = [3]float64{3.4445, -4.7750, 2.0315}
 
 // orthogonal brings the singular values of a matrix to about 1 and keeps its singular vectors.
 //
-// Each round multiplies x by a polynomial of its Gram matrix, which follows from the Gram matrix before. So the rounds need
-// only the smaller square matrix, and x itself is multiplied once, at the end: for 4,608 inputs of 512 filters that is 0.4
-// times the work.
+// Each round multiplies x by a polynomial of its Gram matrix, which follows from the Gram matrix before. So the rounds
+// need only the smaller square matrix, and x itself is multiplied once, at the end: for 4,608 inputs of 512 filters
+// that is 0.4 times the work.
 func orthogonal(x *graph.Node) *graph.Node {
 	if x.Shape().Dim(0) < x.Shape().Dim(1) {
 		return graph.Transpose(orthogonal(graph.Transpose(x, 0, 1)), 0, 1)
@@ -171,33 +174,22 @@ func toward(mean, value *graph.Node, keep float64) *graph.Node {
 	return graph.Add(graph.MulScalar(mean, keep), graph.MulScalar(value, 1-keep))
 }
 
-// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p before all else: the gradient of
-// a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no penalty; in
+// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p before all else: the gradient
+// of a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no penalty; in
 // PyTorch's optim.SGD they have one unless they are put into a group of their own.
 func (o Optimizer) WeightDecay(decay float64) Optimizer {
-	o.name += fmt.Sprintf(", weight decay %v", decay)
-	o.decay = decay
+	o.weightDecay = decay
 	if !(decay >= 0) || math.IsInf(decay, 1) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
 	return o
 }
 
-func (o Optimizer) String() string { return fmt.Sprintf("%s, learning rate %v", o.name, o.rate) }
-
 func (o Optimizer) check() error {
 	if !(o.rate > 0) || math.IsInf(o.rate, 1) {
 		return fmt.Errorf("learning rate is %v: it must be above 0 and finite", o.rate)
 	}
 	return o.invalid
-}
-
-// stepScalars are the numbers that step needs, counted from 1, at a learning rate of factor times the optimizer's.
-func (o Optimizer) stepScalars(factor float64, step int) []float64 {
-	if o.scalars == nil {
-		return []float64{factor * o.rate}
-	}
-	return o.scalars(factor*o.rate, step)
 }
 
 // ruleFor is the rule that the parameter called kind, with these dimensions, follows.
@@ -212,9 +204,68 @@ func (o Optimizer) ruleFor(kind string, dims []int) rule {
 const filterAxes = 4
 
 // apply does a step on one parameter.
-func (o Optimizer) apply(scalars []*graph.Node, p parameter) (value *graph.Node, slots []*graph.Node) {
-	if o.decay > 0 && p.kind == weightsKind {
-		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.decay))
+func (o Optimizer) apply(now numbers, p parameter) (value *graph.Node, kept []*graph.Node) {
+	if o.weightDecay > 0 && p.kind == weightsKind {
+		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.weightDecay))
 	}
-	return o.ruleFor(p.kind, p.value.Shape().Dimensions).update(scalars, p)
+	return o.ruleFor(p.kind, p.value.Shape().Dimensions).update(now, p)
+}
+
+// keptNames are what the optimizer keeps, whatever the parameter.
+func (o Optimizer) keptNames() []string {
+	if o.filters != nil {
+		return append(slices.Clone(o.kept), o.filters.kept...)
+	}
+	return o.kept
+}
+
+// keptPath is where the variable is that the optimizer keeps under this name for the parameter at path.
+func keptPath(name, path string) string { return "/optimizer/" + name + path }
+
+// addKept creates the optimizer's own variables.
+func addKept(store *model.Store, o Optimizer) {
+	for _, v := range optimizedOf(store) {
+		for _, name := range o.ruleFor(v.Name(), v.Shape().Dimensions).kept {
+			store.VariableWithValue(keptPath(name, v.Path()), tensors.FromShape(v.Shape())).SetTrainable(false)
+		}
+	}
+}
+
+// optimized are the variables that training changes by their gradients.
+type optimized []*model.Variable
+
+func optimizedOf(store *model.Store) (vs optimized) {
+	for v := range store.IterVariables() {
+		if v.Trainable {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// step changes the variables in the loss's graph by their gradients. What the optimizer needs for it is in one row.
+func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
+	var nodes []*graph.Node
+	for _, v := range vs {
+		nodes = append(nodes, v.NodeValue(loss))
+	}
+	var now numbers
+	for i, field := range now.fields() {
+		*field = graph.Reshape(graph.Slice(row, graph.AxisRange(), graph.AxisElem(i)))
+	}
+	gradients := graph.Gradient(loss, nodes...)
+	store := model.GetStore(loss)
+	for i, v := range vs {
+		p := parameter{value: nodes[i], gradient: gradients[i], kind: v.Name()}
+		var variables []*model.Variable
+		for _, name := range o.ruleFor(p.kind, v.Shape().Dimensions).kept {
+			variable := store.GetVariable(keptPath(name, v.Path()))
+			variables, p.kept = append(variables, variable), append(p.kept, variable.NodeValue(loss))
+		}
+		value, kept := o.apply(now, p)
+		v.SetNodeValue(value)
+		for k, variable := range variables {
+			variable.SetNodeValue(kept[k])
+		}
+	}
 }

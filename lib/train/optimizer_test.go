@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -25,7 +24,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	gradients := []float64{0.5, -2, 0.1}
 	factors := []float64{1, 0.5, 0.25} // of a schedule
 	const start, rate = 3.0, 0.1
-	sgd := func(momentum, decay float64, nesterov bool) func(kind string) float64 {
+	sgd := func(momentum, decay float64) func(kind string) float64 {
 		return func(kind string) float64 {
 			p, v := start, 0.0
 			for i, g := range gradients {
@@ -33,11 +32,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 					g += decay * p
 				}
 				v = momentum*v + g
-				if nesterov {
-					p -= rate * factors[i] * (g + momentum*v)
-				} else {
-					p -= rate * factors[i] * v
-				}
+				p -= rate * factors[i] * v
 			}
 			return p
 		}
@@ -62,11 +57,9 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		optimizer Optimizer
 		want      func(kind string) float64
 	}{
-		{SGD(rate, 0), sgd(0, 0, false)},
-		{SGD(rate, 0.9), sgd(0.9, 0, false)},
-		{SGD(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, false)},
-		{Nesterov(rate, 0.9), sgd(0.9, 0, true)},
-		{Nesterov(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05, true)},
+		{SGD(rate, 0), sgd(0, 0)},
+		{SGD(rate, 0.9), sgd(0.9, 0)},
+		{SGD(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05)},
 		{Adam(rate), adam(0, 0)},
 		{Adam(rate).WeightDecay(0.05), adam(0.05, 0)},
 		{AdamW(rate, 0.3), adam(0, 0.3)},
@@ -74,38 +67,40 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	} {
 		for _, kind := range []string{weightsKind, "bias", "shift"} {
 			value := float32(start)
-			slots := make([]float32, c.optimizer.slots)
+			kept := make([]float32, len(c.optimizer.kept))
 			for i, g := range gradients {
-				var scalars []float32
-				for _, s := range c.optimizer.stepScalars(factors[i], i+1) {
-					scalars = append(scalars, float32(s))
-				}
-				outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
-					one := func(x *graph.Node, i int) *graph.Node { return graph.Reshape(graph.Slice(x, graph.AxisElem(i))) }
+				numbers := c.optimizer.stepNumbers(factors[i], i+1)
+				outputs, err := graph.CallOnceN(backend, func(in []*graph.Node) []*graph.Node {
 					p := parameter{value: in[0], gradient: in[1], kind: kind}
-					for i := range slots {
-						p.slots = append(p.slots, one(in[3], i))
+					for i := range kept {
+						p.kept = append(p.kept, graph.Reshape(graph.Slice(in[2], graph.AxisElem(i))))
 					}
-					var s []*graph.Node
-					for i := range scalars {
-						s = append(s, one(in[2], i))
-					}
-					value, slots := c.optimizer.apply(s, p)
-					return append([]*graph.Node{value}, slots...)
-				}, value, float32(g), scalars, slots)
+					value, kept := c.optimizer.apply(constants(in[0].Graph(), numbers), p)
+					return append([]*graph.Node{value}, kept...)
+				}, value, float32(g), kept)
 				if err != nil {
 					t.Fatal(err)
 				}
 				value = tensors.ToScalar[float32](outputs[0])
-				for i := range slots {
-					slots[i] = tensors.ToScalar[float32](outputs[1+i])
+				for i := range kept {
+					kept[i] = tensors.ToScalar[float32](outputs[1+i])
 				}
 			}
 			if want := c.want(kind); !(math.Abs(float64(value)-want) <= 1e-5) {
-				t.Errorf("%v, %s: %v, want %v", c.optimizer, kind, value, want)
+				t.Errorf("%s, %s: %v, want %v", c.optimizer.name, kind, value, want)
 			}
 		}
 	}
+}
+
+// constants are a step's numbers as nodes of a graph.
+func constants(g *graph.Graph, numbers stepNumbers[float64]) (now numbers) {
+	var nodes []*graph.Node
+	for _, v := range list(numbers.fields()) {
+		nodes = append(nodes, graph.Const(g, float32(v)))
+	}
+	fill(now.fields(), nodes)
+	return now
 }
 
 func TestSchedulesByHand(t *testing.T) {
@@ -115,9 +110,7 @@ func TestSchedulesByHand(t *testing.T) {
 		schedule Schedule
 		at       map[int]float64 // step → share of the rate
 	}{
-		{Constant(), map[int]float64{0: 1, 39: 1}},
-		{Stairs(1, 0.5), map[int]float64{0: 1, 9: 1, 10: 0.5, 20: 0.25, 39: 0.125}},
-		{Stairs(2, 0.1), map[int]float64{19: 1, 20: 0.1, 39: 0.1}},
+		{Schedule{}, map[int]float64{0: 1, 39: 1}},
 		{Cosine(), map[int]float64{0: 1, 20: half, 10: (1 + math.Sqrt2/2) / 2, 39: (1 + math.Cos(math.Pi*39/40)) / 2}},
 		// A warm-up of 0.25 ends with step 9, the tenth; PyTorch's OneCycleLR counts the same.
 		{OneCycle(0.25), map[int]float64{0: 1. / 25, 9: 1, 24: (1 + 1./25e4) / 2, 39: 1. / 25e4}},
@@ -125,12 +118,12 @@ func TestSchedulesByHand(t *testing.T) {
 		{OneCycle(0.525), map[int]float64{0: 1. / 25, 10: (1 + 1./25) / 2, 20: 1, 39: 1. / 25e4}},
 	} {
 		for step, want := range c.at {
-			if got := c.schedule.factor(step, perEpoch, epochs); !(math.Abs(got-want) <= 1e-9) {
+			if got := c.schedule.at(step, perEpoch, epochs); !(math.Abs(got-want) <= 1e-9) {
 				t.Errorf("%s: step %d has %v of the rate, want %v", c.schedule.name, step, got, want)
 			}
 		}
 	}
-	if f := OneCycle(0.1).factor(0, 1, 1); math.IsNaN(f) || f < 0 || f > 1 {
+	if f := OneCycle(0.1).at(0, 1, 1); math.IsNaN(f) || f < 0 || f > 1 {
 		t.Errorf("a training of one step has %v of the rate", f)
 	}
 }
@@ -141,9 +134,9 @@ func TestLabelSmoothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		loss := CrossEntropy.Smooth(0.3)
-		return []*graph.Node{loss.train(scores, labels), loss.test(scores, labels)}
+		return []*graph.Node{loss.train(scores, labels), loss.each(scores, labels)}
 	}, [][]float32{{1, 2, 3}}, []int32{0})
 	if err != nil {
 		t.Fatal(err)
@@ -156,19 +149,20 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 }
 
-// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of two
-// rules, a schedule.
-func modern() (nn.Layer, dataset.Images, Config) {
-	net := nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10))
-	config := Config{Epochs: 2, Batch: 50, Loss: CrossEntropy.Smooth(0.1), Optimizer: Muon(0.01, 0.01),
-		Schedule: OneCycle(0.3), Seed: 3, Out: io.Discard, LogEvery: 1}
-	return net, digits().Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip), config
+// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of
+// two rules, a schedule.
+func modern() Task {
+	return Task{
+		Net:  nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10)),
+		Data: digits().Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip),
+		Config: Config{Epochs: 2, Batch: 50, Loss: CrossEntropy.Smooth(0.1), Optimizer: Muon(0.01, 0.01),
+			Schedule: OneCycle(0.3), Seed: 3, Progress: Quiet},
+	}
 }
 
 func TestModernRecipeLearnsAndGoesOnExactly(t *testing.T) {
 	isolate(t)
-	net, data, config := modern()
-	whole := mustFit(t, net, data, config)
+	whole := mustFit(t, modern())
 	if first, last := whole.History.Losses[0], whole.History.Losses[len(whole.History.Losses)-1]; !(last < 0.8*first) {
 		t.Errorf("the loss went from %v to %v", first, last)
 	}
@@ -177,13 +171,13 @@ func TestModernRecipeLearnsAndGoesOnExactly(t *testing.T) {
 		losses = append(losses, fmt.Sprint(loss))
 	}
 
-	t.Setenv(RunsEnv, t.TempDir())
+	isolate(t)
 	for _, step := range []int{3, 11, 14} { // in the first epoch, at its end, in the second
-		if err := interruptFitAt(t, step, net, data, config); err == nil {
+		if err := interruptAt(t, step, modern()); err == nil {
 			t.Fatalf("was not interrupted at step %d", step)
 		}
 	}
-	again := mustFit(t, net, data, config)
+	again := mustFit(t, modern())
 	for i, loss := range again.History.Losses {
 		if fmt.Sprint(loss) != losses[i] {
 			t.Fatalf("after interruptions step %d has the loss %v, without %v", i, loss, losses[i])
@@ -197,7 +191,7 @@ func TestModernRecipeLearnsAndGoesOnExactly(t *testing.T) {
 // Trained on labels that say nothing of the pictures, a network must not do better than chance on test pictures.
 func TestShuffledLabelsLeaveChance(t *testing.T) {
 	isolate(t)
-	train, test, err := digits().Open()
+	train, test, err := open(digits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,9 +199,9 @@ func TestShuffledLabelsLeaveChance(t *testing.T) {
 		data := dataset.New("digits", digits().Classes, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) {
 			return &dataset.Split{Pixels: train.Pixels, Labels: labels}, &dataset.Split{Pixels: test.Pixels, Labels: test.Labels}, nil
 		}).Normalize(0.1307, 0.3081)
-		net, _, config := modern()
-		config.Epochs, config.Fresh = 10, true
-		return mustFit(t, net, data, config).Result.TestAccuracy
+		task := modern()
+		task.Data, task.Epochs = data, 10
+		return mustFit(t, task).Result.TestAccuracy
 	}
 	shuffled := make([]byte, len(train.Labels))
 	for i, from := range dataset.Permutation(len(shuffled), 1) {
@@ -226,10 +220,10 @@ func TestShuffledLabelsLeaveChance(t *testing.T) {
 func TestAuxiliaryLossIsAdded(t *testing.T) {
 	isolate(t)
 	plain := []nn.Layer{nn.Flatten, nn.Dense(10)}
-	config := Config{Epochs: 1, Batch: 64, Optimizer: SGD(0.01, 0), Seed: 1, Out: io.Discard}
-	alone := mustFit(t, nn.Named("Plain", plain...), digits(), config)
+	task := Task{Data: digits(), Config: Config{Epochs: 1, Batch: 64, Optimizer: SGD(0.01, 0), Seed: 1, Progress: Quiet}}
+	alone := mustFit(t, task.of(nn.Named("Plain", plain...)))
 	same := nn.Func("same", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, 1) })
-	both := mustFit(t, nn.Named("Guessing", append(plain, nn.Auxiliary(0.5, same))...), digits(), config)
+	both := mustFit(t, task.of(nn.Named("Guessing", append(plain, nn.Auxiliary(0.5, same))...)))
 	if got, want := float64(both.History.Losses[0]), 1.5*float64(alone.History.Losses[0]); !(math.Abs(got-want) <= 1e-5) {
 		t.Errorf("the first loss is %v, want %v", got, want)
 	}
@@ -239,24 +233,24 @@ func TestAuxiliaryLossIsAdded(t *testing.T) {
 func TestGradientsOfALinearLayer(t *testing.T) {
 	isolate(t)
 	const batch = 5
-	config := Config{Epochs: 1, Batch: batch, Optimizer: SGD(1e-9, 0), Seed: 4, Out: io.Discard}
-	net := nn.Named("Linear", nn.Flatten, nn.Dense(10))
-	gradients, err := Gradients(net, digits(), config)
+	task := Task{Net: nn.Named("Linear", nn.Flatten, nn.Dense(10)), Data: digits(), Config: Config{
+		Epochs: 1, Batch: batch, Optimizer: SGD(1e-9, 0), Seed: 4, Progress: Quiet}}
+	gradients, err := task.Gradients()
 	if err != nil || len(gradients) != 1 || gradients[0].Variable != "dense1/weights" {
 		t.Fatalf("%v, %v", gradients, err)
 	}
-	run := mustFit(t, net, digits(), config) // so small a rate leaves the weights as they were
-	train, _, err := digits().Open()
+	run := mustFit(t, task) // so small a rate leaves the weights as they were
+	train, err := digits().Train()
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := make([]float64, 784*10)
-	for _, i := range epochOrder(train.Len(), 4, 0)[:batch] {
+	for _, i := range shuffled(train.Len(), 4, 0)[:batch] {
 		activations, err := run.Activations(train, int(i))
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, scores := activations[0].Values, activations[1].Values
+		x, scores := activations[0].Values.Values, activations[1].Values.Values
 		total := 0.0
 		for _, s := range scores {
 			total += math.Exp(float64(s))
@@ -285,19 +279,19 @@ func TestGradientsWithBatchNorm(t *testing.T) {
 	isolate(t)
 	net := nn.Named("Normalised",
 		nn.Conv(4, 3).NoBias(), nn.BatchNorm, nn.ReLU, nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.GlobalAvgPool, nn.Dense(10))
-	config := Config{Epochs: 1, Batch: 16, Optimizer: SGD(0.1, 0.9), Seed: 2, Out: io.Discard}
-	gradients, err := Gradients(net, digits(), config)
+	task := Task{Net: net, Data: digits(), Config: Config{Epochs: 1, Batch: 16, Optimizer: SGD(0.1, 0.9), Seed: 2, Progress: Quiet}}
+	gradients, err := task.Gradients()
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := NewWorker(net, digits(), config)
+	worker, err := task.Worker()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := worker.Steps(1); err != nil {
 		t.Fatal(err)
 	}
-	velocities, err := worker.Kept(0)
+	velocities, err := worker.Kept("velocity")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,10 +299,7 @@ func TestGradientsWithBatchNorm(t *testing.T) {
 		t.Fatalf("gradients of %v, want those of three weights", gradients)
 	}
 	for _, g := range gradients {
-		values, err := velocities[g.Variable].Float32s()
-		if err != nil {
-			t.Fatal(err)
-		}
+		values := velocities[g.Variable].Values
 		squares := 0.0
 		for _, v := range values {
 			squares += float64(v) * float64(v)
@@ -361,7 +352,7 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 		}
 		optimizer := Muon(rate, decay)
 		want, momentum := draw(), mat.NewDense(inputs, filters, nil)
-		value, slot := tensor(want), tensor(momentum)
+		value, kept := tensor(want), tensor(momentum)
 		for i, factor := range []float64{1, 0.5, 0.25} { // of a schedule
 			gradient := draw()
 			var ahead, step mat.Dense
@@ -373,20 +364,16 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			want.Scale(1-factor*rate*decay, want)
 			want.Sub(want, &step)
 
-			scalars := optimizer.stepScalars(factor, i+1)
-			outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
-				var constants []*graph.Node
-				for _, v := range scalars {
-					constants = append(constants, graph.Const(in[0].Graph(), float32(v)))
-				}
-				p := parameter{value: in[0], gradient: in[1], slots: in[2:], kind: weightsKind}
-				value, slots := optimizer.apply(constants, p)
-				return append([]*graph.Node{value}, slots...)
-			}, value, tensor(gradient), slot)
+			numbers := optimizer.stepNumbers(factor, i+1)
+			outputs, err := graph.CallOnceN(backend, func(in []*graph.Node) []*graph.Node {
+				p := parameter{value: in[0], gradient: in[1], kept: in[2:], kind: weightsKind}
+				value, kept := optimizer.apply(constants(in[0].Graph(), numbers), p)
+				return append([]*graph.Node{value}, kept...)
+			}, value, tensor(gradient), kept)
 			if err != nil {
 				t.Fatal(err)
 			}
-			value, slot = outputs[0], outputs[1]
+			value, kept = outputs[0], outputs[1]
 		}
 		for i, got := range tensors.MustCopyFlatData[float32](value) {
 			if want := want.RawMatrix().Data[i]; !(math.Abs(float64(got)-want) <= 1e-4) {

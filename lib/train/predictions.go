@@ -1,37 +1,27 @@
 package train
 
 import (
+	"cmp"
 	"math"
 	"slices"
+
+	"example.org/convbook/lib/array"
 )
 
 // Predictions is what a network gives for the images of a split.
 type Predictions struct {
-	Outputs []float32 // [image × class]: scores or logarithms of probabilities, as the network ends
-	Losses  []float32 // of each image
-	Labels  []byte    // the right class of each image
+	Outputs array.Array // [image, class]: scores or logarithms of probabilities, as the network ends
+	Losses  []float32   // of each image
+	Labels  []byte      // the right class of each image
 	Classes []string
 }
 
 // Class is the class that the network gives to image i: the one with the largest output, the first of equals.
-func (p *Predictions) Class(i int) int {
-	row := p.row(i)
-	best := 0
-	for class, output := range row {
-		if output > row[best] {
-			best = class
-		}
-	}
-	return best
-}
-
-func (p *Predictions) row(i int) []float32 {
-	return p.Outputs[i*len(p.Classes) : (i+1)*len(p.Classes)]
-}
+func (p *Predictions) Class(i int) int { return p.Outputs.Row(i).Argmax() }
 
 // Probability is the probability that the network gives to a class of image i: the softmax of its outputs.
 func (p *Predictions) Probability(i, class int) float64 {
-	row := p.row(i)
+	row := p.Outputs.Row(i).Values
 	top := float64(slices.Max(row))
 	var sum float64
 	for _, output := range row {
@@ -75,20 +65,39 @@ func (p *Predictions) Confusion() [][]int {
 	return counts
 }
 
+// PerClass is the percentage of each class's images that get their right class.
+func (p *Predictions) PerClass() []float64 {
+	shares := make([]float64, len(p.Classes))
+	for class, given := range p.Confusion() {
+		images := 0
+		for _, n := range given {
+			images += n
+		}
+		shares[class] = 100 * float64(given[class]) / float64(images)
+	}
+	return shares
+}
+
+// Surest lists for each class the image to which the network gives it with the largest probability, the first of
+// equals.
+func (p *Predictions) Surest() []int {
+	surest := make([]int, len(p.Classes))
+	for class := range surest {
+		for i := range p.Labels {
+			if p.Probability(i, class) > p.Probability(surest[class], class) {
+				surest[class] = i
+			}
+		}
+	}
+	return surest
+}
+
 // Worst lists the n images with the largest losses, the worst first: those that the network is most sure and wrong of.
 func (p *Predictions) Worst(n int) []int {
 	order := make([]int, len(p.Losses))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case p.Losses[a] > p.Losses[b]:
-			return -1
-		case p.Losses[a] < p.Losses[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.Losses[b], p.Losses[a]) })
 	return order[:min(n, len(order))]
 }

@@ -2,73 +2,44 @@ package train
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
-	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/internal/env"
 	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/train/internal/store"
 )
-
-// RunsEnv names the folder of runs. It is convbook/runs in the user's cache folder if not set.
-const RunsEnv = "CONVBOOK_RUNS"
-
-// RunsFolder is where runs are kept.
-func RunsFolder() (string, error) {
-	if dir, err := env.Folder(RunsEnv); dir != "" || err != nil {
-		return dir, err
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("there is no cache folder for runs (%w): set %s to a folder", err, RunsEnv)
-	}
-	return filepath.Join(dir, "convbook", "runs"), nil
-}
-
-// format is the version of what a run's result depends on beside its settings: raised when this package trains
-// differently than before or keeps other files, so stored runs of before do not count.
-const format = 2
 
 // Run is a training, finished, with its network.
 type Run struct {
+	Task    Task // that was done
 	Result  Result
 	History History
 
-	net    nn.Layer
-	data   dataset.Images
-	config Config
-	trace  *nn.Trace
-	dir    string // where its files are, or will be
-	about  []byte // its config.json
-
-	trainSplit, testSplit *dataset.Split // nil before open
+	plan *plan
 }
 
 // Result is what a run says of itself in its result.json.
 type Result struct {
-	Network        string    `json:"network"`
-	Parameters     int       `json:"parameters"`
-	Dataset        string    `json:"dataset"`
-	Config         string    `json:"config"`
-	Seed           int       `json:"seed"`
-	Epochs         int       `json:"epochs"`
-	TestLoss       float64   `json:"test_loss"`
-	TestAccuracy   float64   `json:"test_accuracy"`   // percent
-	TrainSeconds   float64   `json:"train_seconds"`   // without compiling and testing
-	CompileSeconds float64   `json:"compile_seconds"` // little where the programs were kept from before
-	Device         string    `json:"device"`
-	Versions       Versions  `json:"versions"`
-	StartedAt      time.Time `json:"started_at"`
+	Network          string              `json:"network"` // its name
+	Parameters       int                 `json:"parameters"`
+	MACs             int                 `json:"macs"`
+	Data             dataset.Description `json:"data"`
+	TrainImages      int                 `json:"train_images"`
+	ValidationImages int                 `json:"validation_images,omitempty"`
+	TestImages       int                 `json:"test_images"`
+	Recipe           Recipe              `json:"recipe"`
+	TestLoss         float64             `json:"test_loss"`
+	TestAccuracy     float64             `json:"test_accuracy"`   // percent
+	TrainSeconds     float64             `json:"train_seconds"`   // without compiling and testing
+	CompileSeconds   float64             `json:"compile_seconds"` // little where the programs were kept from before
+	Device           string              `json:"device"`
+	Versions         Versions            `json:"versions"`
+	StartedAt        time.Time           `json:"started_at"`
 }
 
 // Versions of what computed a run.
@@ -86,154 +57,81 @@ type History struct {
 
 // EpochHistory is where a run stood after an epoch.
 type EpochHistory struct {
-	TrainLoss    float64 `json:"train_loss"` // mean over the epoch's steps, while they changed the network
-	TestLoss     float64 `json:"test_loss"`
-	TestAccuracy float64 `json:"test_accuracy"` // percent
-	TrainSeconds float64 `json:"train_seconds"` // since the start, without compiling and testing
-}
-
-// description is a run's config.json: all that decides its result.
-type description struct {
-	Format      int      `json:"format"`
-	Network     string   `json:"network"`
-	Fingerprint string   `json:"fingerprint"`
-	Dataset     string   `json:"dataset"`
-	Contents    []string `json:"contents,omitempty"` // of a data set that its name does not identify: the splits' sums
-	Config      string   `json:"config"`
-}
-
-// newRun describes a run and names its folder; nothing is written, and nothing is read but a data set of the user's own.
-func newRun(ctx context.Context, net nn.Layer, data dataset.Images, c Config) (*Run, error) {
-	c = c.withDefaults()
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	trace, err := nn.Summary(net, data.Height, data.Width, data.Channels)
-	if err != nil {
-		return nil, err
-	}
-	runs, err := RunsFolder()
-	if err != nil {
-		return nil, err
-	}
-	r := &Run{net: net, data: data, config: c, trace: trace}
-	about := description{Format: format, Network: trace.Network, Fingerprint: trace.Fingerprint(), Dataset: data.String(), Config: c.key()}
-	if !data.Published() {
-		if err := r.open(ctx); err != nil {
-			return nil, err
-		}
-		about.Contents = []string{r.trainSplit.Sum(), r.testSplit.Sum()}
-	}
-	if r.about, err = json.MarshalIndent(about, "", "  "); err != nil {
-		return nil, err
-	}
-	label := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(trace.Network+"-"+data.Name, "-")
-	label = label[:min(len(label), longestLabel)]
-	r.dir = filepath.Join(runs, label+"-"+sum(r.about)[:12])
-	return r, nil
-}
-
-// longestLabel is how much of a run's folder's name tells people what is in it.
-const longestLabel = 60
-
-// open opens the data, once.
-func (r *Run) open(ctx context.Context) error {
-	if r.trainSplit != nil {
-		return nil
-	}
-	type splits struct{ train, test *dataset.Split }
-	both, err := attend(ctx, func() (splits, error) {
-		train, test, err := r.data.Open()
-		return splits{train, test}, err
-	})
-	if err != nil {
-		return err
-	}
-	r.trainSplit, r.testSplit = both.train, both.test
-	return nil
+	TrainLoss          float64 `json:"train_loss"` // mean over the epoch's steps, while they changed the network
+	ValidationLoss     float64 `json:"validation_loss,omitempty"`
+	ValidationAccuracy float64 `json:"validation_accuracy,omitempty"` // percent; 0 without a validation split
+	TestLoss           float64 `json:"test_loss"`
+	TestAccuracy       float64 `json:"test_accuracy"` // percent
+	TrainSeconds       float64 `json:"train_seconds"` // since the start, without compiling and testing
 }
 
 // Dir is the run's folder.
-func (r *Run) Dir() string { return r.dir }
+func (r *Run) Dir() string { return r.plan.place.Dir() }
 
-// Load returns the finished run with these settings from disk, and an error if there is none.
-func Load(net nn.Layer, data dataset.Images, c Config) (*Run, error) {
-	r, err := newRun(context.Background(), net, data, c)
-	if err != nil {
-		return nil, err
+// training is what is told of a stored run's training.
+func (r *Run) training() Training {
+	s := r.Result
+	return Training{
+		Network: s.Network, Parameters: s.Parameters, MACs: s.MACs, Device: s.Device,
+		Epochs: r.plan.Epochs, Batches: len(r.History.Losses) / r.plan.Epochs, Batch: r.plan.Batch,
+		Images: s.TrainImages, ValidationImages: s.ValidationImages, TestImages: s.TestImages, Stored: &s,
 	}
-	err = r.load()
-	if errors.Is(err, fs.ErrNotExist) && r.finished() {
-		if unlock, locked := r.lock(context.Background()); locked == nil {
-			defer unlock()
-			if r.finished() { // it was not another process that was just about to do it
-				if err := r.install(); err != nil {
-					return nil, err
-				}
-			}
-			err = r.load()
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s was not trained on %s with these settings yet (%s): run the cell with train.Fit first",
-			r.trace.Network, r.data.Name, r.config.key())
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
 }
 
-// Weights returns a variable of the trained network by its name, such as conv1/weights, with its dimensions: [kernel,
+// Weights returns a variable of the trained network by its name, such as conv1/weights. Its dimensions are [kernel,
 // kernel, channels, filters] of a convolution, [inputs, units] of a dense layer.
-func (r *Run) Weights(name string) (values []float32, dims []int, err error) {
-	tensors, err := r.readTensors(modelFile)
+func (r *Run) Weights(name string) (array.Array, error) {
+	saved, err := r.plan.place.Tensors(store.Model)
 	if err != nil {
-		return nil, nil, err
+		return array.Array{}, err
 	}
-	t, ok := tensors[nn.Path(name)]
+	t, ok := saved[nn.Path(name)]
 	if !ok {
 		var names []string
-		for _, v := range r.trace.Variables {
+		for _, v := range r.plan.summary.Variables {
 			names = append(names, v.Name)
 		}
-		return nil, nil, fmt.Errorf("%s has no variable %q: it has %s", r.trace.Network, name, strings.Join(names, ", "))
+		return array.Array{}, fmt.Errorf("%s has no variable %q: it has %s",
+			r.plan.summary.Network, name, strings.Join(names, ", "))
 	}
-	values, err = t.Float32s()
-	return values, t.Dims, err
+	return arrayOf(t)
 }
 
 // Test returns what the trained network gives for every test image.
 func (r *Run) Test() (*Predictions, error) {
-	tensors, err := r.readTensors(testFile)
+	saved, err := r.plan.place.Tensors(store.Test)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.open(context.Background()); err != nil {
+	if err := r.plan.open(context.Background()); err != nil {
 		return nil, err
 	}
-	p := &Predictions{Labels: r.testSplit.Labels, Classes: r.data.Classes}
-	for name, values := range map[string]*[]float32{"outputs": &p.Outputs, "losses": &p.Losses} {
-		if *values, err = tensors[name].Float32s(); err != nil {
-			return nil, r.damaged("%s, %s: %w", testFile, name, err)
-		}
+	p := &Predictions{Labels: r.plan.splits.test.Labels, Classes: r.plan.Data.Classes}
+	outputs, err := saved["outputs"].Float32s()
+	if err != nil {
+		return nil, r.plan.place.Damaged("%s, outputs: %w", store.Test, err)
 	}
-	if len(p.Losses) != len(p.Labels) || len(p.Outputs) != len(p.Labels)*len(p.Classes) {
-		return nil, r.damaged("%s has %d outputs and %d losses for %d test images of %d classes",
-			testFile, len(p.Outputs), len(p.Losses), len(p.Labels), len(p.Classes))
+	if p.Losses, err = saved["losses"].Float32s(); err != nil {
+		return nil, r.plan.place.Damaged("%s, losses: %w", store.Test, err)
 	}
+	images, classes := len(p.Labels), len(p.Classes)
+	if len(p.Losses) != images || len(outputs) != images*classes {
+		return nil, r.plan.place.Damaged("%s has %d outputs and %d losses for %d test images of %d classes",
+			store.Test, len(outputs), len(p.Losses), images, classes)
+	}
+	p.Outputs = array.New(outputs, images, classes)
 	return p, nil
 }
 
 // TestFlipped is Test with two looks at every image, at itself and at its mirror image: the outputs are the means of
 // both.
 func (r *Run) TestFlipped() (*Predictions, error) {
-	return r.test(look{batch: r.config.TestBatch, flips: true})
+	return r.test(look{batch: r.plan.TestBatch, flips: true})
 }
 
-// TestAsInTraining is Test with a network that was not told that training is over: batch norm takes mean and variance from
-// so many test images at a time, not the averages that training kept, and dropout drops. It is what PyTorch does where
-// net.eval() is forgotten. A prediction then depends on which other images are in its batch.
+// TestAsInTraining is Test with a network that was not told that training is over: batch norm takes mean and variance
+// from so many test images at a time, not the averages that training kept, and dropout drops. It is what PyTorch does
+// where net.eval() is forgotten. A prediction then depends on which other images are in its batch.
 func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch is %d: it must be at least 1", batch)
@@ -243,39 +141,34 @@ func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
 
 // test looks at the test images in another way than the one whose predictions are stored.
 func (r *Run) test(look look) (*Predictions, error) {
-	backend, err := device.Open()
+	e, err := r.plan.trained()
 	if err != nil {
 		return nil, err
 	}
-	store, err := r.store()
-	if err != nil {
+	if err := r.plan.open(context.Background()); err != nil {
 		return nil, err
 	}
-	if err := r.open(context.Background()); err != nil {
-		return nil, err
-	}
-	test := r.testSplit
-	p := &Predictions{Labels: test.Labels, Classes: r.data.Classes}
+	test := r.plan.splits.test
 	whole := test.Len() - test.Len()%min(look.batch, test.Len())
-	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} { // the last batch may be short
+	all := &Predictions{Outputs: array.New(nil, 0, len(e.Data.Classes)), Labels: test.Labels, Classes: e.Data.Classes}
+	// The last batch may be short.
+	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} {
 		if part.Len() == 0 {
 			continue
 		}
-		split, err := upload(backend, r.data, part)
+		tester, err := e.tester(part, look)
 		if err != nil {
 			return nil, err
 		}
-		tester, err := newTester(backend, store, r.net, r.data, r.config, split, look)
+		p, err := tester.test(context.Background())
 		if err != nil {
 			return nil, err
 		}
-		outputs, losses, err := tester.test(context.Background())
-		if err != nil {
-			return nil, err
-		}
-		p.Outputs, p.Losses = append(p.Outputs, outputs...), append(p.Losses, losses...)
+		all.Losses = append(all.Losses, p.Losses...)
+		all.Outputs.Values = append(all.Outputs.Values, p.Outputs.Values...)
 	}
-	return p, nil
+	all.Outputs.Dims[0] = test.Len()
+	return all, nil
 }
 
 // versions reads what this program was built from.

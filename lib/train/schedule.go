@@ -5,33 +5,28 @@ import (
 	"math"
 )
 
-// Schedule changes the learning rate while a network is trained.
+// Schedule changes the learning rate while a network is trained. Without one the rate stays the optimizer's.
 type Schedule struct {
-	name    string
+	name    string  // as in a Recipe
+	warmUp  float64 // see OneCycle
 	invalid error
-	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs of so many steps each.
+	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs of so many steps
+	// each.
 	factor func(step, perEpoch, epochs int) float64
 }
 
-// Constant keeps the optimizer's learning rate. It is what a Config has if no schedule is set.
-func Constant() Schedule {
-	return Schedule{"", nil, func(_, _, _ int) float64 { return 1 }}
-}
-
-// Stairs multiplies the learning rate by factor after every so many epochs, as PyTorch's StepLR does.
-func Stairs(epochs int, factor float64) Schedule {
-	s := Schedule{name: fmt.Sprintf("times %v every %d epochs", factor, epochs)}
-	if epochs < 1 || !(factor > 0) || math.IsInf(factor, 1) {
-		s.invalid = fmt.Errorf("the learning rate changes %s: the factor must be above 0 and finite, the epochs at least 1", s.name)
+// at is that share.
+func (s Schedule) at(step, perEpoch, epochs int) float64 {
+	if s.factor == nil {
+		return 1
 	}
-	s.factor = func(step, perEpoch, _ int) float64 { return math.Pow(factor, float64(step/perEpoch/epochs)) }
-	return s
+	return s.factor(step, perEpoch, epochs)
 }
 
 // Cosine lets the learning rate fall from the optimizer's to zero along half a cosine, step by step (Loshchilov and
 // Hutter, "SGDR", 2016, without restarts).
 func Cosine() Schedule {
-	return Schedule{"cosine", nil, func(step, perEpoch, epochs int) float64 {
+	return Schedule{name: "cosine", factor: func(step, perEpoch, epochs int) float64 {
 		return between(1, 0, float64(step)/float64(perEpoch*epochs))
 	}}
 }
@@ -46,7 +41,7 @@ const (
 // all steps, and then fall to nearly zero, both along half a cosine: PyTorch's OneCycleLR (Smith and Topin,
 // "Super-Convergence", 2017). A warm-up of 0.3 is usual.
 func OneCycle(warmUp float64) Schedule {
-	s := Schedule{name: fmt.Sprintf("one cycle, warm-up %v", warmUp)}
+	s := Schedule{name: "one cycle", warmUp: warmUp}
 	if !(warmUp > 0 && warmUp < 1) {
 		s.invalid = fmt.Errorf("the warm-up is %v of all steps: it must be above 0 and below 1", warmUp)
 	}

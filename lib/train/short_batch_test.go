@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -49,22 +48,24 @@ func TestShortBatchAsInPyTorch(t *testing.T) {
 	}
 	data := dataset.New("noise", classes, 8, 8, 2, func() (*dataset.Split, *dataset.Split, error) { return split, split, nil })
 	net := nn.Named("Small", nn.Conv(3, 3), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten, nn.Dense(pytorch.Classes))
-	config := Config{Epochs: len(pytorch.Orders), Batch: pytorch.Batch, Optimizer: SGD(pytorch.Rate, pytorch.Momentum), Out: io.Discard}
+	config := Config{Epochs: len(pytorch.Orders), Batch: pytorch.Batch, Optimizer: SGD(pytorch.Rate, pytorch.Momentum), Progress: Quiet}
 
 	for _, stepsInACall := range []int{1, 2, 3} {
-		worker, err := NewWorker(net, data, config)
+		worker, err := Task{Net: net, Data: data, Config: config}.Worker()
 		if err != nil {
 			t.Fatal(err)
 		}
-		trainer, store := worker.t.trainer, worker.t.store
+		trainer, vars := worker.t.trainer, worker.t.engine.vars
 		for name, values := range pytorch.Start {
-			v := store.GetVariable(nn.Path(name))
-			v.MustSetValue(tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...))
+			v := vars.GetVariable(nn.Path(name))
+			if err := v.SetValue(tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		var losses []float32
 		for _, order := range pytorch.Orders {
 			for images := range slices.Chunk(order, stepsInACall*pytorch.Batch) {
-				some, err := trainer.steps(context.Background(), false, images, nil, worker.t.randomState, worker.t.scalars)
+				some, err := trainer.steps(context.Background(), portion{order: images, state: worker.t.randomState, needs: worker.t.stepNumbers})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,20 +85,21 @@ func TestShortBatchAsInPyTorch(t *testing.T) {
 		}
 		check("loss", losses, pytorch.Losses)
 		for name, want := range pytorch.End {
-			check(name, tensors.MustCopyFlatData[float32](store.GetVariable(nn.Path(name)).MustValue()), want)
+			check(name, tensors.MustCopyFlatData[float32](vars.GetVariable(nn.Path(name)).MustValue()), want)
 		}
 	}
 }
 
-// However a run is cut into calls, by lines of progress, by interrupts or by a slow machine, it is the same to the last
+// However a run is cut into calls, by their length, by interrupts or by a slow machine, it is the same to the last
 // bit: batch norm, dropout, augmentation and a short last batch included.
 func TestHoweverARunIsCut(t *testing.T) {
 	net := nn.Named("All", nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten, nn.Dropout(0.3), nn.Dense(10))
 	data := digits().First(100).Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip)
-	c := Config{Epochs: 2, Batch: 16, Optimizer: Adam(0.01), Seed: 1, LogEvery: 100, Out: io.Discard} // 6 batches of 16 and one of 4
+	c := Task{Net: net, Data: data, Config: Config{
+		Epochs: 2, Batch: 16, Optimizer: Adam(0.01), Seed: 1, Progress: Quiet}} // 6 batches of 16 and one of 4
 	isolate(t)
-	whole := mustFit(t, net, data, c)
-	weights, _, err := whole.Weights("batch-norm1/variance")
+	whole := mustFit(t, c)
+	weights, err := whole.Weights("batch-norm1/variance")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,20 +109,19 @@ func TestHoweverARunIsCut(t *testing.T) {
 			t.Errorf("%s: losses %v, test %v; want %v, test %v",
 				how, run.History.Losses, run.Result.TestLoss, whole.History.Losses, whole.Result.TestLoss)
 		}
-		if got, _, err := run.Weights("batch-norm1/variance"); err != nil || !slices.Equal(got, weights) {
+		if got, err := run.Weights("batch-norm1/variance"); err != nil || !slices.Equal(got.Values, weights.Values) {
 			t.Errorf("%s: running variance %v, want %v, %v", how, got, weights, err)
 		}
 	}
-	for _, every := range []int{1, 3, 7} {
+	for _, steps := range []int{1, 3, 7} {
 		isolate(t)
-		c.LogEvery = every
-		check(fmt.Sprintf("a line every %d steps", every), mustFit(t, net, data, c))
+		c.perCall = steps
+		check(fmt.Sprintf("%d steps in a call", steps), mustFit(t, c))
 	}
-	c.LogEvery = 1
 	for step := 1; step < 14; step++ { // also after an epoch's last step, with its test still to come
 		isolate(t)
-		checkError(t, interruptFitAt(t, step, net, data, c), "interrupted")
-		check(fmt.Sprintf("interrupted after step %d", step), mustFit(t, net, data, c))
+		checkError(t, interruptAt(t, step, c), "interrupted")
+		check(fmt.Sprintf("interrupted after step %d", step), mustFit(t, c))
 	}
 }
 
@@ -129,7 +130,7 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 	isolate(t)
 	mine := func(change func(train, test *dataset.Split)) dataset.Images {
 		return dataset.New("mine", dataset.MNIST().Classes, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) {
-			a, b, err := sample.MNIST().Open()
+			a, b, err := open(sample.MNIST())
 			if err != nil {
 				return nil, nil, err
 			}
@@ -140,8 +141,13 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 		})
 	}
 	same := func(_, _ *dataset.Split) {}
-	first := mustFit(t, linear(), mine(same), quick())
-	if _, err := Load(linear(), mine(same), quick()); err != nil {
+	with := func(change func(train, test *dataset.Split)) Task {
+		task := quick()
+		task.Data = mine(change)
+		return task
+	}
+	first := mustFit(t, with(same))
+	if _, err := with(same).Load(); err != nil {
 		t.Errorf("the same contents: %v", err)
 	}
 	for what, change := range map[string]func(train, test *dataset.Split){
@@ -149,10 +155,10 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 		"a label":           func(_, test *dataset.Split) { test.Labels[0] = (test.Labels[0] + 1) % 10 },
 		"fewer test images": func(_, test *dataset.Split) { *test = *test.Part(0, 100) },
 	} {
-		if _, err := Load(linear(), mine(change), quick()); err == nil {
+		if _, err := with(change).Load(); err == nil {
 			t.Errorf("%s changed and the run of before was loaded", what)
 		}
-		run := mustFit(t, linear(), mine(change), quick())
+		run := mustFit(t, with(change))
 		if run.Dir() == first.Dir() {
 			t.Errorf("%s changed and the run has the same folder", what)
 		}

@@ -1,8 +1,8 @@
 // Package tree grows and prunes decision trees: CART (Breiman, Friedman, Olshen and Stone, "Classification and
 // Regression Trees", 1984).
 //
-// A tree asks one question after another, each about one feature of a row, and answers with a class. Features are bytes,
-// as the pixels of a picture are; a row is a picture.
+// A tree asks one question after another, each about one feature of a row, and answers with a class. Features are
+// bytes, like the pixels of a picture; a row is then a picture.
 package tree
 
 import (
@@ -20,24 +20,24 @@ type Tree struct {
 
 // node is a question, or a leaf if it has no children.
 type node struct {
-	class    byte // the most frequent of the training rows that come here, the first of equals
+	class    byte // the most frequent one among the training rows that come here, the first of equals
 	mistakes int  // training rows that come here and have another class
 	depth    int  // questions above it
 
 	feature   int
-	at        byte // rows whose feature is below go to low
+	at        byte // rows whose feature is below this go to low
 	low, high *node
-	split     int // the how-manieth question of the tree this is, from 1 in the order in which they were added
+	split     int // the question's number, from 1 in the order in which they were added
 }
 
 func (n *node) leaf() bool { return n.low == nil }
 
-// Grow grows a tree on training rows, [row × feature] in one slice, until every leaf has rows of one class only or rows
+// Grow grows a tree on training rows, [row × feature] in one slice, until each leaf has rows of one class only, or rows
 // that no question can tell apart.
 //
-// Each question is the one of all features and values that makes the two parts purest by Gini's measure, the first of
-// equals. The leaf that gains the most is split first, so that the tree after any number of splits is a good one: see
-// Cut.
+// Each question is the one, among all features and values, that makes the two parts purest by Gini's measure, the first
+// of equals. The leaf that gains most is split first, so the tree is a good one after any number of splits: see
+// [Tree.Cut].
 func Grow(rows, labels []byte) (*Tree, error) {
 	if len(labels) == 0 || len(rows) == 0 || len(rows)%len(labels) != 0 {
 		return nil, fmt.Errorf("a tree needs training rows of one length: there are %d values for %d labels", len(rows), len(labels))
@@ -107,8 +107,9 @@ func (c *candidate) splits() bool { return c.gain >= 0 }
 
 // candidate finds the best question.
 //
-// Gini's impurity of n rows, n_c of class c, is 1 − Σ(n_c/n)²: how often two of them, drawn at random, differ. The sum
-// over both parts, each weighted by its rows, is smallest where Σ n_c²/n of both parts together is largest.
+// Gini's impurity of n rows, n_c of them of class c, is 1 − Σ(n_c/n)²: how often two of them, drawn at random, differ.
+// The sum over both parts, each weighted by its number of rows, is smallest where Σ n_c²/n, summed over both, is
+// largest.
 func (g grower) candidate(n *node, of []int) *candidate {
 	best := &candidate{node: n, of: of, gain: -1}
 	if n.mistakes == 0 {
@@ -155,7 +156,7 @@ func squares(counts []int) (sum float64) {
 	return sum
 }
 
-// Predict is the class that the tree gives to a row.
+// Predict is the class that the tree gives a row.
 func (t *Tree) Predict(row []byte) byte {
 	n := t.root
 	for !n.leaf() {
@@ -168,7 +169,7 @@ func (t *Tree) Predict(row []byte) byte {
 	return n.class
 }
 
-// Error is the percentage of rows that get another class than their label.
+// Error is the percentage of rows that get a class other than their label.
 func (t *Tree) Error(rows, labels []byte) float64 {
 	wrong := 0
 	for i, label := range labels {
@@ -189,12 +190,12 @@ func (n *node) leaves() int {
 	return n.low.leaves() + n.high.leaves()
 }
 
-// Cut is the tree as it was after so many splits; the whole tree if it has fewer.
+// Cut is the tree as it was after this many splits; the whole tree if it has fewer.
 func (t *Tree) Cut(splits int) *Tree {
 	return &Tree{t.root.copy(func(n *node) bool { return n.split > splits }), t.features}
 }
 
-// copy copies the tree below n and makes leaves of some nodes.
+// copy copies the tree below n and turns the nodes for which ends holds into leaves.
 func (n *node) copy(ends func(n *node) bool) *node {
 	c := *n
 	if n.leaf() || ends(n) {
@@ -205,15 +206,15 @@ func (n *node) copy(ends func(n *node) bool) *node {
 	return &c
 }
 
-// Prune is the best smaller tree when every leaf has a price: of all trees that are left when branches are cut off, the
-// one with the smallest training mistakes + price × leaves, and the smallest tree of equals.
+// Prune is the best smaller tree when every leaf has a price: of all the trees that cutting branches off can leave, the
+// one with the smallest sum of training mistakes and price × leaves, and of equals the smallest tree.
 func (t *Tree) Prune(price float64) *Tree {
 	keep := map[*node]bool{}
 	best(t.root, price, keep)
 	return &Tree{t.root.copy(func(n *node) bool { return !keep[n] }), t.features}
 }
 
-// best is the smallest cost of the tree below n. It notes which questions are worth their price.
+// best is the smallest cost of the tree below n. It notes in keep which questions are worth their price.
 func best(n *node, price float64, keep map[*node]bool) float64 {
 	alone := float64(n.mistakes) + price
 	if n.leaf() {
@@ -227,8 +228,8 @@ func best(n *node, price float64, keep map[*node]bool) float64 {
 	return alone
 }
 
-// Prices are those at which Prune cuts more off, from low to high: 0, and with each further price a smaller tree, down to
-// a single leaf.
+// Prices are those at which [Tree.Prune] cuts more off, from low to high: 0, then with each price a smaller tree, down
+// to a single leaf.
 func (t *Tree) Prices() []float64 {
 	prices := []float64{0}
 	for left := t.Prune(0); !left.root.leaf(); left = t.Prune(prices[len(prices)-1]) {
@@ -263,7 +264,7 @@ func (n *node) each(f func(*node)) {
 	}
 }
 
-// String writes the tree as questions, each with its answers below it.
+// String is the tree as questions, each with its answers below it.
 func (t *Tree) String() string {
 	var b strings.Builder
 	t.root.write(&b, "", "")

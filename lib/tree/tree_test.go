@@ -46,8 +46,8 @@ func grow(t *testing.T, rows, labels []byte) *Tree {
 	return tree
 }
 
-// On paper: below 25 are three of class 0 and one of class 1, Σ n_c²/n = 10/4; above, four of class 1, 16/4: 6.5 in all.
-// The question at 15 gives 4/2 + (1 + 25)/6 = 6.33, the one at 35 gives (9 + 4)/5 + 9/3 = 5.6.
+// On paper: below 25 are three of class 0 and one of class 1, Σ n_c²/n = 10/4; above, four of class 1, 16/4: 6.5 in
+// all. The question at 15 gives 4/2 + (1 + 25)/6 = 6.33, the one at 35 gives (9 + 4)/5 + 9/3 = 5.6.
 func TestQuestionByHand(t *testing.T) {
 	rows := []byte{10, 10, 20, 20, 30, 40, 40, 40}
 	labels := []byte{0, 0, 0, 1, 1, 1, 1, 1}
@@ -88,7 +88,7 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// sample is random rows of two features whose classes hang on them, more or less.
+// sample is random rows of two features, on which their classes depend, more or less.
 func sample(seed uint64, n int) (rows, labels []byte) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range n {
@@ -103,7 +103,7 @@ func sample(seed uint64, n int) (rows, labels []byte) {
 	return rows, labels
 }
 
-// impurity is Gini's measure of the rows for which in holds, as it is written in books, times their number.
+// impurity is Gini's measure, as textbooks write it, of the rows for which in holds, times their number.
 func impurity(labels []byte, in func(row int) bool) float64 {
 	n, counts := 0.0, map[byte]float64{}
 	for i, label := range labels {
@@ -247,11 +247,11 @@ func TestPrices(t *testing.T) {
 	}
 }
 
-// What scikit-learn 1.9.1's DecisionTreeClassifier gives on three thousands of digits: the leaves of the whole tree, and the
-// training mistakes of the one with max_leaf_nodes=33, which grows best leaf first, too. Where questions are equally good
-// it takes one at random, so that test errors differ a little.
+// What scikit-learn 1.9.1's DecisionTreeClassifier gives on three thousands of digits: the leaves of the whole tree,
+// and the training mistakes of the one with max_leaf_nodes=33, which grows best leaf first, too. Where questions are
+// equally good it takes one at random, so that test errors differ a little.
 func TestAgainstScikitLearn(t *testing.T) {
-	training, _, err := dataset.MNIST().Open()
+	training, err := dataset.MNIST().Train()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ var googLeNet = [][]inception{
 
 // GoogLeNet won ILSVRC 2014: 22 layers with weights, nine Inception modules, and hardly a dense layer. This is
 // torchvision's form, with batch norm, and with 3 × 3 where the paper has 5 × 5. On 224 × 224 images and with 1,000
-// classes it has 6,624,904 parameters, and with the two auxiliary classifiers, which only training uses, 13,004,888.
+// classes it has 6,624,904 parameters, and 13,004,888 with the two auxiliary classifiers, which only training uses.
 func GoogLeNet(classes int, auxiliary bool) nn.Layer {
 	layers := []nn.Layer{
 		unit(64, 7, 2), nn.MaxPool(3).Stride(2).Ceil(),
@@ -62,7 +62,7 @@ func unit(filters, kernel, stride int) nn.Layer {
 		nn.Conv(filters, kernel).Stride(stride).Padding(kernel/2).NoBias(), nn.BatchNorm.Epsilon(0.001), nn.ReLU)
 }
 
-// layer is the module, with a third branch of that kernel.
+// layer is the module, its third branch with this kernel.
 func (m inception) layer(kernel int) nn.Layer {
 	return nn.Named("inception", nn.Branches(
 		unit(m.one, 1, 1),
@@ -71,7 +71,7 @@ func (m inception) layer(kernel int) nn.Layer {
 		nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), unit(m.pool, 1, 1))))
 }
 
-// InceptionNaive is a module without the 1 × 1 convolutions that make its input thinner first: the paper's figure 2a.
+// InceptionNaive is a module without the 1 × 1 convolutions that first make its input thinner: the paper's figure 2a.
 func InceptionNaive(one, three, five int) nn.Layer {
 	return nn.Named("naive", nn.Branches(
 		unit(one, 1, 1), unit(three, 3, 1), unit(five, 5, 1), nn.MaxPool(3).Stride(1).Padding(1)))
@@ -83,8 +83,8 @@ func InceptionReduced(one, reduce3, three, reduce5, five, pool int) nn.Layer {
 }
 
 // InceptionV3 is a module of Inception-V3 (Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
-// 2015, figure 5): two convolutions of 3 × 3 in place of one of 5 × 5, which see as far with fewer weights and have a
-// ReLU more between them.
+// 2015, figure 5): two convolutions of 3 × 3 instead of one of 5 × 5, which see as far with fewer weights and have one
+// more ReLU between them.
 func InceptionV3(one, reduce3, three, reduce5, five, pool int) nn.Layer {
 	return nn.Named("inception-v3", nn.Branches(
 		unit(one, 1, 1),

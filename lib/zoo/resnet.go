@@ -18,8 +18,8 @@ func ResNet(layers, classes int) nn.Layer {
 	return residual(fmt.Sprintf("ResNet-%d", layers), stem, layers, 64, classes)
 }
 
-// SmallResNet is ResNet for 32 × 32 images: its stem is one convolution of 3 × 3, without a pooling. The first stage has
-// that many filters; 64 are ResNet's own.
+// SmallResNet is ResNet for 32 × 32 images: its stem is one convolution of 3 × 3, without a pooling. filters is the
+// number in the first stage; ResNet itself has 64.
 func SmallResNet(layers, filters, classes int) nn.Layer {
 	stem := []nn.Layer{nn.Conv(filters, 3).Padding(1).NoBias(), nn.BatchNorm, nn.ReLU}
 	return residual(fmt.Sprintf("SmallResNet-%d", layers), stem, layers, filters, classes)
@@ -58,8 +58,8 @@ func basic(filters, stride int) []nn.Layer {
 	}
 }
 
-// bottleneck is the inside of a block of three: 1 × 1 takes three quarters of the channels away for the 3 × 3 between,
-// 1 × 1 brings them back.
+// bottleneck is the inside of a block of three: the first 1 × 1 leaves a quarter of the channels for the 3 × 3, the
+// second brings the others back.
 func bottleneck(filters, stride int) []nn.Layer {
 	return []nn.Layer{
 		nn.Conv(filters, 1).NoBias(), nn.BatchNorm, nn.ReLU,

@@ -20,9 +20,9 @@ var vgg = map[int][]int{
 	19: {64, 64, M, 128, 128, M, 256, 256, 256, 256, M, 512, 512, 512, 512, M, 512, 512, 512, 512, M},
 }
 
-// VGG has 11, 13, 16 or 19 layers with weights: filters of 3 × 3 in every convolution, a pooling wherever the number of
-// filters is about to grow, and three dense layers, which hold most of the parameters. On 224 × 224 images and with 1,000
-// classes it has 132,863,336, 133,047,848, 138,357,544 or 143,667,240 parameters.
+// VGG has 11, 13, 16 or 19 layers with weights: filters of 3 × 3 in every convolution, a pooling after each group of
+// them, and three dense layers, which hold most of the parameters. On 224 × 224 images and with 1,000 classes it has
+// 132,863,336, 133,047,848, 138,357,544 or 143,667,240 parameters.
 func VGG(layers, classes int) nn.Layer {
 	return nn.Named(fmt.Sprintf("VGG-%d", layers), append(vggConvolutions(layers, nn.ReLU), nn.Flatten,
 		nn.Dense(4096), nn.ReLU, nn.Dropout(0.5),
@@ -42,7 +42,7 @@ func VGG16(classes int) nn.Layer {
 	return nn.Named("VGG16", append(vggConvolutions(11, nn.BatchNorm, nn.ReLU), nn.Flatten, nn.Dense(classes))...)
 }
 
-// vggConvolutions are the convolutions of a VGG with that many layers, each with what follows it, and the poolings.
+// vggConvolutions are the poolings of a VGG with this many layers and its convolutions, each with what follows it.
 func vggConvolutions(layers int, after ...nn.Layer) (all []nn.Layer) {
 	plan, ok := vgg[layers]
 	if !ok {
@@ -58,7 +58,7 @@ func vggConvolutions(layers int, after ...nn.Layer) (all []nn.Layer) {
 	return all
 }
 
-// unknown stands for layers that do not exist. Whoever uses the network gets the error, as for any other layer that cannot
+// unknown stands for layers that do not exist. Using the network gives the error, as with any other layer that cannot
 // work.
 func unknown(format string, args ...any) nn.Layer {
 	err := fmt.Errorf(format, args...)

@@ -2,7 +2,6 @@ package zoo_test
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -13,9 +12,10 @@ import (
 	"example.org/convbook/lib/zoo"
 )
 
-// The notes print the counts of the MNIST networks; PyTorch counts Net and VGG16. Those for 1,000 classes are published:
-// torchvision's, AlexNet's own as in Caffe's bvlc_alexnet, ZFNet's by the sums of its paper's figure 3 and table 3. Of the
-// small forms, VGG-16 and ResNet-18 are known from github.com/kuangliu/pytorch-cifar; the others are sums by hand.
+// The notes print the counts of the MNIST networks; PyTorch counts Net and VGG16. Those for 1,000 classes are
+// published: torchvision's, AlexNet's own as in Caffe's bvlc_alexnet, ZFNet's by the sums of its paper's figure 3 and
+// table 3. Of the small forms, VGG-16 and ResNet-18 are known from github.com/kuangliu/pytorch-cifar; the others are
+// sums by hand.
 func TestParameterCounts(t *testing.T) {
 	for _, c := range []struct {
 		net   nn.Layer
@@ -48,7 +48,7 @@ func TestParameterCounts(t *testing.T) {
 		{zoo.SmallResNet(18, 64, 10), []int{32, 32, 3}, 11173962},
 		{zoo.SmallResNet(18, 16, 10), []int{32, 32, 3}, 701466},
 	} {
-		summary, err := nn.Summary(c.net, c.image...)
+		summary, err := nn.Summarize(c.net, c.image...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,13 +57,13 @@ func TestParameterCounts(t *testing.T) {
 			classes = []int{1000}
 		}
 		if summary.Parameters() != c.want || !slices.Equal(summary.Output, classes) {
-			t.Errorf("%v has %d parameters and gives %v, want %d and %v", c.net, summary.Parameters(), summary.Output, c.want, classes)
+			t.Errorf("%s has %d parameters and gives %v, want %d and %v", summary.Network, summary.Parameters(), summary.Output, c.want, classes)
 		}
 	}
 }
 
-// An Inception module's cost is a sum of kernel² · channels in · channels out over its convolutions; each of its units has
-// two numbers a filter more, batch norm's. On 28 × 28 × 256, as in the notebook.
+// An Inception module's cost is a sum of kernel² · channels in · channels out over its convolutions; each of its units
+// has two numbers a filter more, batch norm's. On 28 × 28 × 256, as in the notebook.
 func TestInceptionCosts(t *testing.T) {
 	const in = 256
 	for _, c := range []struct {
@@ -77,26 +77,27 @@ func TestInceptionCosts(t *testing.T) {
 		{zoo.InceptionV3(128, 64, 192, 64, 96, 64),
 			in*128 + in*64 + 9*64*192 + in*64 + 9*64*96 + 9*96*96 + in*64, 128 + 64 + 192 + 64 + 96 + 96 + 64, 128 + 192 + 96 + 64},
 	} {
-		s, err := nn.Summary(c.module, 28, 28, in)
+		s, err := nn.Summarize(c.module, 28, 28, in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := []int{28, 28, c.channels}; !slices.Equal(s.Output, want) || s.MACs() != 28*28*c.weights || s.Parameters() != c.weights+2*c.filters {
-			t.Errorf("%v gives %v with %d parameters and %d MACs, want %v, %d and %d",
-				c.module, s.Output, s.Parameters(), s.MACs(), want, c.weights+2*c.filters, 28*28*c.weights)
+			t.Errorf("%s gives %v with %d parameters and %d MACs, want %v, %d and %d",
+				s.Network, s.Output, s.Parameters(), s.MACs(), want, c.weights+2*c.filters, 28*28*c.weights)
 		}
 	}
 }
 
-// What the notebooks claim of MNIST, on all of its images, over five seeds: one epoch teaches the fully connected network
-// 85 to 88.5 % and the CNN 93.8 to 95.3 %; permuting the pixels leaves the former within two points and takes the latter
-// to 80 to 83.5 %. PyTorch gives 86.6, 94.5, 87.2 and 81.6 % with the notes' recipe on the same data, five seeds each.
+// What the notebooks claim of MNIST, on all of its images, over five seeds: one epoch teaches the fully connected
+// network 85 to 88.5 % and the CNN 93.8 to 95.3 %; permuting the pixels leaves the former within two points and takes
+// the latter to 80 to 83.5 %. PyTorch gives 86.6, 94.5, 87.2 and 81.6 % with the notes' recipe on the same data, five
+// seeds each.
 func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains twenty networks for a minute and a half: not with -short")
 	}
 	plain := dataset.MNIST().Normalize(0.1307, 0.3081)
-	if _, _, err := plain.Open(); err != nil && strings.Contains(err.Error(), "could not be fetched") {
+	if _, err := plain.Train(); err != nil && strings.Contains(err.Error(), "could not be fetched") {
 		t.Skip(err)
 	}
 	t.Setenv(train.RunsEnv, t.TempDir())
@@ -106,15 +107,15 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 		var all []string
 		const seeds = 5
 		for seed := range seeds {
-			run, err := train.Fit(net, data(seed), train.Config{
-				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Out: io.Discard})
+			run, err := train.Task{Net: net, Data: data(seed), Config: train.Config{
+				Epochs: 1, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Seed: seed, Progress: train.Quiet}}.Fit()
 			if err != nil {
 				t.Fatal(err)
 			}
 			sum += run.Result.TestAccuracy
 			all = append(all, fmt.Sprintf("%.2f", run.Result.TestAccuracy))
 		}
-		t.Logf("%s on %s: %.2f %% (%s)", net, data(0), sum/seeds, strings.Join(all, ", "))
+		t.Logf("%s on %s: %.2f %% (%s)", nn.Name(net), data(0), sum/seeds, strings.Join(all, ", "))
 		return sum / seeds
 	}
 	fc := mean(zoo.FC2Layer(8), func(int) dataset.Images { return plain })
@@ -133,8 +134,8 @@ func TestPermutationHurtsTheCNNOnly(t *testing.T) {
 	}
 }
 
-// A number of layers that no network has is an error of one line, not a panic: notebooks make networks where they declare
-// variables.
+// A number of layers that no network has is an error of one line, not a panic: notebooks make networks where they
+// declare variables.
 func TestNetworksThatDoNotExist(t *testing.T) {
 	for want, net := range map[string]nn.Layer{
 		"there is no VGG-12: there is VGG-11, 13, 16 and 19": zoo.VGG(12, 10),
@@ -142,7 +143,7 @@ func TestNetworksThatDoNotExist(t *testing.T) {
 		"there is no ResNet-20: there is ResNet-18, 34, 50, 101 and 152": zoo.ResNet(20, 10),
 		"there is no ResNet--1": zoo.SmallResNet(-1, 16, 10),
 	} {
-		_, err := nn.Summary(net, 32, 32, 3)
+		_, err := nn.Summarize(net, 32, 32, 3)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want %q", err, want)
 		}

@@ -1,6 +1,7 @@
-"""Writes short_batch.json: what PyTorch makes of two epochs of a small network with batch norm whose last batch is short.
+"""Writes short_batch.json: what PyTorch makes of two epochs of a small network with batch norm whose last batch is
+short.
 
-    python -m venv venv && venv/bin/pip install --require-hashes -r ../../../requirements-peers.txt
+    python -m venv venv && venv/bin/pip install --require-hashes -r ../../../tools/requirements/peers.txt
     venv/bin/python short_batch.py
 """
 
@@ -27,13 +28,16 @@ def main() -> None:
     pixels = random.integers(0, 256, (IMAGES, 8, 8, 2), dtype=numpy.uint8)
     labels = random.integers(0, CLASSES, IMAGES)
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), NHWC(), nn.Linear(27, CLASSES))
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), NHWC(),
+                        nn.Linear(27, CLASSES))
     conv, norm, dense = net[0], net[1], net[5]
 
     def variables() -> dict:
         """The network's variables by the book's names, in the book's order of axes."""
-        values = {"conv1/weights": conv.weight.permute(2, 3, 1, 0), "conv1/bias": conv.bias, "batch-norm1/scale": norm.weight,
-                  "batch-norm1/shift": norm.bias, "batch-norm1/mean": norm.running_mean, "batch-norm1/variance": norm.running_var,
+        values = {"conv1/weights": conv.weight.permute(2, 3, 1, 0), "conv1/bias": conv.bias,
+                  "batch-norm1/scale": norm.weight,
+                  "batch-norm1/shift": norm.bias, "batch-norm1/mean": norm.running_mean,
+                  "batch-norm1/variance": norm.running_var,
                   "dense1/weights": dense.weight.T, "dense1/bias": dense.bias}
         return {name: [float(f"{x:.9g}") for x in value.detach().flatten().tolist()] for name, value in values.items()}
 
@@ -51,7 +55,8 @@ def main() -> None:
             optimizer.step()
             losses.append(loss.item())
     about = {"torch": torch.__version__, "batch": BATCH, "classes": CLASSES, "rate": RATE, "momentum": MOMENTUM,
-             "pixels": pixels.flatten().tolist(), "labels": labels.tolist(), "start": start, "orders": orders, "losses": losses,
+             "pixels": pixels.flatten().tolist(), "labels": labels.tolist(), "start": start, "orders": orders,
+             "losses": losses,
              "end": variables()}
     text = json.dumps(about, separators=(",", ":")).replace(',"', ',\n"')
     (Path(__file__).parent / "short_batch.json").write_text(text + "\n")

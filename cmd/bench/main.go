@@ -1,0 +1,359 @@
+// Command bench times what the book computes.
+//
+//	go run ./cmd/bench                          all of it: a table, and build/bench.json
+//	go run ./cmd/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
+//	go run ./cmd/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
+//	go run ./cmd/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
+//
+// tools/bench/peers.py and gpu.py run the last three, side by side with PyTorch and JAX.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	benchmarks "github.com/janpfeifer/go-benchmarks"
+
+	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
+	"example.org/convbook/lib/train"
+	"example.org/convbook/lib/zoo"
+)
+
+// work is what is timed.
+type work struct {
+	name  string
+	net   nn.Layer
+	data  dataset.Images
+	batch int
+	steps int // of training in a round: an epoch if 0; none, but 1,000 test images, if negative
+}
+
+func works() []work {
+	mnist := normalised(dataset.MNIST())
+	cifar := normalised(dataset.CIFAR10())
+	return []work{
+		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0},
+		{"FC2Layer, inference", zoo.FC2Layer(8), mnist.FirstTest(1000), 64, -1},
+		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0},
+		{"CNN, inference", zoo.CNN(6), mnist.FirstTest(1000), 64, -1},
+		{"Net, epoch", zoo.Net(10), cifar, 64, 0},
+		{"Net, inference", zoo.Net(10), cifar.FirstTest(1000), 64, -1},
+		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1},
+		{"VGG16, inference", zoo.VGG16(10), cifar.FirstTest(1000), 128, -1},
+		{"SmallAlexNet, step", zoo.SmallAlexNet(10), cifar, 64, 1},
+		{"SmallZFNet, step", zoo.SmallZFNet(10), cifar, 64, 1},
+		{"SmallVGG-11, step", zoo.SmallVGG(11, 10), cifar, 64, 1},
+		{"SmallGoogLeNet, step", zoo.SmallGoogLeNet(10), cifar, 64, 1},
+		{"SmallResNet-18, step", zoo.SmallResNet(18, 16, 10), cifar, 64, 1},
+	}
+}
+
+// start makes a worker of it. Momentum makes the optimizer keep the gradient of the first step, for -agree.
+func (w work) start() (*train.Worker, error) {
+	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1}
+	return train.Task{Net: w.net, Data: w.data, Config: config}.Worker()
+}
+
+// round does the work once.
+func (w work) round(worker *train.Worker) error {
+	if w.steps < 0 {
+		_, err := worker.Test()
+		return err
+	}
+	steps := w.steps
+	if steps == 0 {
+		steps = worker.Batches()
+	}
+	_, err := worker.Steps(steps)
+	return err
+}
+
+func main() {
+	serve := flag.String("serve", "", "the `work` to do once for each line of input")
+	agree := flag.String("agree", "", "the `work` to write weights, scores and gradients of")
+	out := flag.String("out", filepath.Join("build", "bench.json"), "where the results go")
+	list := flag.Bool("list", false, "list the works")
+	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
+	epochs := flag.Int("epochs", 10, "how long to train it")
+	flag.Parse()
+	var err error
+	switch {
+	case *list:
+		for _, w := range works() {
+			fmt.Println(w.name)
+		}
+	case *serve != "":
+		err = withWork(*serve, server)
+	case *agree != "":
+		err = withWork(*agree, func(w work) error { return w.agreement(flag.Arg(0)) })
+	case *net != "":
+		err = trainAsNotes(*net, *epochs)
+	default:
+		err = all(*out)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// trainAsNotes trains by the recipes of notebooks 12 and 13, anew, and keeps nothing.
+func trainAsNotes(name string, epochs int) error {
+	runs, err := os.MkdirTemp("", "convbook-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(runs)
+	os.Setenv(train.RunsEnv, runs)
+	task := train.Task{Config: train.Config{Epochs: epochs, Optimizer: train.Adam(0.001), Seed: 1}}
+	switch name {
+	case "Net":
+		task.Net, task.Data, task.Batch = zoo.Net(10), normalised(dataset.CIFAR10()), 64
+	case "VGG16":
+		photos := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
+		task.Net, task.Data, task.Batch = zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), 128
+	default:
+		return fmt.Errorf("there is no network %q to train: there are Net and VGG16", name)
+	}
+	run, err := task.Fit()
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(run.Result)
+}
+
+func withWork(name string, do func(work) error) error {
+	var names []string
+	for _, w := range works() {
+		if w.name == name {
+			return do(w)
+		}
+		names = append(names, w.name)
+	}
+	return fmt.Errorf("there is no work %q: there is %s", name, strings.Join(names, "; "))
+}
+
+// server does a round for each line that it reads.
+func server(w work) error {
+	worker, err := w.start()
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
+		start := time.Now()
+		if err := w.round(worker); err != nil {
+			return err
+		}
+		fmt.Println(time.Since(start).Seconds())
+	}
+	return nil
+}
+
+// agreement writes what others must compute alike: the weights before training, the first batch as bytes, the scores of
+// the test images before training, and the gradients of the first step.
+//
+// The images are noise, and few. In photographs, neighbours in a flat area give equal numbers but for rounding, and
+// which of them a max-pool's gradient goes to is up to the last bit; and of the 20 million values that pass VGG16's ReLUs
+// in a batch of 128, about one in a million is so close to 0 that rounding decides whether it passes.
+func (w work) agreement(path string) error {
+	w.data, w.batch = noise(w.data), 4
+	worker, err := w.start()
+	if err != nil {
+		return err
+	}
+	train, err := w.data.Train()
+	if err != nil {
+		return err
+	}
+	test, err := w.data.Test()
+	if err != nil {
+		return err
+	}
+	all := map[string]safetensors.Tensor{}
+	add := func(kind string, arrays map[string]array.Array) {
+		for name, a := range arrays {
+			all[kind+"/"+name] = safetensors.Float32(a.Values, a.Dims...)
+		}
+	}
+	weights, err := worker.Weights()
+	if err != nil {
+		return err
+	}
+	add("weights", weights)
+	answers, err := worker.Test()
+	if err != nil {
+		return err
+	}
+	all["scores"] = safetensors.Float32(answers.Outputs.Values, answers.Outputs.Dims...)
+	all["test"] = pixels(w.data, test, slices.Collect(count(test.Len())))
+	var labels []float32
+	order := worker.Order(1)
+	for _, i := range order {
+		labels = append(labels, float32(train.Labels[i]))
+	}
+	all["batch"], all["labels"] = pixels(w.data, train, order), safetensors.Float32(labels, len(labels))
+	if _, err := worker.Steps(1); err != nil {
+		return err
+	}
+	gradients, err := worker.Kept("velocity")
+	if err != nil {
+		return err
+	}
+	add("gradients", gradients)
+	return safetensors.Write(path, all, nil)
+}
+
+// noise is a data set of the same form, normalised alike, of random pixels.
+func noise(like dataset.Images) dataset.Images {
+	random := rand.New(rand.NewPCG(1, 0))
+	split := func(images int) *dataset.Split {
+		s := &dataset.Split{Pixels: make([]byte, images*like.Height*like.Width*like.Channels), Labels: make([]byte, images)}
+		for i := range s.Pixels {
+			s.Pixels[i] = byte(random.Uint32())
+		}
+		for i := range s.Labels {
+			s.Labels[i] = byte(random.IntN(len(like.Classes)))
+		}
+		return s
+	}
+	train, test := split(1024), split(1000)
+	return normalised(dataset.New("noise", like.Classes, like.Height, like.Width, like.Channels,
+		func() (*dataset.Split, *dataset.Split, error) { return train, test, nil }))
+}
+
+// normalised is the data set as the notes normalise it: peers.py does the same.
+func normalised(data dataset.Images) dataset.Images {
+	if data.Channels == 1 {
+		return data.Normalize(0.1307, 0.3081)
+	}
+	return data.Normalize(0.5, 0.5)
+}
+
+func count(n int) func(yield func(int32) bool) {
+	return func(yield func(int32) bool) {
+		for i := range n {
+			if !yield(int32(i)) {
+				return
+			}
+		}
+	}
+}
+
+// pixels are pictures of a split, from 0 to 255.
+func pixels(d dataset.Images, s *dataset.Split, order []int32) safetensors.Tensor {
+	size := d.Height * d.Width * d.Channels
+	values := make([]float32, 0, len(order)*size)
+	for _, i := range order {
+		for _, p := range s.Pixels[int(i)*size:][:size] {
+			values = append(values, float32(p))
+		}
+	}
+	return safetensors.Float32(values, len(order), d.Height, d.Width, d.Channels)
+}
+
+// result is a line of build/bench.json.
+type result struct {
+	Name    string    `json:"name"`
+	Device  string    `json:"device"`
+	Median  float64   `json:"median_seconds,omitempty"`
+	Seconds []float64 `json:"seconds,omitempty"` // of each round
+	Bytes   int64     `json:"bytes,omitempty"`
+}
+
+// all times everything: the works, compiling them or loading what was compiled, and opening the data.
+func all(out string) error {
+	line, err := device.Line()
+	if err != nil {
+		return err
+	}
+	fmt.Println(line)
+	compiled, err := os.MkdirTemp("", "convbook-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(compiled)
+	seconds := map[string][]float64{}
+	var failed error
+	timed := func(name string, f func() error) benchmarks.NamedFunction {
+		return benchmarks.NamedFunction{Name: name, Func: func() {
+			start := time.Now()
+			if err := f(); err != nil && failed == nil {
+				failed = fmt.Errorf("%s: %w", name, err)
+			}
+			seconds[name] = append(seconds[name], time.Since(start).Seconds())
+		}}
+	}
+	run := func(functions ...benchmarks.NamedFunction) {
+		benchmarks.New(functions...).WithWarmUps(1).WithDuration(5 * time.Second).WithHeader(len(seconds) == 0).Done()
+	}
+	for _, data := range []dataset.Images{dataset.MNIST(), dataset.CIFAR10()} {
+		run(timed("open "+data.Name, func() error {
+			_, err := data.Train()
+			if err == nil {
+				_, err = data.Test()
+			}
+			return err
+		}))
+	}
+	for _, w := range works() {
+		start := func() error { _, err := w.start(); return err }
+		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin
+		run(timed("compile "+w.name, start))
+		os.Setenv("CONVBOOK_COMPILED", compiled)
+		run(timed("load compiled "+w.name, start))
+		worker, err := w.start()
+		if err != nil {
+			return err
+		}
+		run(timed(w.name, func() error { return w.round(worker) }))
+		if failed != nil {
+			return failed
+		}
+	}
+	fmt.Printf("memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
+	results := []result{{Name: "memory of the process at most", Device: line, Bytes: peak()}}
+	for _, name := range slices.Sorted(maps.Keys(seconds)) {
+		rounds := seconds[name][1:] // without the one that warmed up
+		results = append(results, result{Name: name, Device: line, Median: median(rounds), Seconds: rounds})
+	}
+	content, err := json.MarshalIndent(results, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(content, '\n'), 0o644)
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[len(sorted)/2] + sorted[(len(sorted)-1)/2]) / 2
+}
+
+// peak is the most memory that this process has held, in bytes.
+func peak() int64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return usage.Maxrss * 1024
+}

@@ -1,0 +1,74 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// Description is what decides how a data set's pictures reach a network, as fields that marshal to JSON. Equal
+// descriptions of a published data set mean equal pictures; any other also needs the sums of its splits.
+type Description struct {
+	Name          string             `json:"name"`
+	First         int                `json:"first,omitempty"`      // training images in use; 0: all
+	FirstTest     int                `json:"first_test,omitempty"` // test images in use; 0: all
+	Validation    int                `json:"validation,omitempty"` // training images kept back
+	Mean          []float64          `json:"mean,omitempty"`       // of all channels, or of each
+	Std           []float64          `json:"std,omitempty"`
+	Permutation   string             `json:"permutation,omitempty"` // SHA-256 of the pixels' order
+	Augmentations []AugmentationInfo `json:"augmentations,omitempty"`
+}
+
+// Description is how the pictures reach the network, in fields.
+func (d Images) Description() Description {
+	about := Description{
+		Name: d.Name, First: d.first, FirstTest: d.firstTest, Validation: d.validation,
+		Mean: d.mean, Std: d.std, Permutation: sumOf(d.permutation),
+	}
+	for _, a := range d.augmentations {
+		about.Augmentations = append(about.Augmentations, a.info)
+	}
+	return about
+}
+
+// sumOf identifies a permutation; it is empty if there is none.
+func sumOf(permutation []int) string {
+	if len(permutation) == 0 {
+		return ""
+	}
+	hash := sha256.New()
+	for _, p := range permutation {
+		hash.Write(binary.LittleEndian.AppendUint64(nil, uint64(p)))
+	}
+	return fmt.Sprintf("%x", hash.Sum(nil))
+}
+
+// String says in one line how the pictures reach the network.
+func (d Images) String() string {
+	about := d.Description()
+	s := about.Name
+	if about.First > 0 {
+		s += fmt.Sprintf(", first %d", about.First)
+	}
+	if about.Validation > 0 {
+		s += fmt.Sprintf(", the last %d for validation", about.Validation)
+	}
+	if about.FirstTest > 0 {
+		s += fmt.Sprintf(", tested on the first %d", about.FirstTest)
+	}
+	if len(about.Mean) > 0 {
+		s += fmt.Sprintf(", normalised by mean %v and std %v", about.Mean, about.Std)
+	}
+	if about.Permutation != "" {
+		s += fmt.Sprintf(", pixels permuted by %.8s", about.Permutation)
+	}
+	if len(about.Augmentations) > 0 {
+		var names []string
+		for _, a := range about.Augmentations {
+			names = append(names, a.String())
+		}
+		s += ", training pictures changed by " + strings.Join(names, ", ")
+	}
+	return s
+}

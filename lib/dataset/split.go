@@ -1,0 +1,96 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+)
+
+// Split is a part of a data set, in memory: its training, validation or test images. Train, Validation and Test return
+// one that knows its data set. One that is made of pixels and labels, for New, does not: Label, Image and Images panic.
+type Split struct {
+	Pixels []byte // [image, height, width, channels]; not to be changed
+	Labels []byte // [image], an index into Classes
+
+	data Images
+}
+
+// Len is the number of images.
+func (s *Split) Len() int { return len(s.Labels) }
+
+// Sum identifies the images and their labels: the SHA-256 of both.
+func (s *Split) Sum() string {
+	hash := sha256.New()
+	binary.Write(hash, binary.LittleEndian, int64(s.Len()))
+	hash.Write(s.Labels)
+	hash.Write(s.Pixels)
+	return fmt.Sprintf("%x", hash.Sum(nil))
+}
+
+// Part is the images from i on and before j. It panics if i to j is out of range.
+func (s *Split) Part(i, j int) *Split {
+	size := len(s.Pixels) / max(s.Len(), 1)
+	return &Split{Pixels: s.Pixels[i*size : j*size], Labels: s.Labels[i:j], data: s.data}
+}
+
+// Label is the name of image i's class. It panics if there is no image i.
+func (s *Split) Label(i int) string { return s.of().Classes[s.Labels[i]] }
+
+// Image is picture i as the network sees it, permuted if the data set is, but before normalisation: the first three
+// channels as red, green and blue, or the first one as gray if there are fewer. It panics if there is no image i.
+func (s *Split) Image(i int) image.Image {
+	return s.of().picture(s.picture(i))
+}
+
+var errHandMade = errors.New("dataset: this split was made by hand, so its data set is unknown: " +
+	"give it to dataset.New and use what Train or Test returns")
+
+// of is the data set of the split.
+func (s *Split) of() Images {
+	if s.data.train == nil {
+		panic(errHandMade)
+	}
+	return s.data
+}
+
+// picture is the bytes of picture i.
+func (s *Split) picture(i int) []byte {
+	size := s.data.pixels() * s.data.Channels
+	return s.Pixels[i*size : (i+1)*size]
+}
+
+// picture makes an image of a picture's bytes.
+func (d Images) picture(picture []byte) image.Image {
+	pixel := func(p int) []byte {
+		if len(d.permutation) > 0 {
+			p = d.permutation[p]
+		}
+		return picture[p*d.Channels:]
+	}
+	bounds := image.Rect(0, 0, d.Width, d.Height)
+	if d.Channels < 3 {
+		gray := image.NewGray(bounds)
+		for p := range gray.Pix {
+			gray.Pix[p] = pixel(p)[0]
+		}
+		return gray
+	}
+	rgb := image.NewRGBA(bounds)
+	for p := range d.pixels() {
+		v := pixel(p)
+		rgb.SetRGBA(p%d.Width, p/d.Width, color.RGBA{v[0], v[1], v[2], 255})
+	}
+	return rgb
+}
+
+// Images lists pictures i to j−1, see [Split.Image].
+func (s *Split) Images(i, j int) []image.Image {
+	var images []image.Image
+	for ; i < j; i++ {
+		images = append(images, s.Image(i))
+	}
+	return images
+}

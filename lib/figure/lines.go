@@ -1,0 +1,87 @@
+package figure
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Lines draws series as lines over common axes.
+func Lines(c Chart, series ...Series) Figure {
+	p, err := c.plot()
+	if err != nil {
+		return Failed(err)
+	}
+	alt := fmt.Sprintf("Line chart: %s, %s over %s", c.Title, c.Y, c.X)
+	for i, s := range series {
+		if err := c.addLine(p, s, i); err != nil {
+			return Failed(err)
+		}
+		alt += fmt.Sprintf("; %s from %.4g to %.4g", s.Name, s.Y[0], s.Y[len(s.Y)-1])
+	}
+	if p.Y.Min > 0 && p.Y.Min < p.Y.Max/2 {
+		p.Y.Min = 0
+	}
+	placeLegend(p, series)
+	return c.draw(p, alt)
+}
+
+// addLine adds series i to the plot.
+func (c Chart) addLine(p *plot.Plot, s Series, i int) error {
+	xy, err := s.points()
+	if err != nil {
+		return fmt.Errorf("chart %q: %w", c.Title, err)
+	}
+	line, err := plotter.NewLine(xy)
+	if err != nil {
+		return fmt.Errorf("series %q: %w", s.Name, err)
+	}
+	line.Color = palette[i%len(palette)]
+	line.Width = points(1.6)
+	p.Add(line)
+	if len(xy) == 1 { // a line of one point shows nothing
+		dot, err := plotter.NewScatter(xy)
+		if err != nil {
+			return fmt.Errorf("series %q: %w", s.Name, err)
+		}
+		dot.GlyphStyle = draw.GlyphStyle{Color: line.Color, Radius: points(3), Shape: draw.CircleGlyph{}}
+		p.Add(dot)
+	}
+	c.addLegend(p, s.Name, line)
+	return nil
+}
+
+// placeLegend puts the legend where it hides the fewest points of the lines.
+func placeLegend(p *plot.Plot, series []Series) {
+	p.Legend.Top, p.Legend.Left = emptiestCorner(p, series)
+	if p.Legend.Left {
+		p.Legend.XOffs = points(4)
+	}
+}
+
+// emptiestCorner is the corner with the fewest points of the lines: the one at the top right if all are alike.
+func emptiestCorner(p *plot.Plot, series []Series) (top, left bool) {
+	fewest := math.MaxInt
+	for _, corner := range [][2]bool{{true, false}, {false, false}, {true, true}, {false, true}} {
+		hidden := 0
+		for _, s := range series {
+			for i := range s.X[1:] {
+				for part := range 16 { // along the line from one point to the next
+					x := (s.X[i] + (s.X[i+1]-s.X[i])*float64(part)/16 - p.X.Min) / (p.X.Max - p.X.Min)
+					y := (s.Y[i] + (s.Y[i+1]-s.Y[i])*float64(part)/16 - p.Y.Min) / (p.Y.Max - p.Y.Min)
+					level, side := y > 0.75 || y < 0.25, x < 0.35 || x > 0.65
+					if level && side && (y > 0.75) == corner[0] && (x < 0.35) == corner[1] {
+						hidden++
+					}
+				}
+			}
+		}
+		if hidden < fewest {
+			fewest, top, left = hidden, corner[0], corner[1]
+		}
+	}
+	return top, left
+}

@@ -1,0 +1,64 @@
+package figure
+
+import (
+	"fmt"
+
+	"gonum.org/v1/plot/plotter"
+)
+
+// Series is numbers with a name: a line of a chart, the bars of one colour, or a path over a map.
+type Series struct {
+	Name string
+	X, Y []float64
+}
+
+// NewSeries is a series of values against 0, 1, 2, …
+func NewSeries[T float32 | float64](name string, y []T) Series {
+	s := Series{Name: name}
+	for i, v := range y {
+		s.Add(float64(i), float64(v))
+	}
+	return s
+}
+
+// Add adds a point to the series.
+func (s *Series) Add(x, y float64) { s.X, s.Y = append(s.X, x), append(s.Y, y) }
+
+// From is the series against first, first + 1, first + 2, …
+func (s Series) From(first float64) Series {
+	moved := Series{Name: s.Name}
+	for i, y := range s.Y {
+		moved.Add(first+float64(i), y)
+	}
+	return moved
+}
+
+// Smooth is the series with each value replaced by the mean of it and the ones before it, n together at most.
+func (s Series) Smooth(n int) Series {
+	smooth := Series{Name: s.Name, X: s.X}
+	n = max(n, 1)
+	sum := 0.0
+	for i, y := range s.Y {
+		sum += y
+		if i >= n {
+			sum -= s.Y[i-n]
+		}
+		smooth.Y = append(smooth.Y, sum/float64(min(i+1, n)))
+	}
+	return smooth
+}
+
+// points is the series as gonum takes it.
+func (s Series) points() (plotter.XYs, error) {
+	if len(s.X) == 0 || len(s.X) != len(s.Y) {
+		return nil, fmt.Errorf("series %q has %d x and %d y values", s.Name, len(s.X), len(s.Y))
+	}
+	all := make(plotter.XYs, len(s.X))
+	for i := range all {
+		all[i] = plotter.XY{X: s.X[i], Y: s.Y[i]}
+	}
+	if err := plotter.CheckFloats(append(append([]float64{}, s.X...), s.Y...)...); err != nil {
+		return nil, fmt.Errorf("series %q: %w", s.Name, err)
+	}
+	return all, nil
+}

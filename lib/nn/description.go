@@ -1,0 +1,94 @@
+package nn
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// Description identifies what a network computes and how it starts. It is made for JSON: networks are the same where that
+// is the same. The network's own name has no part in it; names of blocks have, since variables are called after them and
+// drawn by their names.
+type Description struct {
+	Input     []int                 `json:"input"` // dimensions of one image
+	Layers    []LayerDescription    `json:"layers"`
+	Variables []VariableDescription `json:"variables,omitempty"`
+}
+
+// LayerDescription is a layer and what is in it.
+type LayerDescription struct {
+	Info
+	Lane       string             `json:"lane,omitempty"`       // the way through the block around it
+	Operations string             `json:"operations,omitempty"` // of code that is not this package's: a sum of what it adds to a graph
+	Layers     []LayerDescription `json:"layers,omitempty"`
+}
+
+// VariableDescription is a variable and the distribution that it starts from.
+type VariableDescription struct {
+	Name      string      `json:"name"`
+	Dims      []int       `json:"dims"`
+	Trainable bool        `json:"trainable"`
+	Uniform   *[2]float64 `json:"uniform,omitempty"` // lowest and highest; none where a ModelFunc initializes its own
+}
+
+// Description describes the network as it stands here, for images of this size.
+//
+// A layer of this package is known by its settings. Of functions and a reader's own types, nobody can compare the code, so
+// the operations count that they add to a graph, in training and in a test.
+func (s *Summary) Description() Description {
+	d := Description{Input: s.Input, Layers: describe(s.parts)}
+	for _, v := range s.Variables {
+		variable := VariableDescription{Name: v.Name, Dims: v.Dims, Trainable: v.Trainable}
+		if v.drawn {
+			variable.Uniform = &[2]float64{v.initial.low, v.initial.high}
+		}
+		d.Variables = append(d.Variables, variable)
+	}
+	return d
+}
+
+func describe(parts []*part) (layers []LayerDescription) {
+	for _, p := range parts {
+		layer := LayerDescription{Info: p.layer.Info(), Lane: p.lane, Layers: describe(p.parts)}
+		if !own(p.layer) {
+			layer.Operations = operations(p.layer, p.input)
+		}
+		layers = append(layers, layer)
+	}
+	return layers
+}
+
+// own reports whether a layer is one of this package, whose Info tells all that decides what it computes.
+func own(layer Layer) bool {
+	switch layer.(type) {
+	case sequence, ConvLayer, PoolLayer, BatchNormLayer, ResidualLayer, branching, auxiliary, dense, dropout, lrn, plain:
+		return true
+	}
+	return false
+}
+
+// operations is a sum of what a layer adds to a graph, in training and in a test.
+func operations(layer Layer, image []int) string {
+	sum := sha256.New()
+	for _, training := range []bool{true, false} {
+		store := model.NewStore()
+		x := images(store, "", training, image)
+		// Code that fails here fails where the network is used as well, and says so there.
+		_ = exceptions.TryCatch[error](func() { layer.Apply(store.RootScope().In(root), x) })
+		for _, node := range x.Graph().Nodes() {
+			fmt.Fprintln(sum, node, inputs(node))
+		}
+		x.Graph().Finalize()
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+func inputs(node *graph.Node) (ids []graph.NodeId) {
+	for _, input := range node.Inputs() {
+		ids = append(ids, input.Id())
+	}
+	return ids
+}

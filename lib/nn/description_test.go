@@ -1,0 +1,136 @@
+package nn
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// described is a network's description on images of 8 × 8 × 4, as JSON.
+func described(t *testing.T, net Layer) string {
+	t.Helper()
+	summary, err := Summarize(net, 8, 8, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.MarshalIndent(summary.Description(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Every setting of every kind of layer counts, and the order of layers, and the names of blocks, by which weights are drawn.
+func TestDescriptionsTellNetworksApart(t *testing.T) {
+	dense := func(units int, before ...Layer) Layer { return Sequential(append(before, Flatten, Dense(units))...) }
+	norm := func(epsilon float64) Layer { return BatchNorm.Epsilon(epsilon) }
+	seen := map[string]string{}
+	for what, net := range map[string]Layer{
+		"conv": Conv(4, 3), "filters": Conv(8, 3), "kernel": Conv(4, 2), "stride": Conv(4, 3).Stride(2), "padding": Conv(4, 3).Padding(1),
+		"groups": Conv(4, 3).Groups(2), "no bias": Conv(4, 3).NoBias(),
+		"max": MaxPool(2), "max 3": MaxPool(3), "max stride": MaxPool(2).Stride(1), "max padding": MaxPool(2).Padding(1), "ceil": MaxPool(2).Ceil(),
+		"avg": AvgPool(2), "avg 3": AvgPool(3), "avg stride": AvgPool(2).Stride(1), "avg padding": AvgPool(2).Padding(1), "global": GlobalAvgPool,
+		"dense": dense(2), "units": dense(3), "dropout": dense(2, Dropout(0.1)), "rate": dense(2, Dropout(0.2)),
+		"norm": BatchNorm, "epsilon": norm(1e-3), "lrn": LRN, "relu": ReLU, "sigmoid": Sigmoid, "flatten": Flatten, "log-softmax": LogSoftmax,
+		"order": Sequential(ReLU, Conv(4, 3)), "other order": Sequential(Conv(4, 3), ReLU), "twice": Sequential(Conv(4, 3), Conv(4, 3)),
+		"nested": Sequential(Sequential(Conv(4, 3))), "block": Sequential(Named("block", Conv(4, 3))), "other block": Sequential(Named("b", Conv(4, 3))),
+		"residual": Residual(Conv(4, 1)), "longer": Residual(Conv(4, 1), ReLU), "shortcut": Residual(Conv(4, 1)).Shortcut(Conv(4, 1)),
+		"in the shortcut": Residual(Conv(4, 1)).Shortcut(ReLU, Conv(4, 1)),
+		"a branch":        Branches(Conv(4, 1)), "branches": Branches(Conv(4, 1), ReLU), "turned": Branches(ReLU, Conv(4, 1)),
+		"split": Branches(Sequential(Conv(4, 1), ReLU)), "passed on": Branches(Conv(4, 1), Sequential()),
+		"guess": dense(2, Auxiliary(0.3, Flatten, Dense(2))), "heavier guess": dense(2, Auxiliary(0.6, Flatten, Dense(2))),
+		"other guess": dense(2, Auxiliary(0.3, Flatten, Dense(3))), "no guess": dense(2, Auxiliary(0.3)),
+	} {
+		text := described(t, net)
+		if other, ok := seen[text]; ok {
+			t.Errorf("%q is described like %q:\n%s", what, other, text)
+		}
+		seen[text] = what
+	}
+}
+
+// The same network, written in another way.
+func TestDescriptionsOfTheSame(t *testing.T) {
+	for what, nets := range map[string][2]Layer{
+		"a name":       {Named("A", Conv(4, 3), ReLU), Named("another name", Conv(4, 3), ReLU)},
+		"no name":      {Named("A", Conv(4, 3)), Conv(4, 3)},
+		"usual conv":   {Conv(4, 3), Conv(4, 3).Stride(1).Padding(0).Groups(1)},
+		"usual pool":   {MaxPool(2), MaxPool(2).Stride(2)},
+		"usual norm":   {BatchNorm, BatchNorm.Epsilon(1e-5)},
+		"one branch":   {Branches(Conv(4, 1), ReLU), Branches(Sequential(Conv(4, 1)), Named("b", ReLU))},
+		"no shortcut":  {Residual(Conv(4, 1)), Residual(Conv(4, 1)).Shortcut()},
+		"the same two": {Sequential(halve(0.5)), Sequential(halve(0.5))},
+		"set twice":    {Conv(4, 3).Stride(2), Conv(4, 3).Stride(3).Stride(2)},
+	} {
+		if a, b := described(t, nets[0]), described(t, nets[1]); a != b {
+			t.Errorf("%s: described as\n%s\nand as\n%s", what, a, b)
+		}
+	}
+}
+
+func halve(by float64) Layer {
+	return Func("mine", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, by) })
+}
+
+// mine is a layer of a reader's own.
+type mine struct{ by float64 }
+
+func (m mine) Info() Info { return Info{Kind: "mine"} }
+
+func (m mine) Apply(_ *model.Scope, x *graph.Node) *graph.Node { return graph.MulScalar(x, m.by) }
+
+// Code counts by what it adds to a graph: that of a cell that was edited, that of a type of a reader's own, and what shows
+// in tests alone. Where it stands in the network does not.
+func TestDescriptionsOfFunctions(t *testing.T) {
+	inTests := func(by float64) Layer {
+		return ModelFunc("mine", func(scope *model.Scope, x *graph.Node) *graph.Node {
+			if scope.IsTraining(x.Graph()) {
+				return x
+			}
+			return graph.MulScalar(x, by)
+		})
+	}
+	seen := map[string]string{}
+	for what, net := range map[string]Layer{
+		"half": halve(0.5), "third": halve(1. / 3), "another name": Func("yours", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, 0.5) }),
+		"a type": mine{0.5}, "a type, other": mine{0.25}, "doubled in tests": inTests(2), "tripled in tests": inTests(3),
+		"inside": Sequential(Residual(halve(0.5))), "other inside": Sequential(Residual(halve(0.25))),
+	} {
+		text := described(t, net)
+		if other, ok := seen[text]; ok {
+			t.Errorf("%q is described like %q:\n%s", what, other, text)
+		}
+		seen[text] = what
+	}
+	alone, _ := Summarize(halve(0.5), 8, 8, 4)
+	behind, _ := Summarize(Sequential(Conv(4, 1), ReLU, halve(0.5)), 8, 8, 4)
+	if a, b := alone.Description().Layers[0].Operations, behind.Description().Layers[2].Operations; a == "" || a != b {
+		t.Errorf("operations %q, and %q behind another layer", a, b)
+	}
+}
+
+// A description is kept: what changes it makes every trained network of the reader's a stranger. So this file is changed
+// only on purpose. It has one layer of each kind that is this package's own, and nothing of GoMLX in it.
+func TestDescriptionIsKept(t *testing.T) {
+	got := described(t, Named("net",
+		Conv(4, 3).Padding(1).Groups(2).NoBias(), BatchNorm, ReLU, MaxPool(3).Stride(2).Ceil(), LRN,
+		Residual(Conv(8, 1), BatchNorm.Epsilon(0.001)).Shortcut(Conv(8, 1).NoBias()),
+		Named("inception", Branches(Conv(2, 1), Sequential(AvgPool(3).Stride(1).Padding(1), Conv(2, 1)))), Sigmoid,
+		Auxiliary(0.3, Flatten, Dense(2)), GlobalAvgPool, Dropout(0.5), Dense(2), LogSoftmax))
+	const file = "testdata/description.json"
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal([]byte(got+"\n"), want) {
+		t.Errorf("not what is in %s:\n%s", file, got)
+	}
+	if strings.Contains(got, "operations") {
+		t.Error("a layer of this package is known by its operations")
+	}
+}

@@ -1,0 +1,197 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
+	"example.org/convbook/lib/train/internal/store"
+)
+
+// engine is a planned network with its variables, on a device that computes.
+type engine struct {
+	*plan
+	backend compute.Backend
+	vars    *model.Store
+}
+
+// untrained is the network as it is before the first step, with the optimizer's variables.
+func (p *plan) untrained(ctx context.Context) (*engine, error) {
+	e, err := p.engine()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.checkData(); err != nil {
+		return nil, err
+	}
+	if err := p.summary.Initialize(e.vars, e.backend, p.Seed); err != nil {
+		return nil, oneLine(err)
+	}
+	if err := e.start(); err != nil {
+		return nil, err
+	}
+	addKept(e.vars, p.Optimizer)
+	return e, nil
+}
+
+// trained is the network as the finished run left it.
+func (p *plan) trained() (*engine, error) {
+	e, err := p.engine()
+	if err != nil {
+		return nil, err
+	}
+	saved, err := p.place.Tensors(store.Model)
+	if err != nil {
+		return nil, err
+	}
+	weights := map[string]array.Array{}
+	for path, t := range saved {
+		if weights[strings.TrimPrefix(path, nn.Path(""))], err = arrayOf(t); err != nil {
+			return nil, p.place.Damaged("%s, %s: %w", store.Model, path, err)
+		}
+	}
+	if e.vars, err = p.summary.Store(weights); err != nil {
+		return nil, p.place.Damaged("%s is of another network: %w", store.Model, err)
+	}
+	return e, nil
+}
+
+// engine opens the device. There are no variables yet.
+func (p *plan) engine() (*engine, error) {
+	backend, err := device.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &engine{p, backend, model.NewStore()}, nil
+}
+
+// deviceSplit is a split of a data set on the device, as bytes.
+type deviceSplit struct {
+	pixels, labels *tensors.Tensor
+}
+
+// upload puts a split on the device.
+func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
+	pixels := shapes.Make(dtypes.Uint8, split.Len(), e.Data.Height, e.Data.Width, e.Data.Channels)
+	if d.pixels, err = tensors.FromRaw(e.backend, 0, pixels, split.Pixels); err != nil {
+		return d, oneLine(err)
+	}
+	if d.labels, err = tensors.FromRaw(e.backend, 0, shapes.Make(dtypes.Uint8, split.Len()), split.Labels); err != nil {
+		return d, oneLine(err)
+	}
+	return d, nil
+}
+
+// dtypeNames are safetensors' names for GoMLX's types.
+var dtypeNames = map[dtypes.DType]string{
+	dtypes.Float32: "F32", dtypes.Float64: "F64", dtypes.Float16: "F16", dtypes.BFloat16: "BF16",
+	dtypes.Int8: "I8", dtypes.Int16: "I16", dtypes.Int32: "I32", dtypes.Int64: "I64",
+	dtypes.Uint8: "U8", dtypes.Uint16: "U16", dtypes.Uint32: "U32", dtypes.Uint64: "U64", dtypes.Bool: "BOOL",
+}
+
+// variables copies the variables for which keep is true, by their paths.
+func (e *engine) variables(keep func(v *model.Variable) bool) (map[string]safetensors.Tensor, error) {
+	saved := map[string]safetensors.Tensor{}
+	for v := range e.vars.IterVariables() {
+		if !keep(v) {
+			continue
+		}
+		value, err := v.Value()
+		if err != nil {
+			return nil, oneLine(err)
+		}
+		t := safetensors.Tensor{DType: dtypeNames[v.DType()], Dims: v.Shape().Dimensions}
+		if err := value.ConstBytes(func(data []byte) { t.Bytes = slices.Clone(data) }); err != nil {
+			return nil, oneLine(err)
+		}
+		saved[v.Path()] = t
+	}
+	return saved, nil
+}
+
+// arrays are the variables at the paths that path gives for the network's variables, by the names of the latter. An
+// empty path stands for none.
+func (e *engine) arrays(path func(v nn.Variable) string) (map[string]array.Array, error) {
+	names := map[string]string{}
+	for _, v := range e.summary.Variables {
+		if at := path(v); at != "" && e.vars.GetVariable(at) != nil {
+			names[at] = v.Name
+		}
+	}
+	saved, err := e.variables(func(v *model.Variable) bool { return names[v.Path()] != "" })
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]array.Array{}
+	for at, t := range saved {
+		if all[names[at]], err = arrayOf(t); err != nil {
+			return nil, fmt.Errorf("%s: %w", names[at], err)
+		}
+	}
+	return all, nil
+}
+
+func arrayOf(t safetensors.Tensor) (array.Array, error) {
+	values, err := t.Float32s()
+	if err != nil {
+		return array.Array{}, err
+	}
+	return array.New(values, t.Dims...), nil
+}
+
+// setVariables gives all variables the saved values. They must be the same variables: of the same names, types and
+// dimensions.
+func (e *engine) setVariables(saved map[string]safetensors.Tensor) error {
+	n := 0
+	for v := range e.vars.IterVariables() {
+		if err := fits(v, saved); err != nil {
+			return err
+		}
+		n++
+	}
+	if n != len(saved) {
+		return fmt.Errorf("it is of another network: it has %d variables, not %d", len(saved), n)
+	}
+	for v := range e.vars.IterVariables() {
+		if err := setVariable(v, saved); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setVariable gives a variable the value that is saved under its path.
+func setVariable(v *model.Variable, saved map[string]safetensors.Tensor) error {
+	if err := fits(v, saved); err != nil {
+		return err
+	}
+	value, err := tensors.FromRaw(nil, 0, shapes.Make(v.DType(), v.Shape().Dimensions...), saved[v.Path()].Bytes)
+	if err == nil {
+		err = v.SetValue(value)
+	}
+	return oneLine(err)
+}
+
+func fits(v *model.Variable, saved map[string]safetensors.Tensor) error {
+	t, ok := saved[v.Path()]
+	if !ok || t.DType != dtypeNames[v.DType()] || !slices.Equal(t.Dims, v.Shape().Dimensions) {
+		return fmt.Errorf("it is of another network: there is no %s of type %s and dimensions %v in it",
+			v.Path(), dtypeNames[v.DType()], v.Shape().Dimensions)
+	}
+	return nil
+}

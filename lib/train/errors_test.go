@@ -1,0 +1,24 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+)
+
+// An error in one line still is what it was.
+func TestOneLineKeepsTheCause(t *testing.T) {
+	long := fmt.Errorf("it failed: %w\nstack\nof three lines", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
+	err := fmt.Errorf("here: %w", oneLine(long))
+	if got, want := err.Error(), "here: it failed: open x: permission denied"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var path *fs.PathError
+	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &path) {
+		t.Errorf("the cause of %v is lost", err)
+	}
+	if short := errors.New("short"); oneLine(short) != short || oneLine(nil) != nil {
+		t.Error("an error of one line was changed")
+	}
+}

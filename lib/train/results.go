@@ -1,0 +1,51 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// resultsEnv names a file to which a line is added for each run that Fit or Load returns, as JSON: the run's folder,
+// what it is of and how it came out. It tells whoever runs a notebook which runs the notebook is about.
+const resultsEnv = "CONVBOOK_RESULTS"
+
+// line is what stands in the file.
+type line struct {
+	Dir    string          `json:"dir"`
+	About  json.RawMessage `json:"about"` // the run's config.json
+	Result Result          `json:"result"`
+	Data   string          `json:"data"`   // the data set for people
+	Recipe string          `json:"recipe"` // the recipe for people
+}
+
+// report adds the run's line to that file.
+func (r *Run) report() error {
+	path := os.Getenv(resultsEnv)
+	if path == "" {
+		return nil
+	}
+	if err := r.addLine(path); err != nil {
+		return fmt.Errorf("cannot note the run in the file that %s names: %w: make it writable or unset %[1]s",
+			resultsEnv, err)
+	}
+	return nil
+}
+
+// addLine adds it in one piece, since other processes may add theirs at the same time.
+func (r *Run) addLine(path string) error {
+	about := line{r.Dir(), r.plan.place.About(), r.Result, r.plan.Data.String(), r.plan.recipe().String()}
+	text, err := json.Marshal(about)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(append(text, '\n')); err != nil {
+		file.Close()
+		return err
+	}
+	return file.Close()
+}

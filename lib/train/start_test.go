@@ -1,0 +1,122 @@
+package train
+
+import (
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/train/internal/store"
+)
+
+// deep is a network of some layers before the one that answers.
+func deep(name string, units ...int) nn.Layer {
+	layers := []nn.Layer{nn.MaxPool(4), nn.Flatten}
+	for _, n := range units {
+		layers = append(layers, nn.Dense(n), nn.ReLU)
+	}
+	return nn.Named(name, append(layers, nn.Dense(10), nn.LogSoftmax)...)
+}
+
+// A training that starts from another run has its weights, but for the last layer; it is another run than without, and
+// than from another one; and it goes on exactly.
+func TestStart(t *testing.T) {
+	isolate(t)
+	before := mustFit(t, quick().of(deep("Before", 12)))
+	plain := quick().of(deep("After", 12, 9))
+	plain.Seed = 7
+	task := plain
+	task.Start = before
+	drawn, started := initial(t, plain), initial(t, task)
+	for name, values := range started {
+		want := drawn[name]
+		if name == "dense1/weights" || name == "dense1/bias" {
+			trained, err := before.Weights(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = trained.Float64s()
+			if slices.Equal(want, drawn[name]) {
+				t.Errorf("%s: nothing was learned", name)
+			}
+		}
+		if !slices.Equal(values, want) {
+			t.Errorf("%s begins with %.3v …, want %.3v …", name, values[:5], want[:5])
+		}
+	}
+
+	other := quick().of(deep("Before", 12))
+	other.Seed = 2
+	fromOther := task
+	fromOther.Start = mustFit(t, other)
+	dirs := []string{mustPlan(t, plain).place.Dir(), mustPlan(t, task).place.Dir(), mustPlan(t, fromOther).place.Dir()}
+	if slices.Sort(dirs); len(slices.Compact(slices.Clone(dirs))) != 3 {
+		t.Errorf("runs with and without a start are %v", dirs)
+	}
+
+	whole := mustFit(t, task)
+	if slices.Equal(whole.History.Losses, mustFit(t, plain).History.Losses) {
+		t.Error("the start changed nothing")
+	}
+	if err := os.RemoveAll(whole.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, interruptAt(t, 5, task), "interrupted")
+	resumed := mustFit(t, task)
+	if !slices.Equal(resumed.History.Losses, whole.History.Losses) || resumed.Dir() != whole.Dir() {
+		t.Errorf("losses %v, without an interruption %v", resumed.History.Losses, whole.History.Losses)
+	}
+	if loaded, err := task.Load(); err != nil || !slices.Equal(loaded.History.Losses, whole.History.Losses) {
+		t.Error(err)
+	}
+
+	task.Fresh = true
+	if err := os.Remove(inRun(before, store.Model)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := task.FitContext(t.Context())
+	checkError(t, err, before.Dir(), store.Model)
+}
+
+func TestStartThatCannotBe(t *testing.T) {
+	isolate(t)
+	task := quick().of(deep("After", 5))
+	task.Start = &Run{}
+	_, err := task.FitContext(t.Context())
+	checkError(t, err, "the task's Start is not a finished run: get one with Fit or Load")
+	task.Start = mustFit(t, quick().of(deep("Before", 12)))
+	_, err = task.FitContext(t.Context())
+	checkError(t, err, "After cannot start from the run of Before")
+}
+
+// A layer is taken as a whole or not at all, and the last one never.
+func TestTakenLayers(t *testing.T) {
+	conv := nn.Conv(4, 3)
+	dense := []nn.Layer{nn.Flatten, nn.Dense(10)}
+	from := nn.Named("From", append([]nn.Layer{
+		conv, nn.BatchNorm, nn.Residual(conv.Padding(1)), conv.NoBias()}, dense...)...)
+	summarize := func(net nn.Layer) *nn.Summary {
+		summary, err := nn.Summarize(net, 12, 12, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return summary
+	}
+	for want, to := range map[string]nn.Layer{
+		"conv1 batch-norm1 residual1/conv1 conv2": from,
+		"conv1":             nn.Named("To", append([]nn.Layer{conv, conv}, dense...)...),
+		"conv1 batch-norm1": nn.Named("To", append([]nn.Layer{conv, nn.BatchNorm, nn.Residual(nn.Conv(4, 5).Padding(2))}, dense...)...),
+		"batch-norm1":       nn.Named("To", append([]nn.Layer{nn.Conv(4, 5), conv, nn.BatchNorm}, dense...)...),
+		"":                  nn.Named("To", dense...),
+	} {
+		var layers []string
+		for _, v := range taken(summarize(to), summarize(from)) {
+			layers = append(layers, path.Dir(v.Name))
+		}
+		if got := strings.Join(slices.Compact(layers), " "); got != want {
+			t.Errorf("the layers taken are %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+// Package train trains networks, keeps their runs on disk, and answers with them.
+//
+// A run is named by what decides its result: the network, the data, the settings and the seed. Fit with a task that was
+// done before returns the stored run at once; a run that was interrupted goes on where it stood.
+package train
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/train/internal/store"
+)
+
+// Task is what there is to learn and how: a network, the data and the settings. It is a value, so a changed copy is
+// another task:
+//
+//	longer := task
+//	longer.Epochs = 10
+type Task struct {
+	Net  nn.Layer
+	Data dataset.Images
+	Config
+
+	// Start is a finished run whose weights are the initial ones: every layer of Net whose variables are also in the
+	// run's network, with the same names and dimensions, begins with the run's. The last layer that has variables is
+	// always new, since what it says is about other classes. If it is nil, all of them are drawn from the seed.
+	Start *Run
+}
+
+// RunsEnv names the folder of runs. It is convbook/runs in the user's cache folder if not set.
+const RunsEnv = store.Env
+
+// A stored run of before does not count when one of these was raised.
+const (
+	format  = 3 // of what is kept: raised when this package keeps other files or describes runs differently
+	version = 2 // of what is computed: raised when it trains differently, so the same task has another result
+)
+
+// description is a run's config.json: all that decides its result.
+type description struct {
+	Format   int                 `json:"format"`
+	Version  int                 `json:"version"`
+	Name     string              `json:"name"` // of the network
+	Recipe   Recipe              `json:"recipe"`
+	Data     dataset.Description `json:"data"`
+	Contents []string            `json:"contents,omitempty"` // the splits' sums, of data that a name does not identify
+	Start    string              `json:"start,omitempty"`    // the sum of the model whose weights are the initial ones
+	Network  nn.Description      `json:"network"`
+}
+
+// plan is a task that can be done: its settings are complete, its network is summarised, its place on disk is known.
+type plan struct {
+	Task
+	summary *nn.Summary
+	place   *store.Run
+	splits  *splits // nil before open
+}
+
+// splits are the parts of the data set. Validation is nil if it has none.
+type splits struct{ train, validation, test *dataset.Split }
+
+// plan checks and describes the task; nothing is written, and nothing is read but a data set of the user's own.
+func (t Task) plan(ctx context.Context) (*plan, error) {
+	t.Config = t.withDefaults()
+	if t.Net == nil {
+		return nil, errors.New("the task has no network: set Net, such as zoo.CNN(6)")
+	}
+	if err := cmp.Or(t.check(), t.Data.Check()); err != nil {
+		return nil, err
+	}
+	summary, err := nn.Summarize(t.Net, t.Data.Height, t.Data.Width, t.Data.Channels)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{Task: t, summary: summary}
+	about := description{Format: format, Version: version, Name: summary.Network,
+		Network: summary.Description(), Data: t.Data.Description(), Recipe: t.recipe()}
+	if !t.Data.Published() {
+		if err := p.open(ctx); err != nil {
+			return nil, err
+		}
+		about.Contents = p.splits.sums()
+	}
+	if t.Start != nil {
+		if about.Start, err = t.checkStart(summary); err != nil {
+			return nil, err
+		}
+	}
+	p.place, err = store.New(summary.Network+"-"+t.Data.Name, about)
+	return p, err
+}
+
+// open opens the data, once.
+func (p *plan) open(ctx context.Context) error {
+	if p.splits != nil {
+		return nil
+	}
+	s, err := attend(ctx, func() (splits, error) { return openSplits(p.Data) })
+	if err != nil {
+		return err
+	}
+	p.splits = &s
+	return nil
+}
+
+func openSplits(data dataset.Images) (s splits, err error) {
+	if s.train, err = data.Train(); err != nil {
+		return s, err
+	}
+	if data.HasValidation() {
+		if s.validation, err = data.Validation(); err != nil {
+			return s, err
+		}
+	}
+	s.test, err = data.Test()
+	return s, err
+}
+
+func (s splits) sums() []string {
+	sums := []string{s.train.Sum(), s.test.Sum()}
+	if s.validation != nil {
+		sums = append(sums, s.validation.Sum())
+	}
+	return sums
+}
+
+// checkData makes sure that the settings and the network fit the data.
+func (p *plan) checkData() error {
+	if n := p.splits.train.Len(); p.Batch > n {
+		return fmt.Errorf("batch is %d, more than the %d training images of %s: make it smaller",
+			p.Batch, n, p.Data.Name)
+	}
+	if output := p.summary.Output; len(output) != 1 || output[0] != len(p.Data.Classes) {
+		return fmt.Errorf("%s gives %v values for an image, but %s has %d classes: end the network with nn.Dense(%d)",
+			p.summary.Network, output, p.Data.Name, len(p.Data.Classes), len(p.Data.Classes))
+	}
+	return nil
+}
+
+// batches is the number of batches in an epoch, the last one perhaps short.
+func (p *plan) batches() int { return (p.splits.train.Len() + p.Batch - 1) / p.Batch }
+
+// training is what is told of it from its beginning.
+func (p *plan) training() (Training, error) {
+	line, err := device.Line()
+	if err != nil {
+		return Training{}, err
+	}
+	t := Training{
+		Network: p.summary.Network, Parameters: p.summary.Parameters(), MACs: p.summary.MACs(), Device: line,
+		Epochs: p.Epochs, Batches: p.batches(), Batch: p.Batch,
+		Images: p.splits.train.Len(), TestImages: p.splits.test.Len(),
+	}
+	if p.splits.validation != nil {
+		t.ValidationImages = p.splits.validation.Len()
+	}
+	return t, nil
+}
+
+// stored is the task's finished run, and nil if it is not on disk.
+func (p *plan) stored() (*Run, error) {
+	r := &Run{Task: p.Task, plan: p}
+	err := p.place.Load(map[string]any{store.History: &r.History, store.Result: &r.Result})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n := len(r.History.Epochs); n != p.Epochs || len(r.History.Losses)%n != 0 {
+		return nil, p.place.Damaged("%s has %d epochs and %d losses, not those of %d epochs",
+			store.History, n, len(r.History.Losses), p.Epochs)
+	}
+	return r, nil
+}
+
+// Load returns the finished run of the task from disk, and an error if there is none.
+func (t Task) Load() (*Run, error) {
+	p, err := t.plan(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	run, err := p.stored()
+	if run == nil && err == nil && p.place.Trained() {
+		run, err = p.installed()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if run == nil {
+		return nil, fmt.Errorf("%s was not trained on %s with these settings yet (%v): run the cell with Fit first",
+			p.summary.Network, p.Data.Name, p.recipe())
+	}
+	return run, run.report()
+}
+
+// installed is the run that was trained to its end by a process that could not give it its name any more.
+func (p *plan) installed() (*Run, error) {
+	unlock, err := p.place.Lock(context.Background(), func() {})
+	if err != nil {
+		return nil, nil // whoever may not write here cannot have it
+	}
+	defer unlock()
+	if p.place.Trained() { // it was not another process that was just about to do it
+		if err := p.place.Install(); err != nil {
+			return nil, err
+		}
+	}
+	return p.stored()
+}
+
+var saidOlder sync.Once
+
+// sayOlder says, once in a process, that there are runs of the same name that another version of the book stored.
+func (p *plan) sayOlder() {
+	dirs := p.place.Older(format)
+	if len(dirs) == 0 {
+		return
+	}
+	saidOlder.Do(func() {
+		var names []string
+		for _, dir := range dirs {
+			names = append(names, filepath.Base(dir))
+		}
+		p.Progress.Tell(Noted{fmt.Sprintf("what another version of this book stored in %s is left alone and not used "+
+			"(%s): remove it with rm -r if nobody needs it", filepath.Dir(dirs[0]), strings.Join(names, ", "))})
+	})
+}

@@ -1,0 +1,364 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
+	"example.org/convbook/lib/train/internal/store"
+)
+
+// training is a run while it is trained.
+type training struct {
+	engine             *engine
+	about              Training
+	trainer            *trainer
+	tester, validation *tester // nil before needTesters, validation also without such a split
+	at                 position
+	saved              time.Time // when the last checkpoint was written
+}
+
+func newTraining(e *engine, about Training) *training {
+	return &training{engine: e, about: about, saved: time.Now()}
+}
+
+// position is where a training stands, beside its variables. The order of the images follows from the seed and the
+// epoch, so this is all that an exact resumption needs.
+type position struct {
+	Step           int     `json:"step"` // steps done since the start
+	TrainSeconds   float64 `json:"train_seconds"`
+	CompileSeconds float64 `json:"compile_seconds"`
+	Started        int64   `json:"started"` // Unix time
+	History        History `json:"history"`
+}
+
+// possible reports whether a training of so many batches an epoch can stand there: at the loss after each step, and at
+// the test after each epoch, but for the last one perhaps.
+func (at position) possible(batches, epochs int) bool {
+	done, tested := at.Step/batches, len(at.History.Epochs)
+	return at.Step > 0 && at.Step <= epochs*batches && len(at.History.Losses) == at.Step && tested < epochs &&
+		(tested == done || tested == done-1 && at.Step%batches == 0)
+}
+
+// run trains from where the last checkpoint stands to the end. An interrupt keeps what was learned until then.
+func (t *training) run(ctx context.Context) (*Run, error) {
+	if err := t.resume(); err != nil {
+		return nil, err
+	}
+	if err := t.compile(ctx); err != nil {
+		return nil, err
+	}
+	predictions, err := t.epochs(ctx)
+	switch {
+	case err == nil:
+		return t.finish(predictions)
+	case !errors.Is(err, ErrInterrupted):
+		return nil, err
+	case t.at.Step == 0:
+		return nil, fmt.Errorf("%w before the first step", err)
+	}
+	if err := t.checkpoint(); err != nil {
+		return nil, err
+	}
+	epoch := len(t.at.History.Epochs)
+	return nil, fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
+		err, t.at.Step-epoch*t.about.Batches, t.about.Batches, epoch+1)
+}
+
+// resume takes the folder of the training and goes to its newest checkpoint, if there is one.
+func (t *training) resume() error {
+	place, tell := t.engine.place, t.engine.Progress.Tell
+	if err := place.Begin(); err != nil {
+		return err
+	}
+	restore := func(variables map[string]safetensors.Tensor, text []byte) error {
+		var at position
+		if err := json.Unmarshal(text, &at); err != nil || !at.possible(t.about.Batches, t.about.Epochs) {
+			return fmt.Errorf("it cannot be from where it says, after step %d", at.Step)
+		}
+		if err := t.engine.setVariables(variables); err != nil {
+			return err
+		}
+		t.at = at
+		return nil
+	}
+	if err := place.Resume(restore, func(line string) { tell(Noted{line}) }); err != nil {
+		return err
+	}
+	if t.at.Step == 0 {
+		t.at.Started = time.Now().Unix()
+	} else {
+		tell(Resumed{t.about, t.at.Step, t.at.History})
+	}
+	return nil
+}
+
+// stepsPerCall is how many steps a call does at most. More would not be faster.
+const stepsPerCall = 100
+
+// capacity is how many steps a call does. A loop pays for small networks; a step of a large one takes so long that the
+// call costs nothing beside it, and XLA computes it faster outside of a loop.
+func (t *training) capacity() int {
+	if t.about.MACs*t.about.Batch > 1e9 {
+		return 1
+	}
+	return min(stepsPerCall, t.about.Batches)
+}
+
+// compile prepares the program that trains.
+func (t *training) compile(ctx context.Context) (err error) {
+	start := time.Now()
+	t.trainer, err = attend(ctx, func() (*trainer, error) {
+		split, err := t.engine.upload(t.engine.splits.train)
+		if err != nil {
+			return nil, err
+		}
+		return t.engine.trainer(split, t.capacity())
+	})
+	t.at.CompileSeconds += time.Since(start).Seconds()
+	return err
+}
+
+// needTesters prepares the programs that test, if they are not there yet. That happens after the first loss, which
+// comes earlier for it: XLA uses all cores for one program, so that two at the same time are not ready sooner. It does
+// not happen while training goes on, which would seem slower than it is.
+func (t *training) needTesters(ctx context.Context) (err error) {
+	if t.tester != nil {
+		return nil
+	}
+	start := time.Now()
+	if split := t.engine.splits.validation; split != nil {
+		if t.validation, err = t.newTester(ctx, split); err != nil {
+			return err
+		}
+	}
+	t.tester, err = t.newTester(ctx, t.engine.splits.test)
+	t.at.CompileSeconds += time.Since(start).Seconds()
+	return err
+}
+
+func (t *training) newTester(ctx context.Context, split *dataset.Split) (*tester, error) {
+	return attend(ctx, func() (*tester, error) { return t.engine.tester(split, look{batch: t.engine.TestBatch}) })
+}
+
+// epochs does what is left to do, and returns what the network gives for the test images in the end.
+func (t *training) epochs(ctx context.Context) (*Predictions, error) {
+	for epoch := len(t.at.History.Epochs); ; epoch++ {
+		if err := t.epoch(ctx, epoch); err != nil {
+			return nil, err
+		}
+		predictions, err := t.test(ctx, epoch)
+		if err != nil || epoch == t.about.Epochs-1 {
+			return predictions, err
+		}
+		if err := t.checkpoint(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// call is how long one call should take, so an interrupt is heard and progress is seen soon.
+const call = time.Second / 2
+
+// epoch does the epoch's remaining steps.
+func (t *training) epoch(ctx context.Context, epoch int) error {
+	order := t.order(epoch)
+	steps := 1                  // at first: the first loss comes soon, and shows how long a step takes
+	ofStep := time.Duration(-1) // unknown
+	for {
+		batch := t.at.Step - epoch*t.about.Batches
+		if batch == t.about.Batches {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		steps = min(steps, t.about.Batches-batch, t.trainer.capacity, t.engine.perCall)
+		start := time.Now()
+		portion := t.portion(order, batch, steps)
+		portion.long = ofStep < 0 || ofStep > patience
+		losses, err := t.trainer.steps(ctx, portion)
+		if err != nil {
+			return err
+		}
+		took := time.Since(start)
+		t.at.TrainSeconds += took.Seconds()
+		if err := t.record(epoch, batch, losses); err != nil {
+			return err
+		}
+		ofStep = took / time.Duration(steps)
+		steps = int(min(call, t.engine.SaveEvery)/ofStep) + 1
+		if time.Since(t.saved) > t.engine.SaveEvery {
+			if err := t.checkpoint(); err != nil {
+				return err
+			}
+		}
+		if err := t.needTesters(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// epochOrder is the order in which an epoch takes the images, a function of the seed and the epoch's number, and their
+// random numbers.
+type epochOrder struct {
+	images []int32
+	random []float32
+}
+
+func (t *training) order(epoch int) epochOrder {
+	images := shuffled(t.about.Images, t.engine.Seed, epoch)
+	return epochOrder{images, t.engine.Data.Random(images, t.engine.Seed, epoch)}
+}
+
+func shuffled(images, seed, epoch int) []int32 {
+	order := make([]int32, images)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	random := rand.New(rand.NewPCG(uint64(seed), uint64(epoch)))
+	random.Shuffle(images, func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
+
+// portion is so many steps from the epoch's batch on, where the training stands.
+func (t *training) portion(order epochOrder, batch, steps int) portion {
+	size, numbers := t.about.Batch, t.engine.Data.RandomNumbers()
+	from, to := batch*size, min((batch+steps)*size, len(order.images))
+	return portion{
+		order: order.images[from:to], random: order.random[from*numbers : to*numbers],
+		state: t.randomState, needs: t.stepNumbers,
+	}
+}
+
+// stepNumbers are what the optimizer needs for the i-th step from where the training stands.
+func (t *training) stepNumbers(i int) stepNumbers[float64] {
+	step := t.at.Step + i
+	return t.engine.Optimizer.stepNumbers(t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs), step+1)
+}
+
+// randomState is where the random generator of the i-th step from here starts: drawn on the host from the seed and the
+// step, so a training that was stopped goes on with the same numbers.
+func (t *training) randomState(i int) (state [randomState]uint64) {
+	random := rand.New(rand.NewPCG(uint64(t.engine.Seed), 2<<32+uint64(t.at.Step+i)))
+	for k := range state {
+		state[k] = random.Uint64()
+	}
+	return state
+}
+
+// record keeps the losses of the steps from batch on, and tells of them.
+func (t *training) record(epoch, batch int, losses []float32) error {
+	good := slices.IndexFunc(losses, func(loss float32) bool { return !(math.Abs(float64(loss)) <= math.MaxFloat32) })
+	if good < 0 {
+		good = len(losses)
+	}
+	t.at.History.Losses = append(t.at.History.Losses, losses[:good]...)
+	t.at.Step += good
+	t.engine.Progress.Tell(Stepped{t.about, epoch + 1, batch, losses[:good], t.at.TrainSeconds})
+	if good < len(losses) {
+		return t.diverged("the loss became %v in epoch %d at batch %d", losses[good], epoch+1, batch+good)
+	}
+	return nil
+}
+
+// diverged is the error of a training whose loss grew out of all numbers.
+func (t *training) diverged(format string, args ...any) error {
+	return fmt.Errorf("%s: the learning rate %v is too high for this network, try a tenth of it",
+		fmt.Sprintf(format, args...), t.engine.Optimizer.rate)
+}
+
+// test tests the network after an epoch, keeps how well it does and returns what it gives for the test images.
+func (t *training) test(ctx context.Context, epoch int) (*Predictions, error) {
+	if err := t.needTesters(ctx); err != nil { // a training that went on after an epoch's last step has not been here
+		return nil, err
+	}
+	predictions, err := t.tester.test(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := EpochHistory{
+		TestLoss: predictions.Loss(), TestAccuracy: predictions.Accuracy(), TrainSeconds: t.at.TrainSeconds}
+	if math.IsNaN(h.TestLoss) {
+		return nil, t.diverged("the test loss after epoch %d is not a number", epoch+1)
+	}
+	if t.validation != nil {
+		validation, err := t.validation.test(ctx)
+		if err != nil {
+			return nil, err
+		}
+		h.ValidationLoss, h.ValidationAccuracy = validation.Loss(), validation.Accuracy()
+	}
+	losses := t.at.History.Losses[epoch*t.about.Batches:]
+	for _, loss := range losses {
+		h.TrainLoss += float64(loss)
+	}
+	h.TrainLoss /= float64(len(losses))
+	t.at.History.Epochs = append(t.at.History.Epochs, h)
+	t.engine.Progress.Tell(Tested{t.about, epoch + 1, h})
+	return predictions, nil
+}
+
+func (t *training) checkpoint() error {
+	t.saved = time.Now()
+	variables, err := t.engine.variables(func(*model.Variable) bool { return true })
+	if err != nil {
+		return err
+	}
+	return t.engine.place.Save(t.at.Step, variables, t.at)
+}
+
+// finish writes the run's files, and the sums last: a run that has them is whole.
+func (t *training) finish(predictions *Predictions) (*Run, error) {
+	e, place := t.engine, t.engine.place
+	line, err := device.Line()
+	if err != nil {
+		return nil, err
+	}
+	err = place.WriteTensors(store.Test, map[string]safetensors.Tensor{
+		"outputs": safetensors.Float32(predictions.Outputs.Values, predictions.Outputs.Dims...),
+		"losses":  safetensors.Float32(predictions.Losses, len(predictions.Losses)),
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	variables, err := e.variables(nn.Owns)
+	if err != nil {
+		return nil, err
+	}
+	if err := place.WriteTensors(store.Model, variables, map[string]string{"network": t.about.Network}); err != nil {
+		return nil, err
+	}
+	run := &Run{Task: e.Task, History: t.at.History, plan: e.plan}
+	run.Result = t.result(line)
+	if err := place.WriteJSON(store.History, run.History); err != nil {
+		return nil, err
+	}
+	if err := place.WriteJSON(store.Result, run.Result); err != nil {
+		return nil, err
+	}
+	return run, place.Finish()
+}
+
+func (t *training) result(device string) Result {
+	last := t.at.History.Epochs[len(t.at.History.Epochs)-1]
+	return Result{
+		Network: t.about.Network, Parameters: t.about.Parameters, MACs: t.about.MACs,
+		Data: t.engine.Data.Description(), Recipe: t.engine.recipe(),
+		TrainImages: t.about.Images, ValidationImages: t.about.ValidationImages, TestImages: t.about.TestImages,
+		TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
+		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds,
+		Device: device, Versions: versions(), StartedAt: time.Unix(t.at.Started, 0).UTC(),
+	}
+}

@@ -1,0 +1,87 @@
+package train
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"example.org/convbook/lib/nn"
+)
+
+// A worker's training is Fit's, and it tests on whatever it is given.
+func TestWorker(t *testing.T) {
+	isolate(t)
+	task := quick()
+	run := mustFit(t, task)
+	worker, err := task.Worker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	losses, err := worker.Steps(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := worker.Steps(2*worker.Batches() - 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := append(losses, rest...); !slices.Equal(got, run.History.Losses) {
+		t.Errorf("losses %v, Fit has %v", got, run.History.Losses)
+	}
+	predictions, err := worker.Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := run.Test(); err != nil || !reflect.DeepEqual(predictions, want) {
+		t.Errorf("tested %v, Fit has %v", predictions.Accuracy(), want.Accuracy())
+	}
+	test, err := task.Data.Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	half, err := worker.TestOn(test.Part(0, 128))
+	if err != nil || len(half.Labels) != 128 || !slices.Equal(half.Outputs.Values, predictions.Outputs.Values[:1280]) {
+		t.Errorf("tested on a half: %v, %v", half, err)
+	}
+	weights, err := worker.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"dense1/weights", "dense1/bias"} {
+		if want, err := run.Weights(name); err != nil || !reflect.DeepEqual(weights[name], want) {
+			t.Errorf("%s: %v, Fit has %v", name, weights[name], want)
+		}
+	}
+	_, err = worker.Kept("mean")
+	checkError(t, err, `SGD keeps no "mean": it keeps velocity`)
+}
+
+// Muon keeps a momentum for the weights of convolutions, and what Adam keeps for all others.
+func TestKeptByMuon(t *testing.T) {
+	isolate(t)
+	task := quick().of(nn.Named("Small", nn.Conv(2, 5).Stride(4), nn.Flatten, nn.Dense(10)))
+	task.Loss, task.Optimizer = CrossEntropy, Muon(0.01, 0.1)
+	worker, err := task.Worker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"momentum": {"conv1/weights"},
+		"variance": {"conv1/bias", "dense1/bias", "dense1/weights"},
+	} {
+		kept, err := worker.Kept(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for name := range kept {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if !slices.Equal(names, want) {
+			t.Errorf("%s of %v, want of %v", name, names, want)
+		}
+	}
+	_, err = worker.Kept("velocity")
+	checkError(t, err, `Muon keeps no "velocity": it keeps mean, variance, momentum`)
+}

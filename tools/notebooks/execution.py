@@ -1,0 +1,249 @@
+"""Executes one notebook in a kernel of its own, which can be stopped at any moment and leaves nothing behind."""
+
+import html
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+
+import kernel
+import papermill
+import psutil
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from nbclient.util import run_sync
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from traitlets import CaselessStrEnum
+
+GUARD = Path(__file__).with_name("guard.py")
+LOG = Path(sys.prefix) / "gonb.log"
+START = 120  # seconds that a kernel has to start
+MOST_OUTPUT = 10_000_000  # characters that a cell may print: a notebook with more can hardly be opened
+LONGEST_FOLDER = 48  # bytes, for the names of the sockets in it, of the kernel and of gopls, end at 107
+READ = {"x86_64": 0, "aarch64": 63}.get(os.uname().machine)  # the number of Linux's system call
+
+
+class UserError(Exception):
+    """Something that the caller can mend, told in one line."""
+
+
+class Stopped(Exception):
+    """The execution was stopped before its next cell."""
+
+
+def one_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def temporary() -> str:
+    """The folder for temporary files whose names are short enough for sockets in it."""
+    wanted = os.environ.get("TMPDIR")
+    try:
+        usual = tempfile.gettempdir()
+    except FileNotFoundError:
+        raise UserError("there is no folder for temporary files: set TMPDIR to one that can be written") from None
+    if wanted and usual != os.path.abspath(wanted):
+        raise UserError(f"TMPDIR is {wanted}, where nothing can be written: make that folder, or unset TMPDIR")
+    return usual if len(os.fsencode(usual)) <= LONGEST_FOLDER else "/tmp"
+
+
+def ready() -> None:
+    """Makes sure that kernels can be started."""
+    temporary()
+    try:
+        command = KernelSpecManager().get_kernel_spec(kernel.NAME).argv[0]
+        flaw = "" if shutil.which(command) else f"{command} is missing"
+    except Exception as error:  # of many kinds, as kernel.json may hold anything
+        flaw = f"its description cannot be read: {type(error).__name__}"
+    if flaw:
+        raise UserError(f"the book's kernel is not installed ({flaw}): delete .venv and run `make setup`")
+
+
+class GuardedKernel(AsyncKernelManager):
+    """A kernel under guard.py, with all of its files in a folder of its own. It is talked to through files: of several
+    kernels that start at once, two may be given the same TCP port."""
+
+    transport = CaselessStrEnum(["ipc"], "ipc")
+
+    def __init__(self, **options):
+        self.folder = Path(tempfile.mkdtemp(prefix="convbook-", dir=temporary()))  # nobody else can enter it
+        super().__init__(kernel_name=kernel.NAME, connection_file=str(self.folder / f"kernel-{uuid.uuid4()}.json"),
+                         shutdown_wait_time=60, **options)  # guard.py does not take as long, and must not be killed
+
+    def _ip_default(self) -> str:
+        return str(self.folder / "kernel")
+
+    def format_kernel_cmd(self, extra_arguments=None) -> list[str]:
+        return [sys.executable, "-I", str(GUARD), str(self.folder), *super().format_kernel_cmd(extra_arguments)]
+
+    def start(self, folder: Path, results: Path):
+        """Starts the kernel in a folder, and returns the guard's process. Runs that cells use are noted in a file."""
+        environment = {**os.environ, "TMPDIR": str(self.folder), "CONVBOOK_RESULTS": str(results)}
+        with open(LOG, "ab") as log:
+            run_sync(self.start_kernel)(cwd=str(folder), env=environment, stdout=log, stderr=log)
+        return self.provisioner.process
+
+    def cleanup_ipc_files(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Engine(NBClientEngine):
+    """Has papermill execute a notebook in a kernel that runs already."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, execution, **options):
+        PapermillNotebookClient(nb_man, km=execution.kernel, kernel_name=kernel_name, startup_timeout=START,
+                                on_cell_start=execution.begin).execute(cleanup_kc=True)
+
+
+papermill_engines.register("convbook", Engine)
+
+
+def error_in(cell, fallback: str) -> str:
+    """What went wrong in a cell, in one line: its own error, a panic, or what the compiler says."""
+    printed = "".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
+    for line in printed.splitlines():
+        if line.startswith(("error: ", "panic: ")):
+            return line.removeprefix("error: ")
+    for output in cell.outputs:
+        page = output.get("data", {}).get("text/html", "")
+        told = re.findall(r'gonb-err-location">[^<]*</span></span>(.*?)<div class="gonb-err-context">', page, re.S)
+        if told:
+            return "; ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).strip() for line in told)
+        printed += html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", "\n", page, flags=re.S))
+    lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("exit status")]
+    return lines[-1].strip() if lines else fallback
+
+
+def size(output) -> int:
+    """How many characters an output has, about."""
+    return len(output.get("text", "")) + sum(len(str(data)) for data in output.get("data", {}).values())
+
+
+def waits_for(process: psutil.Process, pipes: set[str]) -> bool:
+    """Whether a process reads its standard input, and this is one of these pipes."""
+    root = Path("/proc", str(process.pid))
+    try:
+        return os.readlink(root / "fd" / "0") in pipes and any(
+            call.read_text().startswith(f"{READ} 0x0 ") for call in root.glob("task/*/syscall"))
+    except OSError:  # it ended, or Linux keeps this to itself
+        return False
+
+
+def holds(process: psutil.Process, pipes: set[str]) -> bool:
+    """Whether a process can print to one of these pipes."""
+    try:
+        return any(os.readlink(f"/proc/{process.pid}/fd/{number}") in pipes for number in (1, 2))
+    except OSError:
+        return False
+
+
+class Execution:
+    """One notebook, its kernel, and how they do."""
+
+    def __init__(self, path: Path, output: Path, values: dict, cells: int):
+        self.path, self.output, self.values, self.cells = path, output, values, cells
+        self.kernel = self.guard = self.cell = None
+        self.results = output.with_suffix(".jsonl")  # where package train notes runs
+        self.why = ""  # the reason for which it was stopped
+        self.looks = {}  # how often in a row each sign of a cell that cannot end was seen
+        self.lock = threading.Lock()
+
+    def run(self) -> None:
+        """Executes the notebook. A UserError tells what went wrong."""
+        # papermill sees a name in braces in a path as a parameter.
+        paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (self.path, self.output)]
+        try:
+            with self.lock:
+                if self.why:
+                    raise Stopped
+                self.kernel = GuardedKernel()
+                self.results.unlink(missing_ok=True)
+                self.guard = self.kernel.start(self.path.parent, self.results)
+            papermill.execute_notebook(*paths, self.values, engine_name="convbook", kernel_name=kernel.NAME,
+                                       language="go", progress_bar=False, execution=self)
+        except Exception as error:  # whatever it is, the other notebooks still run
+            raise UserError(self.told(error)) from error
+        finally:
+            if self.guard:
+                self.guard.terminate()
+                self.guard.wait()
+            if self.kernel:
+                self.kernel.cleanup_ipc_files()
+
+    def runs(self) -> list[dict]:
+        """The runs that cells have trained or loaded, each once, in the order of their first use."""
+        lines = self.results.read_text().splitlines() if self.results.exists() else []
+        return list({run["dir"]: run for run in map(json.loads, lines)}.values())
+
+    def begin(self, cell, cell_index: int) -> None:
+        """Notes which cell is next, unless the execution is to stop."""
+        if self.why:
+            raise Stopped
+        if cell.cell_type == "code" and cell.source.strip():
+            self.looks = {}
+            self.cell = cell
+
+    def stop(self, why: str) -> None:
+        """Has the cell interrupted and the kernel ended."""
+        with self.lock:
+            self.why = self.why or why
+            if self.guard:
+                self.guard.terminate()
+
+    def watch(self) -> None:
+        """Stops a cell that cannot end, or must not go on. Called every second."""
+        cell = self.cell
+        if not cell or self.why or self.guard.poll() is not None:
+            return
+        if sum(size(output) for output in list(cell.get("outputs", []))) > MOST_OUTPUT:
+            self.stop(f"it prints more than {MOST_OUTPUT:,} characters: print less")
+        try:
+            mine = psutil.Process(self.guard.pid).children()
+            gonb = next(process for process in mine if "--kernel" in process.cmdline())
+            started = gonb.children(recursive=True)
+            pipes = {os.readlink(file) for file in Path(f"/proc/{gonb.pid}/fd").iterdir()}
+        except (psutil.Error, OSError, StopIteration):  # the kernel ended, or did not begin
+            return
+        pipes = {name for name in pipes if name.startswith("pipe:")}
+        left = [process for process in mine if process != gonb]
+        for sign, looks, seen in (
+            ("it reads its standard input, where nothing is written without a browser", 2,
+             any(waits_for(process, pipes) for process in started + left)),
+            ("its program ended, but left a process that keeps its output open", 5,
+             any(holds(process, pipes) for process in left) and not any(holds(process, pipes) for process in started)),
+        ):
+            self.looks[sign] = self.looks.get(sign, 0) + 1 if seen else 0
+            if self.looks[sign] == looks:
+                self.stop(sign)
+
+    def told(self, error: Exception) -> str:
+        """What went wrong, in one line."""
+        if self.cell:
+            body = self.cell.source.split("%%\n")[-1]
+            first = next((line.strip() for line in body.splitlines() if line.strip()), "")
+            where = f"cell {self.cell.execution_count} ({first}): "
+        else:
+            where = ""
+        if self.why:
+            return where + self.why
+        if isinstance(error, PapermillExecutionError):
+            return where + error_in(self.cell, error.evalue)
+        if isinstance(error, DeadKernelError):
+            return where + "the kernel died: see .venv/gonb.log"
+        if isinstance(error, OSError):
+            return f"{error.filename or self.output}: {error.strerror}"
+        if isinstance(error, UserError):
+            return str(error)
+        if isinstance(error, RuntimeError) and not self.cell:
+            return ("the kernel does not start: see .venv/gonb.log; if that does not help, "
+                    "delete .venv and run `make setup`")
+        return where + f"{type(error).__name__}: {one_line(error)}"

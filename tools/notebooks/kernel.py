@@ -1,0 +1,58 @@
+"""Installs the book's Go kernel and JupyterLab's defaults into the virtual environment that runs this file, and nowhere
+else.
+
+    kernel.py [NAME ...]        the kernel gets these environment variables with the values that they have now
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+NAME = "convbook"
+
+
+def spec(clone: Path, settings: dict[str, str]) -> dict:
+    """The kernel's description: GoNB, with this clone's packages and tools, and with the settings of Go that `make`
+    uses: the user's own do not matter to the cells."""
+    tools = clone / ".venv" / "bin"
+    return {
+        "argv": [
+            str(tools / "gonb"), "--kernel", "{connection_file}", f"--go_work={clone}",
+            # What GoNB notes of its work goes to a file: Jupyter's terminal stays readable.
+            "--logtostderr=false", f"--extra_log={clone}/.venv/gonb.log", f"--log_dir={clone}/.venv",
+            "--stderrthreshold=FATAL",
+        ],
+        "display_name": "Go (convbook)",
+        "language": "go",
+        "interrupt_mode": "message",
+        "env": {
+            **settings,
+            # GoNB looks for goimports and gopls here; Jupyter puts in the user's own PATH, and takes $$ for a $.
+            "PATH": f"{tools}{os.pathsep}".replace("$", "$$") + "${PATH}",
+            # Every cell is a program that is built and linked: without debug information it takes half the time.
+            "GOFLAGS": "-ldflags=-s -buildvcs=false",
+            "GOWORK": "auto",  # the one that GoNB makes
+        },
+    }
+
+
+# JupyterLab asks nothing on its first start.
+DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+def write(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def install(clone: Path, settings: dict[str, str]) -> None:
+    share = Path(sys.prefix) / "share" / "jupyter"
+    write(share / "kernels" / NAME / "kernel.json", spec(clone, settings))
+    write(share / "lab" / "settings" / "overrides.json", DEFAULTS)
+
+
+if __name__ == "__main__":
+    install(Path(__file__).resolve().parents[2], {name: os.environ[name] for name in sys.argv[1:]})
