@@ -107,7 +107,7 @@ test: lint test-go test-python test-notebooks ## the unit tests, and every noteb
 
 test-go: setup data
 	go test ./...
-	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn # the convolutions of machines that it is not for
+	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
 test-python: setup
 	$(PYTHON) -m unittest discover -s lib/headless

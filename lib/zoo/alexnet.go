@@ -35,8 +35,8 @@ func AlexNetOneTower(classes int) nn.Layer {
 		nn.Dense(classes))
 }
 
-// SmallAlexNet is AlexNet's plan for 32 × 32 images: five convolutions, three poolings, three dense layers, with smaller
-// windows and a quarter of its filters.
+// SmallAlexNet is AlexNet's plan for 32 × 32 images: five convolutions, three poolings, three dense layers, with
+// smaller windows and a quarter of its filters.
 func SmallAlexNet(classes int) nn.Layer {
 	return nn.Named("SmallAlexNet",
 		nn.Conv(24, 5).Padding(2), nn.ReLU, nn.MaxPool(3).Stride(2),

@@ -83,8 +83,8 @@ func InceptionReduced(one, reduce3, three, reduce5, five, pool int) nn.Layer {
 }
 
 // InceptionV3 is a module of Inception-V3 (Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
-// 2015, figure 5): two convolutions of 3 × 3 in place of one of 5 × 5, which see as far with fewer weights and have a
-// ReLU more between them.
+// 2015, figure 5): two convolutions of 3 × 3 instead of one of 5 × 5, which see as far with fewer weights and have one
+// more ReLU between them.
 func InceptionV3(one, reduce3, three, reduce5, five, pool int) nn.Layer {
 	return nn.Named("inception-v3", nn.Branches(
 		unit(one, 1, 1),

@@ -18,8 +18,8 @@ func ResNet(layers, classes int) nn.Layer {
 	return residual(fmt.Sprintf("ResNet-%d", layers), stem, layers, 64, classes)
 }
 
-// SmallResNet is ResNet for 32 × 32 images: its stem is one convolution of 3 × 3, without a pooling. The first stage has
-// that many filters; 64 are ResNet's own.
+// SmallResNet is ResNet for 32 × 32 images: its stem is one convolution of 3 × 3, without a pooling. The first stage
+// has that many filters; 64 are ResNet's own.
 func SmallResNet(layers, filters, classes int) nn.Layer {
 	stem := []nn.Layer{nn.Conv(filters, 3).Padding(1).NoBias(), nn.BatchNorm, nn.ReLU}
 	return residual(fmt.Sprintf("SmallResNet-%d", layers), stem, layers, filters, classes)

@@ -21,8 +21,8 @@ var vgg = map[int][]int{
 }
 
 // VGG has 11, 13, 16 or 19 layers with weights: filters of 3 × 3 in every convolution, a pooling wherever the number of
-// filters is about to grow, and three dense layers, which hold most of the parameters. On 224 × 224 images and with 1,000
-// classes it has 132,863,336, 133,047,848, 138,357,544 or 143,667,240 parameters.
+// filters is about to grow, and three dense layers, which hold most of the parameters. On 224 × 224 images and with
+// 1,000 classes it has 132,863,336, 133,047,848, 138,357,544 or 143,667,240 parameters.
 func VGG(layers, classes int) nn.Layer {
 	return nn.Named(fmt.Sprintf("VGG-%d", layers), append(vggConvolutions(layers, nn.ReLU), nn.Flatten,
 		nn.Dense(4096), nn.ReLU, nn.Dropout(0.5),
@@ -58,8 +58,8 @@ func vggConvolutions(layers int, after ...nn.Layer) (all []nn.Layer) {
 	return all
 }
 
-// unknown stands for layers that do not exist. Whoever uses the network gets the error, as for any other layer that cannot
-// work.
+// unknown stands for layers that do not exist. Whoever uses the network gets the error, as for any other layer that
+// cannot work.
 func unknown(format string, args ...any) nn.Layer {
 	err := fmt.Errorf(format, args...)
 	return nn.Func("unknown", func(*graph.Node) *graph.Node { panic(err) })

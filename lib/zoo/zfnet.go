@@ -3,7 +3,7 @@ package zoo
 import "example.org/convbook/lib/nn"
 
 // ZFNet is AlexNet after a look at what its layers see (Zeiler and Fergus, "Visualizing and Understanding Convolutional
-// Networks", 2013, figure 3): a first layer of 7 × 7 with stride 2 in place of 11 × 11 with stride 4, so that less of the
+// Networks", 2013, figure 3): a first layer of 7 × 7 with stride 2 instead of 11 × 11 with stride 4, so less of the
 // picture is lost, and no groups. On 224 × 224 images and with 1,000 classes it has 62,357,608 parameters.
 func ZFNet(classes int) nn.Layer { return zfNet("ZFNet", 384, 384, 256, classes) }
 
@@ -25,7 +25,8 @@ func zfNet(name string, third, fourth, fifth, classes int) nn.Layer {
 		nn.Dense(classes))
 }
 
-// SmallZFNet is SmallAlexNet with ZFNet's changes: 3 × 3 windows in the first layers, and more filters in the later ones.
+// SmallZFNet is SmallAlexNet with ZFNet's changes: 3 × 3 windows in the first layers, and more filters in the later
+// ones.
 func SmallZFNet(classes int) nn.Layer {
 	return nn.Named("SmallZFNet",
 		nn.Conv(24, 3).Padding(1), nn.ReLU, nn.MaxPool(3).Stride(2),
