@@ -120,7 +120,7 @@ test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests,
 
 test-go: setup data
 	go test ./...
-	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn # the convolutions of machines that it is not for
+	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
 test-python: setup $(VENV)/.lint
 	$(PYTHON) -m unittest discover -s tools/lint

@@ -96,8 +96,8 @@ func TestMaxPoolOfEqualValues(t *testing.T) {
 	}
 }
 
-// Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value and the gradient from
-// the pixels that its window holds.
+// Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value and the gradient
+// from the pixels that its window holds.
 func TestPoolingOverAGridOfSizes(t *testing.T) {
 	for _, side := range []int{3, 4, 5, 6, 7, 8, 14} {
 		for _, layer := range []PoolLayer{
@@ -135,8 +135,8 @@ func sideByPyTorch(p Info, side int) int {
 	return n
 }
 
-// pooled is what a pooling gives, from the pixels that each of its n × n windows holds, and the gradient by the pixels of
-// the sum of 0, 1, 2, … times that.
+// pooled is what a pooling gives, from the pixels that each of its n × n windows holds, and the gradient by the pixels
+// of the sum of 0, 1, 2, … times that.
 func pooled(p Info, pixels []float32, side, n int) (values, gradient []float32) {
 	gradient = make([]float32, len(pixels))
 	for i := range n * n {

@@ -228,8 +228,8 @@ var foreign = map[string]string{
 var takesApart = strings.Fields(`strings.Cut strings.CutPrefix strings.CutSuffix strings.Fields strings.Split strings.SplitN
 	fmt.Sscanf fmt.Sscan regexp.MustCompile`)
 
-// countParsers counts where a text is taken apart that the library itself has written. Cutting a text into its lines does
-// not count.
+// countParsers counts where a text is taken apart that the library itself has written. Cutting a text into its lines or
+// characters does not count.
 func countParsers(files, cells []*file) {
 	var found []string
 	for _, f := range slices.Concat(files, cells) {
@@ -243,7 +243,7 @@ func countParsers(files, cells []*file) {
 				return true
 			}
 			s, ok := call.Fun.(*ast.SelectorExpr)
-			if ok && slices.Contains(takesApart, fmt.Sprint(s.X, ".", s.Sel)) && !slices.ContainsFunc(call.Args, isNewLine) {
+			if ok && slices.Contains(takesApart, fmt.Sprint(s.X, ".", s.Sel)) && !slices.ContainsFunc(call.Args, isPlain) {
 				found = append(found, fmt.Sprintf("%s:%d", filepath.Base(name), f.set.Position(n.Pos()).Line))
 			}
 			return true
@@ -252,9 +252,9 @@ func countParsers(files, cells []*file) {
 	row("texts taken apart by strings.Cut and the like, regexp", len(found), found...)
 }
 
-func isNewLine(e ast.Expr) bool {
+func isPlain(e ast.Expr) bool {
 	text, ok := e.(*ast.BasicLit)
-	return ok && text.Value == `"\n"`
+	return ok && (text.Value == `"\n"` || text.Value == `""`)
 }
 
 func countLengths(files []*file) {

@@ -25,8 +25,8 @@ func Device(t testing.TB) compute.Backend {
 	return b
 }
 
-// Interpreter is GoMLX's own backend. It computes slowly, but compiles nothing, and compiling is what takes the time in a
-// test of many graphs.
+// Interpreter is GoMLX's own backend. It computes slowly, but compiles nothing, and compiling is what takes the time in
+// a test of many graphs.
 func Interpreter() compute.Backend { return gobackend.GetBackend() }
 
 // Run runs a graph function on values and returns its results as flat slices with their dimensions.

@@ -55,9 +55,9 @@ func TestByHand(t *testing.T) {
 	}
 }
 
-// Over a grid of sizes, every form equals the written-out sum, its size is the formula's, and its gradients equal those of
-// finite differences: what the device computes as XLA's convolution, what Convolve chooses there, and the others as GoMLX
-// computes them.
+// Over a grid of sizes, every form equals the written-out sum, its size is the formula's, and its gradients equal those
+// of finite differences: what the device computes as XLA's convolution, what Convolve chooses there, and the others as
+// GoMLX computes them.
 func TestFormsAgree(t *testing.T) {
 	x := check.Random(1, 2, 7, 6, 3)
 	for _, kernel := range []int{1, 2, 3, 5} {
