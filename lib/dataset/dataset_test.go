@@ -279,7 +279,7 @@ func run(t *testing.T, f func(*graph.Node) *graph.Node, x any) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := graph.ExecOnce(backend, f, x)
+	y, err := graph.CallOnce(backend, f, x)
 	if err != nil {
 		t.Fatal(err)
 	}

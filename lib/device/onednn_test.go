@@ -202,7 +202,7 @@ func TestConvolutionsAtOnce(t *testing.T) {
 	for range 8 {
 		go func() {
 			for range 20 {
-				for i, got := range exec.MustExec(x, w) {
+				for i, got := range exec.MustCall(x, w) {
 					if v, want := got.Value().(float32), want*float32(i*i); math.Abs(float64(v-want)) > 1e-3*float64(want) {
 						results <- fmt.Errorf("convolution %d gives %g, want %g", i, v, want)
 						return

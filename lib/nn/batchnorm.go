@@ -96,7 +96,7 @@ func momentsOf(x *graph.Node) moments {
 	counted := countedOf(x.Graph())
 	if counted == nil {
 		values := graph.Scalar(x.Graph(), x.DType(), images*area)
-		return moments{values, graph.Inverse(values)}
+		return moments{values, graph.Reciprocal(values)}
 	}
 	if counted.Shape().Dim(0) != images {
 		panicf("cannot tell which of its %d images count in a batch of %d", images, counted.Shape().Dim(0))

@@ -45,7 +45,9 @@ func appliedTo(t *testing.T, net Layer, training bool, values map[string][]float
 		if len(flat) == 1 {
 			flat = slices.Repeat(flat, v.Shape().Size())
 		}
-		v.MustSetValue(tensors.FromFlatDataAndDimensions(flat, v.Shape().Dimensions...))
+		if err := v.SetValue(tensors.FromFlatDataAndDimensions(flat, v.Shape().Dimensions...)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	outputs, err := model.CallOnceN(check.Device(t), store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
 		scope.Store().SetTraining(x.Graph(), training)

@@ -104,7 +104,7 @@ func layout(v nn.Variable, image []int) (shape, dims, axes []int) {
 	}
 }
 
-// transposed reorders an array so that its axes[i] becomes the i-th.
+// transposed reorders an array: its axes[i] becomes the i-th.
 func transposed(values []float32, dims, axes []int) []float32 {
 	steps := make([]int, len(dims)) // between neighbours along each axis
 	for step, i := 1, len(dims)-1; i >= 0; i-- {

@@ -32,7 +32,7 @@ func Interpreter() compute.Backend { return gobackend.GetBackend() }
 // Run runs a graph function on values and returns its results as flat slices with their dimensions.
 func Run(t testing.TB, on compute.Backend, f func(inputs []*graph.Node) []*graph.Node, inputs ...any) (values [][]float32, dims [][]int) {
 	t.Helper()
-	outputs, err := graph.ExecOnceN(on, f, inputs...)
+	outputs, err := graph.CallOnceN(on, f, inputs...)
 	if err != nil {
 		t.Fatal(err)
 	}
