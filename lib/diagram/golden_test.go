@@ -27,7 +27,8 @@ func TestGolden(t *testing.T) {
 			nn.Flatten, nn.Dropout(0.5), nn.Dense(32), nn.ReLU, nn.Dense(10)),
 		"residual": nn.Named("Residual", nn.Conv(8, 3).Padding(1), nn.ReLU, block, block, nn.GlobalAvgPool, nn.Dense(10)),
 		"branches": nn.Named("Branches", nn.Branches(nn.Conv(4, 1), nn.Sequential(nn.Conv(2, 1), nn.Conv(4, 3).Padding(1)),
-			nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(4, 1))), nn.Flatten, nn.Dense(10)),
+			nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(4, 1))),
+			nn.Auxiliary(0.3, nn.Flatten, nn.Dense(10)), nn.Flatten, nn.Dense(10)),
 	} {
 		summary, err := nn.Summarize(net, 20, 20, 3)
 		if err != nil {
