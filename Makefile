@@ -78,7 +78,9 @@ ifdef BACKEND
 export GOMLX_BACKEND := $(BACKEND)
 endif
 
-# What the user gives on the command line: make run NB=10 P="epochs=2 lr=0.02" PROFILE=smoke
+# What the user gives on the command line: make run NB=10 P="epochs=2 lr=0.02" PROFILE=smoke, make bench-peers ROUNDS=5,
+# make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite", make faults SEED=1 ONLY=damage/17, make claims
+# NAME=cnn-beats-fc BUDGET=40m, make vulncheck VULNDB=file:///...
 NB :=
 P :=
 PROFILE := full
@@ -86,8 +88,18 @@ HOST := localhost
 LOCAL = $(filter localhost 127.% ::1,$(HOST))
 PORT := 8888
 ROUNDS := 5
+TIME := 60s
+ONLY :=
+SEED :=
+NAME :=
+BUDGET :=
+VULNDB :=
 
-.PHONY: help lab run test test-go test-python test-notebooks test-browser test-clones bench bench-peers bench-gpu book lint $(STYLE) data setup cuda lock clean
+# What is checked of how things are written.
+STYLE := lint-go lint-c lint-python lint-text
+
+.PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
+	book claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -96,29 +108,31 @@ help: ## this list
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
 	@$(if $(LOCAL),,echo "warning: others reach JupyterLab at $(HOST): who has the token can run programs as you" >&2;) \
 	exec $(PYTHON) $(VENV)/bin/jupyter-lab --config=tools/notebooks/lab_config.py \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) --ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) \
+		--ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
 
 # P reaches run.py as it is given, with all its quotes and dollars.
 run: override export P := $(value P)
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
 	@$(PYTHON) tools/notebooks/run.py --profile "$(PROFILE)" --set "$$P" $(NB)
 
-# What is checked of how things are written: by linters, all but the first of them in seconds.
-STYLE := lint-go lint-c lint-python lint-text
-
-test: $(STYLE) test-go test-python test-notebooks ## the unit tests, and every notebook in its smoke profile
+test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests, and every notebook in its smoke profile
 
 test-go: setup data
 	go test ./...
-	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn # the convolutions of machines that it is not for
+	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
-test-python: setup
+test-python: setup $(VENV)/.lint
+	$(PYTHON) -m unittest discover -s tools/lint
 	$(PYTHON) -m unittest discover -s tools/notebooks
 
 test-notebooks: setup data
 	$(PYTHON) tools/notebooks/run.py --check
 	go run ./cmd/claims -check
 	$(PYTHON) tools/notebooks/run.py --profile smoke
+
+test-faults: setup data
+	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
 	$(PYTHON) tools/notebooks/browser.py $(NB)
@@ -130,7 +144,8 @@ lint: $(STYLE) vulncheck ## check how things are written, which `make test` does
 lint: OPTIONAL := yes # where the list of vulnerabilities cannot be reached
 
 lint-go: setup
-	@wrong=$$(gofmt -l cmd lib tools); test -z "$$wrong" || { echo "error: not formatted: run gofmt -w" $$wrong >&2; exit 1; }
+	@wrong=$$(gofmt -l cmd lib tools); test -z "$$wrong" || \
+		{ echo "error: not formatted: run gofmt -w" $$wrong >&2; exit 1; }
 	go vet ./...
 	go tool -modfile=tools/go/go.mod staticcheck ./...
 
@@ -138,7 +153,8 @@ lint-c: setup $(VENV)/.lint
 	@mkdir -p build
 	@$(COMPILE) -Werror -o build/lint.so -I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" -I$(VENV)/include \
 		-DREAL_PLUGIN='""' -DREAL_PLUGIN_SUM='""' lib/device/plugin/*.c
-	$(if $(wildcard lib/device/plugin/.clang-format),$(VENV)/bin/clang-format --dry-run -Werror $(wildcard lib/device/plugin/*.[ch] lib/device/plugin/*/*.[ch]))
+	$(if $(wildcard lib/device/plugin/.clang-format),$(VENV)/bin/clang-format --dry-run -Werror \
+		$(wildcard lib/device/plugin/*.[ch] lib/device/plugin/*/*.[ch]))
 
 lint-python: $(VENV)/.lint
 	$(VENV)/bin/ruff check --quiet --config tools/lint/ruff.toml tools lib
@@ -148,8 +164,31 @@ lint-text: $(VENV)/.lint
 	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones
 	$(VENV)/bin/hadolint docker/Dockerfile
 
+vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
+	@mkdir -p build
+	@go tool -modfile=tools/go/go.mod govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2> build/govulncheck.log || { status=$$?; \
+		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
+			echo "$(if $(OPTIONAL),note,error): nothing was checked, the list of vulnerabilities cannot be read:" \
+				"$$(grep 'fetching vulnerabilities' build/govulncheck.log)" >&2; \
+			exit $(if $(OPTIONAL),0,$$status); fi; \
+		cat build/govulncheck.log >&2; exit $$status; }
+
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
 	@$(PYTHON) tools/notebooks/run.py --book $(NB)
+
+claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
+	@go build -o build/claims ./cmd/claims
+	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')
+
+faults: setup data ## kill trainings, damage files, fill disks, and see that nothing is lost, some minutes; SEED=1 ONLY=damage/17
+	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
+
+fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
+	@$(PYTHON) tools/fuzz/run.py --time $(TIME) $(ONLY)
+
+# Without inlining, so a stack trace has all functions.
+house: setup ## count what tells whether the code is as simple as it means to be
+	@go run -gcflags=example.org/convbook/...=-l ./tools/house
 
 bench: setup data ## time the book's networks and what a cell waits for: a table, and build/bench.json
 	go run ./cmd/bench
@@ -157,7 +196,8 @@ bench: setup data ## time the book's networks and what a cell waits for: a table
 
 peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare with
 	@test -x build/peers/bin/python || python3 -m venv build/peers
-	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r tools/requirements/peers.txt
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		-r tools/requirements/peers.txt
 
 bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./cmd/bench
@@ -211,7 +251,8 @@ $(VENV)/.cuda: tools/requirements/cuda.txt $(VENV)/.python
 $(VENV)/.tools: tools/go/go.mod tools/go/go.sum $(VENV)/.python
 	@echo "building GoNB, goimports and gopls into .venv"
 	@go -C tools/go mod download || $(OFFLINE)
-	@go -C tools/go build -o ../../$(VENV)/bin/ github.com/janpfeifer/gonb golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls
+	@go -C tools/go build -o ../../$(VENV)/bin/ \
+		github.com/janpfeifer/gonb golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls
 	@touch $@
 
 # The kernel's description names this folder, so it is made anew in a clone that was moved or copied.
@@ -232,14 +273,14 @@ $(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,cmd/fetch/ lib/*/ lib/*/*/ lib/*/
 
 # XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.
 # The header comes with go-xla, which is there once fetch is built. The plugin finds XLA's from its own folder.
-COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
+COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
 
-$(PLUGIN): lib/device/plugin/plugin.c lib/device/plugin/onednn.c lib/device/plugin/xla.h go.mod $(VENV)/.python | $(VENV)/bin/fetch
+$(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV)/.python | $(VENV)/bin/fetch
 	@mkdir -p $(@D)
 	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
-			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c lib/device/plugin/stablehlo.c \
 				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
 			-o $@.partial lib/device/plugin/plugin.c
@@ -262,48 +303,3 @@ lock: ## pin tools/requirements/*.in anew, with hashes
 
 clean: ## remove what was installed and built here; data and runs stay in the cache
 	rm -rf .venv build
-
-# Without inlining, so a stack trace has all functions.
-house: setup ## count what tells whether the code is as simple as it means to be
-	@go run -gcflags=example.org/convbook/...=-l ./tools/house
-
-# What a user gives: make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite"
-TIME := 60s
-ONLY :=
-
-.PHONY: fuzz house vulncheck
-
-fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
-	@$(PYTHON) tools/fuzz/run.py --time $(TIME) $(ONLY)
-
-vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
-	@mkdir -p build
-	@go tool -modfile=tools/go/go.mod govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2> build/govulncheck.log || { status=$$?; \
-		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
-			echo "$(if $(OPTIONAL),note,error): nothing was checked, the list of vulnerabilities cannot be read:" \
-				"$$(grep 'fetching vulnerabilities' build/govulncheck.log)" >&2; \
-			exit $(if $(OPTIONAL),0,$$status); fi; \
-		cat build/govulncheck.log >&2; exit $$status; }
-
-# What a user gives: make faults SEED=1 ONLY=damage/17
-SEED :=
-
-.PHONY: faults test-faults
-
-faults: setup data ## kill trainings, damage files, fill disks, and see that nothing is lost, some minutes; SEED=1 ONLY=damage/17
-	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
-
-test: test-faults
-
-test-faults: setup data
-	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))
-
-# What a user gives: make claims NAME=cnn-beats-fc BUDGET=40m
-NAME :=
-BUDGET :=
-
-.PHONY: claims peers
-
-claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
-	@go build -o build/claims ./cmd/claims
-	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')

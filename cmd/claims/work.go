@@ -260,8 +260,8 @@ func (w Work) train(ctx context.Context) (Row, error) {
 	return row, err
 }
 
-// fit trains as a notebook does, unless a notebook or an earlier call has. Processor, other work and commit are known only of
-// what is trained here from beginning to end.
+// fit trains as a notebook does, unless a notebook or an earlier call has. Processor, other work and commit are known
+// only of what is trained here from beginning to end.
 func (w Work) fit(_ context.Context, row *Row) error {
 	task, err := w.task()
 	if err != nil {

@@ -28,7 +28,8 @@ var tasks = map[string]train.Task{
 		Config: train.Config{Epochs: 20, Batch: 60, Optimizer: train.Adam(0.002), Schedule: train.OneCycle(0.3)},
 	},
 	"muon": {
-		Net:    nn.Named("Muon", nn.Flatten, nn.Dense(256), nn.ReLU, nn.Dropout(0.2), nn.Dense(128), nn.ReLU, nn.Dense(10)),
+		Net: nn.Named("Muon", nn.Flatten, nn.Dense(256), nn.ReLU, nn.Dropout(0.2),
+			nn.Dense(128), nn.ReLU, nn.Dense(10)),
 		Data:   sample.MNIST().Normalize(0.1307, 0.3081).Augment(dataset.AlternateFlip),
 		Config: train.Config{Epochs: 30, Batch: 100, Optimizer: train.Muon(0.01, 0.01), Schedule: train.Cosine()},
 	},
@@ -67,17 +68,8 @@ func child(args []string) error {
 	write := flags.String("write", "", "only write this file")
 	files := flags.Uint64("files", 0, "files that may be open; 0: as many as usual")
 	flags.Parse(args)
-	limits := map[int]uint64{
-		syscall.RLIMIT_FSIZE:  *fileSize,
-		syscall.RLIMIT_NOFILE: *files,
-		syscall.RLIMIT_DATA:   8 << 30, // a child that takes memory without end must not take all of the machine's
-	}
-	for limit, n := range limits {
-		if n > 0 {
-			if err := syscall.Setrlimit(limit, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
-				return err
-			}
-		}
+	if err := limit(*fileSize, *files); err != nil {
+		return err
 	}
 	if *write != "" {
 		return os.WriteFile(*write, nil, 0o644)
@@ -103,6 +95,30 @@ func child(args []string) error {
 		}
 		return err
 	}
+	again(once)
+	return nil
+}
+
+// limit sets how large a file may be and how many may be open, where it is not 0.
+func limit(fileSize, files uint64) error {
+	limits := map[int]uint64{
+		syscall.RLIMIT_FSIZE:  fileSize,
+		syscall.RLIMIT_NOFILE: files,
+		syscall.RLIMIT_DATA:   8 << 30, // a child that takes memory without end must not take all of the machine's
+	}
+	for limit, n := range limits {
+		if n > 0 {
+			if err := syscall.Setrlimit(limit, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// again does it again and again until the standard input ends, and prints what is said each time that it is another
+// line.
+func again(once func() (string, error)) {
 	ended := make(chan bool)
 	go func() { io.Copy(io.Discard, os.Stdin); close(ended) }()
 	said := ""
@@ -117,7 +133,7 @@ func child(args []string) error {
 		}
 		select {
 		case <-ended:
-			return nil
+			return
 		case <-time.After(time.Millisecond):
 		}
 	}

@@ -14,8 +14,8 @@ import (
 type reader struct {
 	name   string
 	reason string // the system's words for it
-	// forbid makes what is below dir read-only for the children of the place that it returns, which reaches it by another
-	// path perhaps; allow undoes it.
+	// forbid makes what is below dir read-only for the children of the place that it returns, which reaches it by
+	// another path perhaps; allow undoes it.
 	forbid func(t *trial, p place, dir string) (q place, allow func(), err error)
 }
 
@@ -155,72 +155,85 @@ func gives(task string, load bool, args ...string) func(t *trial, p place, r ref
 }
 
 func readOnlyFolders() (all []attempt) {
-	put := func(from, to string) error { removeAll(to); return copyTree(from, to) }
 	for _, by := range readers {
-		refuses := func(task string, folder func(p place) string, args ...string) func(t *trial, p place, r reference) error {
-			return func(t *trial, p place, r reference) error {
-				return t.run(p, append([]string{"-task", task}, args...)...).refused(by.reason, folder(p))
-			}
-		}
-		runs := func(p place) string { return p.runs }
-		cache := func(p place) string { return p.cache }
-		all = append(all,
-			by.trial("everything, a finished run", "mnist",
-				func(t *trial, p place, r reference) (string, error) { return t.dir, put(r.runs, p.runs) },
-				gives("mnist", true), nil),
-			by.trial("the runs, a finished run", "adam",
-				func(t *trial, p place, r reference) (string, error) { return p.runs, put(r.runs, p.runs) },
-				gives("adam", true), nil),
-			by.trial("the runs, a finished run without its lock", "sgd",
-				func(t *trial, p place, r reference) (string, error) {
-					return p.runs, errors.Join(put(r.runs, p.runs), os.Remove(filepath.Join(p.runs, r.name+".lock")))
-				},
-				gives("sgd", true), nil),
-			by.trial("a finished run's folder", "sgd",
-				func(t *trial, p place, r reference) (string, error) {
-					return filepath.Join(p.runs, r.name), put(r.runs, p.runs)
-				},
-				gives("sgd", true), nil),
-			by.trial("the runs, a finished run with Fresh", "sgd",
-				func(t *trial, p place, r reference) (string, error) { return p.runs, put(r.runs, p.runs) },
-				func(t *trial, p place, r reference) error {
-					return errors.Join(refuses("sgd", runs, "-fresh")(t, p, r), gives("sgd", true)(t, p, r))
-				}, gives("sgd", true, "-fresh")),
-			by.trial("the runs, none there", "sgd",
-				func(t *trial, p place, r reference) (string, error) { return p.runs, nil },
-				refuses("sgd", runs), gives("sgd", false)),
-			by.trial("the runs, an interrupted one", "adam",
-				func(t *trial, p place, r reference) (string, error) { return p.runs, t.addInterrupted(p, "adam") },
-				refuses("adam", runs), gives("adam", false)),
-			by.trial("an interrupted run's folder", "adam",
-				func(t *trial, p place, r reference) (string, error) {
-					return r.training(p), t.addInterrupted(p, "adam")
-				},
-				refuses("adam", runs), gives("adam", false)),
-			by.trial("the cache with the data", "mnist",
-				func(t *trial, p place, r reference) (string, error) { return p.cache, nil },
-				gives("mnist", false), nil),
-			by.trial("the cache without the data", "mnist",
-				func(t *trial, p place, r reference) (string, error) {
-					removeAll(p.cache)
-					return p.cache, t.lab.pack("mnist")
-				},
-				refuses("mnist", cache), gives("mnist", false)),
-			by.trial("the cache with damaged data", "mnist",
-				func(t *trial, p place, r reference) (string, error) {
-					d := damages[t.random.IntN(4)]
-					return p.cache, errors.Join(t.lab.pack("mnist"), t.harmData(d, p.data("mnist"), mnistFiles[t.random.IntN(4)]))
-				},
-				refuses("mnist", cache), gives("mnist", false)),
-			by.trial("the compiled programs", "sgd",
-				func(t *trial, p place, r reference) (string, error) { return p.compiled, nil },
-				gives("sgd", false), nil),
-			by.trial("the folder for compiled programs, none there", "sgd",
-				func(t *trial, p place, r reference) (string, error) { removeAll(p.compiled); return p.compiled, nil },
-				gives("sgd", false), nil),
-		)
+		all = append(append(all, by.runs()...), by.caches()...)
 	}
 	return all
+}
+
+// refuses is a look that finds the folder named, and why nothing can be written into it.
+func (by reader) refuses(task string, folder func(p place) string, args ...string) func(t *trial, p place, r reference) error {
+	return func(t *trial, p place, r reference) error {
+		return t.run(p, append([]string{"-task", task}, args...)...).refused(by.reason, folder(p))
+	}
+}
+
+// runs are trials with folders of runs.
+func (by reader) runs() []attempt {
+	put := func(from, to string) error { removeAll(to); return copyTree(from, to) }
+	runs := func(p place) string { return p.runs }
+	return []attempt{
+		by.trial("everything, a finished run", "mnist",
+			func(t *trial, p place, r reference) (string, error) { return t.dir, put(r.runs, p.runs) },
+			gives("mnist", true), nil),
+		by.trial("the runs, a finished run", "adam",
+			func(t *trial, p place, r reference) (string, error) { return p.runs, put(r.runs, p.runs) },
+			gives("adam", true), nil),
+		by.trial("the runs, a finished run without its lock", "sgd",
+			func(t *trial, p place, r reference) (string, error) {
+				return p.runs, errors.Join(put(r.runs, p.runs), os.Remove(filepath.Join(p.runs, r.name+".lock")))
+			},
+			gives("sgd", true), nil),
+		by.trial("a finished run's folder", "sgd",
+			func(t *trial, p place, r reference) (string, error) {
+				return filepath.Join(p.runs, r.name), put(r.runs, p.runs)
+			},
+			gives("sgd", true), nil),
+		by.trial("the runs, a finished run with Fresh", "sgd",
+			func(t *trial, p place, r reference) (string, error) { return p.runs, put(r.runs, p.runs) },
+			func(t *trial, p place, r reference) error {
+				return errors.Join(by.refuses("sgd", runs, "-fresh")(t, p, r), gives("sgd", true)(t, p, r))
+			}, gives("sgd", true, "-fresh")),
+		by.trial("the runs, none there", "sgd",
+			func(t *trial, p place, r reference) (string, error) { return p.runs, nil },
+			by.refuses("sgd", runs), gives("sgd", false)),
+		by.trial("the runs, an interrupted one", "adam",
+			func(t *trial, p place, r reference) (string, error) { return p.runs, t.addInterrupted(p, "adam") },
+			by.refuses("adam", runs), gives("adam", false)),
+		by.trial("an interrupted run's folder", "adam",
+			func(t *trial, p place, r reference) (string, error) {
+				return r.training(p), t.addInterrupted(p, "adam")
+			},
+			by.refuses("adam", runs), gives("adam", false)),
+	}
+}
+
+// caches are trials with folders of data and of compiled programs.
+func (by reader) caches() []attempt {
+	cache := func(p place) string { return p.cache }
+	return []attempt{
+		by.trial("the cache with the data", "mnist",
+			func(t *trial, p place, r reference) (string, error) { return p.cache, nil },
+			gives("mnist", false), nil),
+		by.trial("the cache without the data", "mnist",
+			func(t *trial, p place, r reference) (string, error) {
+				removeAll(p.cache)
+				return p.cache, t.lab.pack("mnist")
+			},
+			by.refuses("mnist", cache), gives("mnist", false)),
+		by.trial("the cache with damaged data", "mnist",
+			func(t *trial, p place, r reference) (string, error) {
+				d := damages[t.random.IntN(4)]
+				return p.cache, errors.Join(t.lab.pack("mnist"), t.harmData(d, p.data("mnist"), mnistFiles[t.random.IntN(4)]))
+			},
+			by.refuses("mnist", cache), gives("mnist", false)),
+		by.trial("the compiled programs", "sgd",
+			func(t *trial, p place, r reference) (string, error) { return p.compiled, nil },
+			gives("sgd", false), nil),
+		by.trial("the folder for compiled programs, none there", "sgd",
+			func(t *trial, p place, r reference) (string, error) { removeAll(p.compiled); return p.compiled, nil },
+			gives("sgd", false), nil),
+	}
 }
 
 // addInterrupted puts an interrupted training of the task into the place.

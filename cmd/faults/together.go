@@ -45,25 +45,9 @@ func together(task string, n int, fresh, readers, kill bool) attempt {
 		}
 		var victim *process
 		if kill {
-			for victim == nil {
-				if i := slices.IndexFunc(all, (*process).ended); i >= 0 {
-					return skipped{"the training ended before its process could be killed"}
-				}
-				for _, c := range all { // the one that holds the lock, when it has trained for a while
-					if slices.ContainsFunc(c.said(), func(line string) bool { return strings.HasPrefix(line, "Test set:") }) {
-						victim = c
-						break
-					}
-				}
-				time.Sleep(100 * time.Microsecond)
+			if victim, err = t.killOne(task, all); err != nil {
+				return err
 			}
-			victim.kill()
-			o := victim.wait()
-			if !o.killed {
-				return skipped{"the process ended before it could be killed"}
-			}
-			at := phaseOf(task, o.lines)
-			t.landed[at]++
 		}
 		for i, c := range all {
 			if c == victim {
@@ -76,23 +60,52 @@ func together(task string, n int, fresh, readers, kill bool) attempt {
 		time.Sleep(20 * time.Millisecond)
 		for _, c := range reading {
 			c.stdin.Close()
-			o := c.wait()
-			if o.code != 0 || o.errors != "" || o.hung {
-				return fmt.Errorf("a reader ended with status %d: %s", o.code, shortened(o.errors))
-			}
-			for i, line := range o.lines {
-				notYet := !fresh && i == 0 && strings.Contains(line, "was not trained")
-				waits := strings.HasPrefix(line, "another process is training this run") // at its very end
-				if line != r.result && !notYet && !waits {
-					return fmt.Errorf("a reader got: %s", line)
-				}
-			}
-			if len(o.lines) == 0 || o.result() != r.result {
-				return fmt.Errorf("a reader did not find the run in the end: %q", o.lines)
+			if err := c.wait().read(r.result, !fresh); err != nil {
+				return err
 			}
 		}
 		return whole(filepath.Join(p.runs, r.name), r)
 	}}
+}
+
+// killOne kills the process that holds the lock, when it has trained for a while.
+func (t *trial) killOne(task string, all []*process) (victim *process, err error) {
+	for victim == nil {
+		if slices.ContainsFunc(all, (*process).ended) {
+			return nil, skipped{"the training ended before its process could be killed"}
+		}
+		for _, c := range all {
+			if slices.ContainsFunc(c.said(), func(line string) bool { return strings.HasPrefix(line, "Test set:") }) {
+				victim = c
+				break
+			}
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	victim.kill()
+	o := victim.wait()
+	if !o.killed {
+		return nil, skipped{"the process ended before it could be killed"}
+	}
+	t.landed[phaseOf(task, o.lines)]++
+	return victim, nil
+}
+
+// read is nil if a child that looked at the run all the time got nothing but the result, at first perhaps that there is
+// none yet.
+func (o outcome) read(want string, perhapsNotYet bool) error {
+	if o.code != 0 || o.errors != "" || o.hung {
+		return fmt.Errorf("a reader ended with status %d: %s", o.code, shortened(o.errors))
+	}
+	for i, line := range o.lines {
+		if notYet := perhapsNotYet && i == 0 && strings.Contains(line, "was not trained"); line != want && !notYet {
+			return fmt.Errorf("a reader got: %s", line)
+		}
+	}
+	if len(o.lines) == 0 || o.result() != want {
+		return fmt.Errorf("a reader did not find the run in the end: %q", o.lines)
+	}
+	return nil
 }
 
 // fetchTogether starts n children that all lack the data, one of which is killed while it fetches it.

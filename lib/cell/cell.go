@@ -5,8 +5,8 @@
 //	cell.Check(run.Result.TestAccuracy > 90, "only %.1f %% are right", run.Result.TestAccuracy)
 //	cell.Show(look.Worst(run, 10))
 //
-// Library code returns errors. This package ends the program at one, with a single line, so that a notebook that runs
-// without a reader fails there.
+// Library code returns errors. This package ends the program at one, with a single line: a notebook that runs without a
+// reader fails there.
 package cell
 
 import (

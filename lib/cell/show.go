@@ -103,8 +103,8 @@ func arrived() {
 	}
 }
 
-// printed waits until the notebook has all that was printed: it comes to the kernel on another way than what is displayed,
-// so the one could pass the other. Where nobody reads the text, a second is enough.
+// printed waits until the notebook has all that was printed: it comes to the kernel on another way than what is
+// displayed, so the one could pass the other. Where nobody reads the text, a second is enough.
 func printed() {
 	if !gonbui.IsNotebook {
 		return

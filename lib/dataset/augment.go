@@ -214,7 +214,7 @@ func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
 		numbers = append(numbers, d.Random([]int32{int32(i)}, seed, epoch)...)
 	}
 	random := tensors.FromFlatDataAndDimensions(numbers, n, d.RandomNumbers())
-	changed, err := graph.ExecOnce(backend, d.augment, copies, random)
+	changed, err := graph.CallOnce(backend, d.augment, copies, random)
 	if err != nil {
 		return nil, err
 	}

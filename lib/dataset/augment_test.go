@@ -24,7 +24,7 @@ func augmented(t *testing.T, a Augmentation, picture [][][]uint8, random [][]flo
 	for i := range batch {
 		batch[i] = picture
 	}
-	output, err := graph.ExecOnce(backend, func(x, random *graph.Node) *graph.Node { return a.apply(x, random) }, batch, random)
+	output, err := graph.CallOnce(backend, func(x, random *graph.Node) *graph.Node { return a.apply(x, random) }, batch, random)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func TestCIFAR10ResumesADownload(t *testing.T) {
 	}
 }
 
-// What comes in full and is not the archive is removed, so that the next attempt begins anew.
+// What comes in full and is not the archive is removed, so the next attempt begins anew.
 func TestCIFAR10RefusesACorruptArchive(t *testing.T) {
 	archive := small().archive
 	lacking := maps.Clone(small().batches)

@@ -279,7 +279,7 @@ func run(t *testing.T, f func(*graph.Node) *graph.Node, x any) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := graph.ExecOnce(backend, f, x)
+	y, err := graph.CallOnce(backend, f, x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +342,7 @@ func TestDescriptionStays(t *testing.T) {
 	tiny := dataset.New("tiny", []string{"a"}, 1, 2, 3, nil)
 	for want, data := range map[string]dataset.Images{
 		`{"name":"MNIST"}`: dataset.MNIST(),
-		`{"name":"CIFAR-10","first":100,"firstTest":50,"validation":20,"mean":[0.4914,0.4822,0.4465],"std":[0.2023,0.1994,0.201],` +
+		`{"name":"CIFAR-10","first":100,"first_test":50,"validation":20,"mean":[0.4914,0.4822,0.4465],"std":[0.2023,0.1994,0.201],` +
 			`"augmentations":[{"kind":"random-crop","size":32,"padding":2},{"kind":"alternate-flip"}]}`: dataset.CIFAR10().
 			First(100).FirstTest(50).Validate(20).NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010}).
 			Augment(dataset.RandomCrop(32, 2), dataset.AlternateFlip),

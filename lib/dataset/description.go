@@ -12,7 +12,7 @@ import (
 type Description struct {
 	Name          string             `json:"name"`
 	First         int                `json:"first,omitempty"`      // training images in use; 0: all
-	FirstTest     int                `json:"firstTest,omitempty"`  // test images in use; 0: all
+	FirstTest     int                `json:"first_test,omitempty"` // test images in use; 0: all
 	Validation    int                `json:"validation,omitempty"` // training images kept back
 	Mean          []float64          `json:"mean,omitempty"`       // of all channels, or of each
 	Std           []float64          `json:"std,omitempty"`

@@ -22,7 +22,7 @@ func TestDecodeIDX(t *testing.T) {
 	}
 }
 
-// idx is a file of so many values in these dimensions.
+// idx is an IDX file of zeros in these dimensions.
 func idx(dims ...int) []byte {
 	file, size := []byte{0, 0, 8, byte(len(dims))}, 1
 	for _, dim := range dims {

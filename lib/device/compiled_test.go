@@ -26,13 +26,13 @@ import (
 
 const childEnv = "CONVBOOK_TEST_CHILD"
 
-// TestChild is started by the other tests, in a process of its own as a cell is. It prints what a program computes, to the
-// last bit.
+// TestChild is started by the other tests, in a process of its own as a cell is. It prints what a program computes, to
+// the last bit.
 func TestChild(t *testing.T) {
 	if os.Getenv(childEnv) == "" {
 		t.Skip("the other tests start it")
 	}
-	backend, err := open(Default)
+	backend, err := open(defaultBackend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,11 @@ func TestChild(t *testing.T) {
 	result := graph.MustExecOnce(backend, func(g *graph.Graph) *graph.Node {
 		x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 2, 5, 5, 4)))
 		w := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 3, 3, 4, 8)))
-		return graph.ReduceAllSum(graph.Exp(graph.Convolve(x, w).Done()))
+		sum := graph.ReduceAllSum(graph.Exp(graph.Convolve(x, w).Done()))
+		for _, gradient := range graph.Gradient(sum, x, w) {
+			sum = graph.Add(sum, graph.ReduceAllSum(gradient))
+		}
+		return sum
 	})
 	fmt.Printf("result %b\n", result.Value())
 }
@@ -62,7 +66,7 @@ func childIn(t *testing.T, dir, folder string, env ...string) string {
 	t.Helper()
 	command := exec.Command(os.Args[0], "-test.run=^TestChild$")
 	command.Dir = dir
-	command.Env = append(append(os.Environ(), childEnv+"=1", "XLA_FLAGS=", CompiledEnv+"="+folder), env...)
+	command.Env = append(append(os.Environ(), childEnv+"=1", "XLA_FLAGS=", compiledEnv+"="+folder), env...)
 	var printed bytes.Buffer
 	command.Stdout, command.Stderr = &printed, &printed
 	if err := command.Run(); err != nil {
@@ -231,14 +235,15 @@ func TestCompiledProgramsWithoutAFolder(t *testing.T) {
 }
 
 func TestCompiledProgramsInARelativeFolder(t *testing.T) {
-	t.Setenv(CompiledEnv, "relative")
-	_, err := open(Default)
+	t.Setenv(compiledEnv, "relative")
+	_, err := open(defaultBackend)
 	if want := "CONVBOOK_COMPILED=relative is not an absolute path"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("open: error %v, want %q in it", err, want)
 	}
 }
 
-// The plugin finds XLA's, and oneDNN's convolutions, from its own folder, whatever that is called and wherever it was moved.
+// The plugin finds XLA's, and oneDNN's convolutions, from its own folder, whatever that is called and wherever it was
+// moved.
 func TestPluginInAFolderOfAnyName(t *testing.T) {
 	venv, err := filepath.Abs("../../.venv")
 	if err != nil {

@@ -24,30 +24,30 @@ import (
 	"example.org/convbook/lib/internal/env"
 )
 
-// CompiledEnv names the folder of compiled programs, or is "off" to keep none. It is convbook/compiled in the user's cache
-// folder if not set. The plugin reads it (plugin/plugin.c).
-const CompiledEnv = "CONVBOOK_COMPILED"
+// compiledEnv names the folder of compiled programs, or is "off" to keep none. It is convbook/compiled in the user's
+// cache folder if not set. The plugin reads it (plugin/plugin.c).
+const compiledEnv = "CONVBOOK_COMPILED"
 
-// Default is the backend when the variable GOMLX_BACKEND is not set.
-const Default = "xla:cpu"
+// defaultBackend is the backend when the variable GOMLX_BACKEND is not set.
+const defaultBackend = "xla:cpu"
 
 // install says, for each plugin that the book knows, which command installs it.
 var install = map[string]string{"cpu": "make setup", "cuda": "make cuda"}
 
-// Open returns the backend that GOMLX_BACKEND names, or Default. The process opens it once and shares it.
+// Open returns the backend that GOMLX_BACKEND names, or xla:cpu. The process opens it once and shares it.
 //
 // Its errors are one line and name the remedy: a backend that is not XLA, an unknown or a missing plugin, a plugin
 // that does not load.
 var Open = sync.OnceValues(func() (compute.Backend, error) {
-	return open(Config())
+	return open(chosen())
 })
 
-// Config is the backend's name: the value of GOMLX_BACKEND, or Default.
-func Config() string {
+// chosen is the name of the backend: the value of GOMLX_BACKEND, or xla:cpu.
+func chosen() string {
 	if config := os.Getenv(compute.ConfigEnvVar); config != "" {
 		return config
 	}
-	return Default
+	return defaultBackend
 }
 
 func open(config string) (compute.Backend, error) {
@@ -57,8 +57,8 @@ func open(config string) (compute.Backend, error) {
 		return nil, fmt.Errorf("unknown backend %q: set %s to xla:cpu or xla:cuda "+
 			"(GoMLX's pure-Go backend cannot train these networks)", config, compute.ConfigEnvVar)
 	}
-	if os.Getenv(CompiledEnv) != "off" {
-		if _, err := env.Folder(CompiledEnv); err != nil { // the plugin would keep nothing, and say nothing
+	if os.Getenv(compiledEnv) != "off" {
+		if _, err := env.Folder(compiledEnv); err != nil { // the plugin would keep nothing, and say nothing
 			return nil, err
 		}
 	}
@@ -70,7 +70,8 @@ func open(config string) (compute.Backend, error) {
 				plugin, compute.ConfigEnvVar, config)
 		}
 		if plugin == "cuda" { // go-xla leaves the plugin out where it sees no GPU
-			return nil, fmt.Errorf("XLA cannot use CUDA: run `%s` in the book's folder, and make sure that nvidia-smi shows a GPU", command)
+			return nil, fmt.Errorf("XLA cannot use CUDA: run `%s` in the book's folder, "+
+				"and make sure that nvidia-smi shows a GPU", command)
 		}
 		return nil, fmt.Errorf("XLA's plugin for %q is not installed: run `%s` in the book's folder", plugin, command)
 	}
@@ -89,8 +90,8 @@ func Line() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parts := []string{Config(), Hardware(backend)}
-	plugin, _, _ := strings.Cut(strings.TrimPrefix(Config(), "xla:"), ",")
+	parts := []string{chosen(), hardware(backend)}
+	plugin, _, _ := strings.Cut(strings.TrimPrefix(chosen(), "xla:"), ",")
 	if p, err := pjrt.GetPlugin(plugin); err == nil {
 		major, minor := p.Version()
 		parts = append(parts, fmt.Sprintf("PJRT %d.%d", major, minor))
@@ -98,8 +99,8 @@ func Line() (string, error) {
 	return strings.Join(parts, " · "), nil
 }
 
-// Hardware names what the backend runs on: the processor and the cores that Go may use, or the accelerator.
-func Hardware(backend compute.Backend) string {
+// hardware names what the backend runs on: the processor and the cores that Go may use, or the accelerator.
+func hardware(backend compute.Backend) string {
 	if IsCPU(backend) {
 		return fmt.Sprintf("%s, %d cores", processor(), runtime.GOMAXPROCS(0))
 	}

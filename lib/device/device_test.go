@@ -38,7 +38,7 @@ func TestPluginPathIsSetBeforeGoXLAReadsIt(t *testing.T) {
 	if os.Getenv(pluginpath.Env) == "" {
 		t.Fatalf("%s is not set", pluginpath.Env)
 	}
-	if _, err := open(Default); err != nil {
+	if _, err := open(defaultBackend); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -48,7 +48,7 @@ func TestLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(line, Config()+" · ") || !strings.Contains(line, "PJRT 0.") || strings.Contains(line, "\n") {
+	if !strings.HasPrefix(line, chosen()+" · ") || !strings.Contains(line, "PJRT 0.") || strings.Contains(line, "\n") {
 		t.Errorf("Line() = %q", line)
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/go-xla/pjrt"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -55,12 +57,13 @@ func random(dims ...int) *tensors.Tensor {
 }
 
 func TestConvolutionsByOneDNN(t *testing.T) {
-	backend, err := open(Default)
+	backend, err := open(defaultBackend)
 	if err != nil {
 		t.Fatal(err)
 	}
+	needOneDNN(t)
 	if !OneDNN(backend) {
-		t.Skip("there is no oneDNN for this machine")
+		t.Fatal("oneDNN is there and the plugin does not use it")
 	}
 	for _, c := range []convolution{
 		{4, 8, 3, 16, 3, 1, 1, 1},   // as VGG begins
@@ -106,29 +109,80 @@ func TestConvolutionsByOneDNN(t *testing.T) {
 	}
 }
 
-// A program that calls oneDNN names the call, so it is seen in the program that is kept.
+// A program that calls oneDNN names the call and its plan, so it is seen in the program that is kept: a convolution,
+// its gradient by the images and that by the weights.
 func TestOneDNNIsCalled(t *testing.T) {
-	for _, c := range []struct {
-		wish   string
-		called bool
-	}{{"on", true}, {"off", false}} {
+	needOneDNN(t)
+	for wish, called := range map[string]bool{"on": true, "off": false} {
 		folder := t.TempDir()
-		child(t, folder, "CONVBOOK_ONEDNN="+c.wish)
+		child(t, folder, "CONVBOOK_ONEDNN="+wish)
 		path, _ := kept(t, folder)
 		program, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		library, _ := filepath.Glob("../../.venv/lib/convbook/onednn.so")
-		if called := bytes.Contains(program, []byte("convbook.convolution")); called != (c.called && len(library) > 0) {
-			t.Errorf("CONVBOOK_ONEDNN=%s: oneDNN is called: %v", c.wish, called)
+		for kind, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
+			if got := bytes.Contains(program, fmt.Appendf(nil, "{plan = array<i64: %d, ", kind)); got != called {
+				t.Errorf("CONVBOOK_ONEDNN=%s: oneDNN is called for %s: %v", wish, name, got)
+			}
 		}
+	}
+}
+
+// A program with a convolution that cannot be read is not compiled, and the error says why.
+func TestUnreadableProgramIsNotCompiled(t *testing.T) {
+	needOneDNN(t)
+	folder := t.TempDir()
+	command := exec.Command(os.Args[0], "-test.run=^TestUnreadableChild$")
+	command.Env = append(os.Environ(), childEnv+"=1", compiledEnv+"="+folder, "CONVBOOK_ONEDNN=on")
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	const want = "cannot read the convolution in line 3 of the program (%129): window_strides: " +
+		"set CONVBOOK_ONEDNN=off to compute without oneDNN, which is slower"
+	if lines := strings.Split(string(output), "\n"); lines[0] != want || !strings.HasSuffix(lines[1], want) {
+		t.Errorf("printed %q, want the line %q, and an error with it", output, want)
+	}
+	if left, _ := os.ReadDir(folder); len(left) > 0 {
+		t.Errorf("kept %v", left)
+	}
+}
+
+// TestUnreadableChild is started by the test before, and prints the error.
+func TestUnreadableChild(t *testing.T) {
+	if os.Getenv(childEnv) == "" {
+		t.Skip("another test starts it")
+	}
+	plugin, err := pjrt.GetPlugin("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := plugin.NewClient(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Destroy()
+	text := strings.Replace(forward, "window_strides = array<i64: 1, 1>", "window_strides = dense<1> : tensor<2xi64>", 1)
+	_, err = client.Compile().WithStableHLO([]byte(text)).Done()
+	if err == nil {
+		t.Fatal("it was compiled")
+	}
+	fmt.Println(firstLine(err))
+}
+
+// A convolution ends, and is right, whatever XLA's threads are asked for and do not do.
+func TestConvolutionWithoutThreads(t *testing.T) {
+	run := exec.Command(sanitized(t, "plugin/check/schedule.c"))
+	run.Env = append(os.Environ(), "ASAN_OPTIONS=detect_leaks=0") // what is made ready lives as long as the process
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
 // Many convolutions at once, more than XLA has threads, end, and give what they give alone.
 func TestConvolutionsAtOnce(t *testing.T) {
-	backend, err := open(Default)
+	backend, err := open(defaultBackend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +202,7 @@ func TestConvolutionsAtOnce(t *testing.T) {
 	for range 8 {
 		go func() {
 			for range 20 {
-				for i, got := range exec.MustExec(x, w) {
+				for i, got := range exec.MustCall(x, w) {
 					if v, want := got.Value().(float32), want*float32(i*i); math.Abs(float64(v-want)) > 1e-3*float64(want) {
 						results <- fmt.Errorf("convolution %d gives %g, want %g", i, v, want)
 						return

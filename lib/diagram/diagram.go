@@ -103,7 +103,8 @@ func box(kind, label string, output []int, inBlock bool) figure.Box {
 	if len(output) == 3 {
 		side = output[0]
 	}
-	b := figure.Box{Label: label, Kind: kind, Width: 4 + int(2.2*math.Log2(float64(channels))), Height: 12 + int(9*math.Log2(float64(side)))}
+	b := figure.Box{Label: label, Kind: kind}
+	b.Width, b.Height = 4+int(2.2*math.Log2(float64(channels))), 12+int(9*math.Log2(float64(side)))
 	if inBlock { // the label stands inside
 		b.Width, b.Height = 34, 16
 	}
@@ -112,7 +113,7 @@ func box(kind, label string, output []int, inBlock bool) figure.Box {
 
 // alike reports whether two groups look the same.
 func alike(a, b figure.Group) bool {
-	return a.Skip == b.Skip && a.Note == b.Note && slices.EqualFunc(a.Lanes, b.Lanes, func(x, y []figure.Box) bool { return slices.Equal(x, y) })
+	return a.Skip == b.Skip && a.Note == b.Note && slices.EqualFunc(a.Lanes, b.Lanes, slices.Equal)
 }
 
 // times writes dimensions as 28×28×6.

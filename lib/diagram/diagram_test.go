@@ -1,6 +1,9 @@
 package diagram
 
 import (
+	"bytes"
+	"flag"
+	"os"
 	"testing"
 
 	"example.org/convbook/lib/nn"
@@ -37,5 +40,36 @@ func TestEveryNetworkOfTheZooIsDrawn(t *testing.T) {
 		if _, err := Of(summary).PNG(); err != nil {
 			t.Errorf("%s: %v", summary.Network, err)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the drawings that the test compares with")
+
+// Drawings stay as they are: of a network with every kind of box, with ways around and beside each other.
+func TestDrawingIsKept(t *testing.T) {
+	block := nn.Residual(nn.Conv(16, 1), nn.ReLU, nn.Conv(16, 3).Padding(1))
+	summary, err := nn.Summarize(nn.Named("all kinds",
+		nn.Conv(16, 3).Padding(1), nn.ReLU, nn.MaxPool(2), block, nn.ReLU, block, nn.ReLU,
+		nn.Branches(nn.Conv(8, 1), nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(8, 1))),
+		nn.Auxiliary(0.3, nn.Flatten, nn.Dense(10)), nn.GlobalAvgPool, nn.Dense(10)), 32, 32, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Of(summary).PNG()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/kinds.png"
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the drawing is not %s: look at what `go test ./lib/diagram -update` writes", file)
 	}
 }

@@ -71,7 +71,7 @@ func sum(counts []int) (sum int) {
 }
 
 // shade is the colour of a cell that holds a part of its row, blue where right and orange where wrong, and that of
-// text on it. Small parts are lifted so that one mistake in a thousand can be seen.
+// text on it. Small parts are lifted, so one mistake in a thousand can be seen.
 func shade(part float64, right bool) (cell, on color.RGBA) {
 	strong := palette[1]
 	if right {

@@ -361,8 +361,8 @@ func TestBubbles(t *testing.T) {
 	}
 }
 
-// Around the middle of a bowl the lines of equal height are circles: as far to the left as to the right, to the top as to
-// the bottom.
+// Around the middle of a bowl the lines of equal height are circles: as far to the left as to the right, to the top as
+// to the bottom.
 func TestContoursAreWhereTheHeightsAre(t *testing.T) {
 	const side = 400
 	_, picture := content(t, Contours(Chart{X: "x", Y: "y", Width: side, Height: side}, bowl()))
@@ -376,7 +376,8 @@ func TestContoursAreWhereTheHeightsAre(t *testing.T) {
 			}
 		}
 	}
-	// A thirtieth of the square of side 6 lies within the lowest line: a circle of radius √(36/30/π) = 0.62, 1.24 of 6 wide.
+	// A thirtieth of the square of side 6 lies within the lowest line: a circle of radius √(36/30/π) = 0.62, so it is
+	// 1.24 of 6 wide.
 	wide, high := float64(box.Dx())/(side*density), float64(box.Dy())/(side*density)
 	if share := 1.24 / 6; wide < 0.75*share || wide > share || high < 0.75*share || high > share { // the axes take some
 		t.Errorf("the lowest line takes %.3f of the width and %.3f of the height, want a little less than %.3f", wide, high, share)

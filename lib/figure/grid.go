@@ -20,7 +20,7 @@ type Pictures struct {
 	About    string            // the description in words; title and captions if empty
 }
 
-// Grid draws small pictures in rows, enlarged without smoothing, so that each of their pixels is a square.
+// Grid draws small pictures in rows, enlarged without smoothing: each of their pixels is a square.
 func Grid(p Pictures) Figure {
 	if p.Columns <= 0 || p.Columns > len(p.Images) {
 		p.Columns = len(p.Images)

@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// density is how many pixels of the picture make one pixel on an ordinary screen, so that it is sharp on fine ones.
+// density is how many pixels of the picture make one pixel on an ordinary screen. With two it is sharp on fine ones.
 const density = 2
 
 // Sizes in the picture's pixels, but for that of text.

@@ -71,7 +71,8 @@ func Worst(run *train.Run, n int, title ...string) figure.Figure {
 		}
 	}
 	if len(g.Images) == 0 {
-		return fail("there is no mistake to draw: %s is right about %d of %d test images", name(run), p.Correct(), len(p.Labels))
+		return fail("there is no mistake to draw: %s is right about %d of %d test images",
+			name(run), p.Correct(), len(p.Labels))
 	}
 	return figure.Grid(g.Pictures)
 }

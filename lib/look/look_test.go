@@ -184,15 +184,15 @@ func TestErrors(t *testing.T) {
 	bare.Task.Data = sample.MNIST()
 	for want, f := range map[string]figure.Figure{
 		"there are no test images from 250 to before 300: there are 256": look.Predictions(r, 250, 300),
-		"there is no image 256":                                        look.Maps(r, 256),
-		"no feature maps of conv7: it has those of conv1, relu1":       look.Maps(r, 0, "conv7"),
+		"there is no image 256":                                            look.Maps(r, 256),
+		"no feature maps of conv7: it has those of conv1, relu1":           look.Maps(r, 0, "conv7"),
 		"Tiny net has no variable \"conv7/weights\": it has conv1/weights": look.Filters(r, "conv7"),
-		"dense1 has weights [225 10]: only a convolution":              look.Filters(r, "dense1"),
-		"the filters of conv2 see 3 maps":                              look.Filters(r, "conv2"),
-		"there is no run to draw a curve of":                           look.Curves(look.TestLoss, look.ByStep),
-		"measure 99 by 2 cannot be drawn":                              look.Curves(99, look.ByStep, r),
-		"trained without a validation split":                           look.Curves(look.ValidationLoss, look.ByStep, &bare),
-		"0 labels and 0 series":                                        look.PerClass(),
+		"dense1 has weights [225 10]: only a convolution":                  look.Filters(r, "dense1"),
+		"the filters of conv2 see 3 maps":                                  look.Filters(r, "conv2"),
+		"there is no run to draw a curve of":                               look.Curves(look.TestLoss, look.ByStep),
+		"measure 99 by 2 cannot be drawn":                                  look.Curves(99, look.ByStep, r),
+		"trained without a validation split":                               look.Curves(look.ValidationLoss, look.ByStep, &bare),
+		"0 labels and 0 series":                                            look.PerClass(),
 	} {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -11,9 +11,9 @@ import (
 // and Szegedy, "Batch Normalization", 2015). [batch, height, width, channels] → the same
 //
 // In training, mean and variance are the batch's, and running averages of them are kept: a step moves them a tenth of
-// the way to the batch's. Testing uses the running averages. Both numbers and the 1e-5 that is added to the variance are
-// those of PyTorch's nn.BatchNorm2d, and so is the variance: over n values for the batch, over n − 1 for the average.
-// Images that only fill a batch up (see [SetCounted]) have no part in any of this.
+// the way to the batch's. Testing uses the running averages. Both numbers and the 1e-5 that is added to the variance
+// are those of PyTorch's nn.BatchNorm2d, and so is the variance: over n values for the batch, over n − 1 for the
+// average. Images that only fill a batch up (see [SetCounted]) have no part in any of this.
 var BatchNorm = BatchNormLayer{epsilon: usualEpsilon}
 
 const (
@@ -56,20 +56,22 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	mean := graph.StopGradient(batch.mean(x))
 	variance := graph.StopGradient(batch.mean(graph.Square(graph.Sub(x, mean))))
 	toward := func(v *model.Variable, value *graph.Node) {
-		v.SetNodeValue(graph.Add(graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum), graph.MulScalar(value, batchNormMomentum)))
+		kept := graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum)
+		v.SetNodeValue(graph.Add(kept, graph.MulScalar(value, batchNormMomentum)))
 	}
 	toward(runningMean, mean)
 	toward(runningVariance, graph.Mul(variance, batch.unbiased()))
 
-	// With n values in a channel, x̂ = (x − mean)/√(variance + ε), y = scale · x̂ + shift, and g the gradient by y:
-	// by shift it is Σg, by scale Σg·x̂, and by x̂, with mean and variance that follow x, scale · (g − (Σg + x̂ · Σg·x̂)/n).
-	// GoMLX comes to scale and shift first, which come last in the graph, so their sums serve again for x̂.
-	// A filler has no part in mean and variance, so its gradient is scale · g, which is 0 as it has no part in the loss.
+	// With n values in a channel, x̂ = (x − mean)/√(variance + ε), y = scale · x̂ + shift, and g the gradient by y: by
+	// shift it is Σg, by scale Σg·x̂, and by x̂, with mean and variance that follow x, scale · (g − (Σg + x̂ ·
+	// Σg·x̂)/n). GoMLX comes to scale and shift first, which come last in the graph, so their sums serve again for x̂.
+	// A filler has no part in mean and variance, so its gradient is scale · g, which is 0 as it has no part in the
+	// loss.
 	var sumG, sumGX *graph.Node
 	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(inverse(variance)))
 	normal = graph.IdentityWithCustomGradient(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
 		if sumG == nil || sumGX == nil {
-			panicf("a batch norm in training has a gradient by its input only together with those by its scale and shift")
+			panicf("a batch norm in training has a gradient by its input only with those by its scale and shift")
 		}
 		correction := graph.Mul(scale, graph.Add(sumG, graph.Mul(normal, sumGX)))
 		return graph.Sub(scaled, graph.Mul(correction, batch.share))
@@ -86,7 +88,7 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 // moments takes means over a batch's values, channel by channel.
 type moments struct {
 	values *graph.Node // how many values a channel has in the images that count
-	share  *graph.Node // what a value has of a mean: 1/values, a scalar; with fillers, whose share is 0, [batch, 1, 1, 1]
+	share  *graph.Node // of a value in a mean: 1/values, a scalar; with fillers, whose share is 0, [batch, 1, 1, 1]
 }
 
 func momentsOf(x *graph.Node) moments {
@@ -94,7 +96,7 @@ func momentsOf(x *graph.Node) moments {
 	counted := countedOf(x.Graph())
 	if counted == nil {
 		values := graph.Scalar(x.Graph(), x.DType(), images*area)
-		return moments{values, graph.Inverse(values)}
+		return moments{values, graph.Reciprocal(values)}
 	}
 	if counted.Shape().Dim(0) != images {
 		panicf("cannot tell which of its %d images count in a batch of %d", images, counted.Shape().Dim(0))

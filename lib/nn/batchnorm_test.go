@@ -23,8 +23,6 @@ func batchNormOf(t *testing.T, training bool, values map[string][]float32, x *te
 	return appliedTo(t, BatchNorm, training, named, x, f)
 }
 
-func onlyOutput(_ *model.Store, _, y *graph.Node) []*graph.Node { return []*graph.Node{y} }
-
 // Four values of one channel, by hand: mean 4, variance 5 over four values and 20/3 over three.
 func TestBatchNormByHand(t *testing.T) {
 	x := tensors.FromFlatDataAndDimensions([]float32{1, 3, 5, 7}, 2, 1, 2, 1)
@@ -35,7 +33,7 @@ func TestBatchNormByHand(t *testing.T) {
 	}
 	unit := float32(1 / math.Sqrt(5+1e-5))
 
-	store, got := batchNormOf(t, true, map[string][]float32{"scale": {2}, "shift": {10}}, x, onlyOutput)
+	store, got := batchNormOf(t, true, map[string][]float32{"scale": {2}, "shift": {10}}, x, func(_ *model.Store, _, y *graph.Node) []*graph.Node { return []*graph.Node{y} })
 	check("training", got[0], []float32{10 - 6*unit, 10 - 2*unit, 10 + 2*unit, 10 + 6*unit})
 	running := func(name string) []float32 {
 		return tensors.MustCopyFlatData[float32](store.GetVariable(Path("batch-norm1/" + name)).MustValue())
@@ -44,7 +42,7 @@ func TestBatchNormByHand(t *testing.T) {
 	check("running variance", running("variance"), []float32{0.9*1 + 0.1*20/3})
 
 	values := map[string][]float32{"mean": {3}, "variance": {4 - 1e-5}, "scale": {2}, "shift": {10}}
-	store, got = batchNormOf(t, false, values, x, onlyOutput)
+	store, got = batchNormOf(t, false, values, x, func(_ *model.Store, _, y *graph.Node) []*graph.Node { return []*graph.Node{y} })
 	check("testing", got[0], []float32{10 - 2, 10, 10 + 2, 10 + 4})
 	check("running mean after testing", running("mean"), []float32{3})
 }

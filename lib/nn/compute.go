@@ -15,15 +15,15 @@ import (
 	"example.org/convbook/lib/device"
 )
 
-// Compute applies a network with these weights to a batch and returns what it gives, as in a test. The weights are called
-// as the summary's variables are; a single layer is a network, too: its weights are conv1/weights, conv1/bias,
+// Compute applies a network with these weights to a batch and returns what it gives, as in a test. The weights are
+// called as the summary's variables are; a single layer is a network, too: its weights are conv1/weights, conv1/bias,
 // dense1/weights and so on.
 //
 // Every variable of the network needs its values. What does not fit is an error of one line.
 func Compute(net Layer, weights map[string]array.Array, batch array.Array) (array.Array, error) {
 	if len(batch.Dims) < 2 || size(batch.Dims) < 1 || size(batch.Dims) != len(batch.Values) {
-		return array.Array{}, fmt.Errorf("a batch of dimensions %v cannot have %d values: want batch, height, width, channels, and their product",
-			batch.Dims, len(batch.Values))
+		return array.Array{}, fmt.Errorf("a batch of dimensions %v cannot have %d values: "+
+			"want batch, height, width, channels, and their product", batch.Dims, len(batch.Values))
 	}
 	summary, err := Summarize(net, batch.Dims[1:]...)
 	if err != nil {
@@ -67,7 +67,8 @@ func (s *Summary) Store(weights map[string]array.Array) (*model.Store, error) {
 			return nil, fmt.Errorf("%s of %s has the dimensions %v: that is %d values, not %d",
 				v.Name, s.Network, v.Dims, v.Size(), len(w.Values))
 		}
-		store.VariableWithValue(Path(v.Name), tensors.FromFlatDataAndDimensions(w.Values, v.Dims...)).SetTrainable(v.Trainable)
+		value := tensors.FromFlatDataAndDimensions(w.Values, v.Dims...)
+		store.VariableWithValue(Path(v.Name), value).SetTrainable(v.Trainable)
 		delete(unknown, v.Name)
 	}
 	if len(unknown) > 0 {

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -10,17 +9,6 @@ import (
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn/internal/check"
 )
-
-func ExampleCompute() {
-	image := array.New([]float32{
-		1, 2, 3,
-		4, 5, 7,
-		9, 8, 6}, 1, 3, 3, 1)
-	// From each pixel the one to its lower right.
-	y, err := Compute(Conv(1, 2).NoBias(), map[string]array.Array{"conv1/weights": array.New([]float32{1, 0, 0, -1}, 2, 2, 1, 1)}, image)
-	fmt.Println(y.Dims, y.Values, err)
-	// Output: [1 2 2 1] [-4 -5 -4 -1] <nil>
-}
 
 // A network of two layers with weights against the same sums written out, on a batch of more than one image.
 func TestComputeAgainstWrittenOutSums(t *testing.T) {

@@ -45,7 +45,8 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		panicf("has %d filters: it needs at least 1", filters)
 	}
 	if groups < 1 || x.Shape().Dim(3)%groups != 0 || filters%groups != 0 {
-		panicf("has %d groups for %d channels and %d filters: both must be divisible by them", groups, x.Shape().Dim(3), filters)
+		panicf("has %d groups for %d channels and %d filters: both must be divisible by them",
+			groups, x.Shape().Dim(3), filters)
 	}
 	channels := x.Shape().Dim(3) / groups // that a filter sees
 	bound := uniform(1 / math.Sqrt(float64(kernel*kernel*channels)))
@@ -55,7 +56,8 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		bias = parameter(scope, x, "bias", bound, 1, 1, 1, filters)
 	}
 	y := convolve.Convolve(x, weights, c.info.Stride, c.info.Padding)
-	note(x, cost{macs: y.Shape().Dim(1) * y.Shape().Dim(2) * weights.Shape().Size(), kernel: kernel, stride: c.info.Stride})
+	positions := y.Shape().Dim(1) * y.Shape().Dim(2)
+	note(x, cost{macs: positions * weights.Shape().Size(), kernel: kernel, stride: c.info.Stride})
 	if bias == nil {
 		return y
 	}

@@ -9,39 +9,39 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 )
 
-// Description identifies what a network computes and how it starts. It is made for JSON: networks are the same where that
-// is the same. The network's own name has no part in it; names of blocks have, since variables are called after them and
-// drawn by their names.
+// Description identifies what a network computes and how it starts. It is made for JSON: networks are the same where
+// that is the same. The network's own name has no part in it; names of blocks have, since variables are called after
+// them and drawn by their names.
 type Description struct {
 	Input     []int                 `json:"input"` // dimensions of one image
-	Layers    []LayerDescription    `json:"layers"`
-	Variables []VariableDescription `json:"variables,omitempty"`
+	Layers    []layerDescription    `json:"layers"`
+	Variables []variableDescription `json:"variables,omitempty"`
 }
 
-// LayerDescription is a layer and what is in it.
-type LayerDescription struct {
+// layerDescription is a layer and what is in it.
+type layerDescription struct {
 	Info
 	Lane       string             `json:"lane,omitempty"`       // the way through the block around it
-	Operations string             `json:"operations,omitempty"` // of code that is not this package's: a sum of what it adds to a graph
-	Layers     []LayerDescription `json:"layers,omitempty"`
+	Operations string             `json:"operations,omitempty"` // of code that is not this package's: their sum
+	Layers     []layerDescription `json:"layers,omitempty"`
 }
 
-// VariableDescription is a variable and the distribution that it starts from.
-type VariableDescription struct {
+// variableDescription is a variable and the distribution that it starts from.
+type variableDescription struct {
 	Name      string      `json:"name"`
 	Dims      []int       `json:"dims"`
 	Trainable bool        `json:"trainable"`
 	Uniform   *[2]float64 `json:"uniform,omitempty"` // lowest and highest; none where a ModelFunc initializes its own
 }
 
-// Description describes the network as it stands here, for images of this size.
+// Description describes the network, for images of this size.
 //
-// A layer of this package is known by its settings. Of functions and a reader's own types, nobody can compare the code, so
-// the operations count that they add to a graph, in training and in a test.
+// A layer of this package is known by its settings. Of functions and a reader's own types, nobody can compare the code,
+// so the operations count that they add to a graph, in training and in a test.
 func (s *Summary) Description() Description {
 	d := Description{Input: s.Input, Layers: describe(s.parts)}
 	for _, v := range s.Variables {
-		variable := VariableDescription{Name: v.Name, Dims: v.Dims, Trainable: v.Trainable}
+		variable := variableDescription{Name: v.Name, Dims: v.Dims, Trainable: v.Trainable}
 		if v.drawn {
 			variable.Uniform = &[2]float64{v.initial.low, v.initial.high}
 		}
@@ -50,9 +50,9 @@ func (s *Summary) Description() Description {
 	return d
 }
 
-func describe(parts []*part) (layers []LayerDescription) {
+func describe(parts []*part) (layers []layerDescription) {
 	for _, p := range parts {
-		layer := LayerDescription{Info: p.layer.Info(), Lane: p.lane, Layers: describe(p.parts)}
+		layer := layerDescription{Info: p.layer.Info(), Lane: p.lane, Layers: describe(p.parts)}
 		if !own(p.layer) {
 			layer.Operations = operations(p.layer, p.input)
 		}
@@ -64,7 +64,8 @@ func describe(parts []*part) (layers []LayerDescription) {
 // own reports whether a layer is one of this package, whose Info tells all that decides what it computes.
 func own(layer Layer) bool {
 	switch layer.(type) {
-	case sequence, ConvLayer, PoolLayer, BatchNormLayer, ResidualLayer, branching, auxiliary, dense, dropout, lrn, plain:
+	case sequence, ResidualLayer, branching, auxiliary, ConvLayer, PoolLayer, BatchNormLayer, dense, dropout, lrn,
+		plain:
 		return true
 	}
 	return false

@@ -25,7 +25,8 @@ func described(t *testing.T, net Layer) string {
 	return string(text)
 }
 
-// Every setting of every kind of layer counts, and the order of layers, and the names of blocks, by which weights are drawn.
+// Every setting of every kind of layer counts, and the order of layers, and the names of blocks, by which weights are
+// drawn.
 func TestDescriptionsTellNetworksApart(t *testing.T) {
 	dense := func(units int, before ...Layer) Layer { return Sequential(append(before, Flatten, Dense(units))...) }
 	norm := func(epsilon float64) Layer { return BatchNorm.Epsilon(epsilon) }
@@ -84,8 +85,8 @@ func (m mine) Info() Info { return Info{Kind: "mine"} }
 
 func (m mine) Apply(_ *model.Scope, x *graph.Node) *graph.Node { return graph.MulScalar(x, m.by) }
 
-// Code counts by what it adds to a graph: that of a cell that was edited, that of a type of a reader's own, and what shows
-// in tests alone. Where it stands in the network does not.
+// Code counts by what it adds to a graph: that of a cell that was edited, that of a type of a reader's own, and what
+// shows in tests alone. Where it stands in the network does not.
 func TestDescriptionsOfFunctions(t *testing.T) {
 	inTests := func(by float64) Layer {
 		return ModelFunc("mine", func(scope *model.Scope, x *graph.Node) *graph.Node {
@@ -114,8 +115,8 @@ func TestDescriptionsOfFunctions(t *testing.T) {
 	}
 }
 
-// A description is kept: what changes it makes every trained network of the reader's a stranger. So this file is changed
-// only on purpose. It has one layer of each kind that is this package's own, and nothing of GoMLX in it.
+// A description is kept: what changes it makes every trained network of the reader's a stranger. So this file is
+// changed only on purpose. It has one layer of each kind that is this package's own, and nothing of GoMLX in it.
 func TestDescriptionIsKept(t *testing.T) {
 	got := described(t, Named("net",
 		Conv(4, 3).Padding(1).Groups(2).NoBias(), BatchNorm, ReLU, MaxPool(3).Stride(2).Ceil(), LRN,

@@ -31,11 +31,12 @@ func (b branching) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		}
 		name := fmt.Sprint("branch", i+1)
 		y := applyLane(scope.In("%s", name), name, layers, x)
-		if dims := y.Shape().Dimensions; i > 0 && !slices.Equal(dims[:len(dims)-1], parts[0].Shape().Dimensions[:len(dims)-1]) {
-			panicf("cannot put %v of branch %d beside %v of the first: only the channels may differ",
-				dims[1:], i+1, parts[0].Shape().Dimensions[1:])
-		}
 		parts = append(parts, y)
+		first, dims := parts[0].Shape().Dimensions, y.Shape().Dimensions
+		if last := len(dims) - 1; !slices.Equal(dims[:last], first[:len(first)-1]) {
+			panicf("cannot put %v of branch %d beside %v of the first: only the channels may differ",
+				dims[1:], i+1, first[1:])
+		}
 	}
 	all := graph.Concatenate(parts, -1)
 	tracerOf(x.Graph()).join("concat", all, parts...)

@@ -10,8 +10,8 @@
 //
 // Batches of images are float32 tensors in the order NHWC: [batch, height, width, channels].
 //
-// Layers build graphs, so they panic on a shape that does not fit, the way GoMLX does; [Summarize], [Compute] and package
-// train turn that into an error of one line that names the layer.
+// Layers build graphs, so they panic on a shape that does not fit, the way GoMLX does; [Summarize], [Compute] and
+// package train turn that into an error of one line that names the layer.
 package nn
 
 import (

@@ -7,9 +7,9 @@ import (
 	"example.org/convbook/lib/nn/internal/op"
 )
 
-// LRN is AlexNet's local response normalisation (Krizhevsky et al., 2012, section 3.3) with the paper's constants: every
-// value is divided by (2 + 1e-4 · s)^0.75, where s is the sum of the squares of the five values around it along the
-// channels, fewer at the first and the last. [batch, height, width, channels] → the same
+// LRN is AlexNet's local response normalisation (Krizhevsky et al., 2012, section 3.3) with the paper's constants:
+// every value is divided by (2 + 1e-4 · s)^0.75, where s is the sum of the squares of the five values around it along
+// the channels, fewer at the first and the last. [batch, height, width, channels] → the same
 //
 // PyTorch's nn.LocalResponseNorm(size) takes the mean of the squares where the paper has their sum: its alpha is five
 // times the paper's.
@@ -30,7 +30,8 @@ func (l lrn) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
 	squares := op.Grow(graph.Square(x), 3, l.size/2, l.size/2)
 	var sum *graph.Node
 	for i := range l.size {
-		neighbour := graph.Slice(squares, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange(i, i+channels))
+		moved := graph.AxisRange(i, i+channels)
+		neighbour := graph.Slice(squares, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), moved)
 		if sum == nil {
 			sum = neighbour
 		} else {

@@ -56,8 +56,9 @@ func constant(value float64) initial { return initial{value, value} }
 
 // parameter is the trainable variable called name of the layer at scope, as it stands in x's graph.
 //
-// While a network is summarized the variable gets no values; [Summary.Initialize] draws them on the host, which compiles
-// nothing and gives the same weights on every device. A graph that is built without a tracer lets GoMLX draw them.
+// While a network is summarized the variable gets no values; [Summary.Initialize] draws them on the host, which
+// compiles nothing and gives the same weights on every device. A graph that is built without a tracer lets GoMLX draw
+// them.
 func parameter(scope *model.Scope, x *graph.Node, name string, initial initial, dims ...int) *graph.Node {
 	return variable(scope, x, name, initial, dims...).NodeValue(x)
 }
@@ -97,7 +98,8 @@ func (s *Summary) Initialize(store *model.Store, backend compute.Backend, seed i
 		for i := range values {
 			values[i] = float32(v.initial.low + random.Float64()*(v.initial.high-v.initial.low))
 		}
-		store.VariableWithValue(Path(v.Name), tensors.FromFlatDataAndDimensions(values, v.Dims...)).SetTrainable(v.Trainable)
+		value := tensors.FromFlatDataAndDimensions(values, v.Dims...)
+		store.VariableWithValue(Path(v.Name), value).SetTrainable(v.Trainable)
 	}
 	if complete {
 		return nil

@@ -82,11 +82,12 @@ func (p PoolLayer) maxOfTiles(x *graph.Node) *graph.Node {
 		each := func(x *graph.Node) *graph.Node { return graph.Reshape(x, batch, height, 1, width, 1, channels) }
 		values, largest, pull := split(x), each(largest), each(pull)
 		none, free := graph.ZerosLike(pull), graph.Equal(largest, largest)
+		all := graph.AxisRange()
 		var lines []*graph.Node
 		for i := range size {
 			var line []*graph.Node
 			for j := range size {
-				value := graph.Slice(values, graph.AxisRange(), graph.AxisRange(), graph.AxisElem(i), graph.AxisRange(), graph.AxisElem(j))
+				value := graph.Slice(values, all, all, graph.AxisElem(i), all, graph.AxisElem(j))
 				hit := graph.LogicalAnd(free, graph.Equal(value, largest))
 				free = graph.LogicalAnd(free, graph.LogicalNot(hit))
 				line = append(line, graph.Where(hit, pull, none))
@@ -97,8 +98,8 @@ func (p PoolLayer) maxOfTiles(x *graph.Node) *graph.Node {
 	})
 }
 
-// maxOfShifted takes the maximum of windows that overlap, as that of the images moved by 0, 1, … pixels: along the rows,
-// then along the columns. Of equal values, the first of the first row gets all of the gradient, as in PyTorch.
+// maxOfShifted takes the maximum of windows that overlap, as that of the images moved by 0, 1, … pixels: along the
+// rows, then along the columns. Of equal values, the first of the first row gets all of the gradient, as in PyTorch.
 func (p PoolLayer) maxOfShifted(x *graph.Node) *graph.Node {
 	lowest := graph.Infinity(x.Graph(), x.DType(), -1)
 	for _, axis := range []int{2, 1} {

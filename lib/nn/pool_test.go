@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"testing"
@@ -27,7 +28,7 @@ func TestPoolingByHand(t *testing.T) {
 		{MaxPool(3), []float32{9}},
 		{GlobalAvgPool, []float32{51. / 16}},
 	}
-	got, _ := check.Run(t, func(in []*graph.Node) (ys []*graph.Node) {
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) (ys []*graph.Node) {
 		for _, c := range cases {
 			ys = append(ys, c.layer.Apply(nil, in[0]))
 		}
@@ -48,85 +49,75 @@ func TestGlobalAvgPoolKeepsChannelsApart(t *testing.T) {
 	}
 }
 
-// Maxima give what XLA's own pooling gives, and so do their gradients, where windows tile the images and where they do not.
+// On the device, maxima give what XLA's own pooling gives, and so do their gradients.
 func TestMaxPoolAgainstXLA(t *testing.T) {
-	tiles, shifted := PoolLayer.maxOfTiles, PoolLayer.maxOfShifted
 	cases := []struct {
 		layer PoolLayer
 		by    func(PoolLayer, *graph.Node) *graph.Node
 	}{
-		{MaxPool(2), tiles}, {MaxPool(3), tiles},
-		{MaxPool(2).Stride(1), shifted}, {MaxPool(3).Stride(1).Padding(1), shifted}, {MaxPool(3).Stride(2), shifted},
-		{MaxPool(3).Stride(2).Padding(1), shifted}, {MaxPool(3).Stride(2).Ceil(), shifted},
+		{MaxPool(2), PoolLayer.maxOfTiles}, {MaxPool(3).Stride(2).Padding(1).Ceil(), PoolLayer.maxOfShifted},
 	}
-	got, _ := check.Run(t, func(in []*graph.Node) (all []*graph.Node) {
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) (all []*graph.Node) {
 		for _, c := range cases {
 			for _, y := range []*graph.Node{c.layer.max(in[0]), c.by(c.layer, in[0])} {
-				weights := graph.IotaFull(y.Graph(), y.Shape())
-				all = append(all, y, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, weights)), in[0])[0])
+				all = append(all, y, gradientOf(y, in[0]))
 			}
 		}
 		return all
 	}, check.Random(1, 2, 6, 12, 2))
 	for i, c := range cases {
 		if !check.Near(got[4*i+2], got[4*i], 0) {
-			t.Errorf("%v: other values than XLA's", c.layer.Info())
+			t.Errorf("%v: other values", c.layer.info)
 		}
 		if !check.Near(got[4*i+3], got[4*i+1], 1e-3) {
-			t.Errorf("%v: another gradient than XLA's", c.layer.Info())
+			t.Errorf("%v: another gradient", c.layer.info)
 		}
 	}
+}
+
+// gradientOf is the gradient by x of the sum of 0, 1, 2, … times y's values.
+func gradientOf(y, x *graph.Node) *graph.Node {
+	return graph.Gradient(graph.ReduceAllSum(graph.Mul(y, graph.IotaFull(y.Graph(), y.Shape()))), x)[0]
 }
 
 // Of equal values, the first one gets a maximum's gradient, as in PyTorch: nn.MaxPool2d gives 5 3 / 3 5 the gradient
 // 1 0 / 0 0.
 func TestMaxPoolOfEqualValues(t *testing.T) {
-	for _, c := range []struct{ image, want []float32 }{
-		{[]float32{5, 3, 3, 5}, []float32{1, 0, 0, 0}},
-		{[]float32{3, 5, 5, 3}, []float32{0, 1, 0, 0}},
-		{[]float32{5, 5, 5, 5}, []float32{1, 0, 0, 0}},
-	} {
-		got, _ := check.Run(t, func(in []*graph.Node) (all []*graph.Node) {
-			for _, y := range []*graph.Node{MaxPool(2).maxOfTiles(in[0]), MaxPool(2).maxOfShifted(in[0])} {
-				all = append(all, graph.Gradient(graph.ReduceAllSum(y), in[0])...)
-			}
-			return all
-		}, tensors.FromFlatDataAndDimensions(c.image, 1, 2, 2, 1))
-		if !slices.Equal(got[0], c.want) || !slices.Equal(got[1], c.want) {
-			t.Errorf("%v has the gradients %v and %v, want %v", c.image, got[0], got[1], c.want)
+	images := tensors.FromFlatDataAndDimensions([]float32{5, 3, 3, 5, 3, 5, 5, 3, 5, 5, 5, 5}, 3, 2, 2, 1)
+	want := []float32{1, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0}
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) (all []*graph.Node) {
+		for _, y := range []*graph.Node{MaxPool(2).maxOfTiles(in[0]), MaxPool(2).maxOfShifted(in[0])} {
+			all = append(all, graph.Gradient(graph.ReduceAllSum(y), in[0])...)
 		}
+		return all
+	}, images)
+	if !slices.Equal(got[0], want) || !slices.Equal(got[1], want) {
+		t.Errorf("the gradients are %v and %v, want %v", got[0], got[1], want)
 	}
 }
 
-// Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value from the pixels
-// that its window holds, and a maximum's gradient goes to one of them, so its sum stays.
+// Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value and the gradient
+// from the pixels that its window holds.
 func TestPoolingOverAGridOfSizes(t *testing.T) {
-	layers := []PoolLayer{
-		MaxPool(3).Stride(2), MaxPool(3).Stride(2).Ceil(), MaxPool(2).Ceil(), MaxPool(3).Stride(2).Padding(1),
-		MaxPool(3).Stride(2).Padding(1).Ceil(), MaxPool(2).Stride(3).Padding(1).Ceil(),
-		AvgPool(3).Stride(1).Padding(1), AvgPool(3).Stride(2).Padding(1), AvgPool(2).Stride(1),
-	}
-	for _, side := range []int{3, 4, 5, 7, 8, 14} {
-		x := check.Random(uint64(side), 1, side, side, 1)
-		got, dims := check.Run(t, func(in []*graph.Node) (all []*graph.Node) {
-			for _, layer := range layers {
+	for _, side := range []int{3, 4, 5, 6, 7, 8, 14} {
+		for _, layer := range []PoolLayer{
+			MaxPool(2), MaxPool(3), MaxPool(2).Stride(1), MaxPool(3).Stride(1).Padding(1),
+			MaxPool(3).Stride(2), MaxPool(3).Stride(2).Ceil(), MaxPool(2).Ceil(), MaxPool(3).Stride(2).Padding(1),
+			MaxPool(3).Stride(2).Padding(1).Ceil(), MaxPool(2).Stride(3).Padding(1).Ceil(),
+			AvgPool(3).Stride(1).Padding(1), AvgPool(3).Stride(2).Padding(1), AvgPool(2).Stride(1),
+		} {
+			pixels := check.Values(uint64(side), side*side)
+			got, dims := check.Run(t, check.Interpreter(), func(in []*graph.Node) []*graph.Node {
 				y := layer.Apply(nil, in[0])
-				all = append(all, y, graph.Gradient(graph.ReduceAllSum(y), in[0])[0])
-			}
-			return all
-		}, x)
-		for i, layer := range layers {
+				return []*graph.Node{y, gradientOf(y, in[0])}
+			}, tensors.FromFlatDataAndDimensions(pixels, 1, side, side, 1))
 			n := sideByPyTorch(layer.info, side)
-			want := pooled(layer.info, tensors.MustCopyFlatData[float32](x), side, n)
-			if !slices.Equal(dims[2*i], []int{1, n, n, 1}) || !check.Near(got[2*i], want, 1e-5) {
-				t.Errorf("%v of %d×%[2]d: %v %v, want %v", layer.info, side, dims[2*i], got[2*i], want)
+			want, gradient := pooled(layer.info, pixels, side, n)
+			if !slices.Equal(dims[0], []int{1, n, n, 1}) || !check.Near(got[0], want, 1e-5) {
+				t.Errorf("%v of %d×%[2]d: %v %v, want %v", layer.info, side, dims[0], got[0], want)
 			}
-			total := 0.0
-			for _, g := range got[2*i+1] {
-				total += float64(g)
-			}
-			if layer.info.Kind == "max-pool" && math.Abs(total-float64(n*n)) > 1e-4 {
-				t.Errorf("%v of %d×%[2]d: the gradients sum to %v, want %d", layer.info, side, total, n*n)
+			if !check.Near(got[1], gradient, 1e-4) {
+				t.Errorf("%v of %d×%[2]d: the gradient is %v, want %v", layer.info, side, got[1], gradient)
 			}
 		}
 	}
@@ -144,21 +135,30 @@ func sideByPyTorch(p Info, side int) int {
 	return n
 }
 
-// pooled is what a pooling gives, from the pixels that each of its n × n windows holds.
-func pooled(p Info, pixels []float32, side, n int) (want []float32) {
+// pooled is what a pooling gives, from the pixels that each of its n × n windows holds, and the gradient by the pixels
+// of the sum of 0, 1, 2, … times that.
+func pooled(p Info, pixels []float32, side, n int) (values, gradient []float32) {
+	gradient = make([]float32, len(pixels))
 	for i := range n * n {
-		most, sum := math.Inf(-1), 0.0
+		var window []int // the pixels in it
 		for k := range p.Kernel * p.Kernel {
 			r, c := i/n*p.Stride+k/p.Kernel-p.Padding, i%n*p.Stride+k%p.Kernel-p.Padding
 			if r >= 0 && r < side && c >= 0 && c < side {
-				most = max(most, float64(pixels[r*side+c]))
-				sum += float64(pixels[r*side+c])
+				window = append(window, r*side+c)
 			}
 		}
-		if p.Kind == "avg-pool" {
-			most = sum / float64(p.Kernel*p.Kernel)
+		if p.Kind == "max-pool" {
+			largest := slices.MaxFunc(window, func(a, b int) int { return cmp.Compare(pixels[a], pixels[b]) })
+			values = append(values, pixels[largest])
+			gradient[largest] += float32(i)
+			continue
 		}
-		want = append(want, float32(most))
+		area, sum := float32(p.Kernel*p.Kernel), float32(0)
+		for _, at := range window {
+			sum += pixels[at]
+			gradient[at] += float32(i) / area
+		}
+		values = append(values, sum/area)
 	}
-	return want
+	return values, gradient
 }

@@ -29,8 +29,8 @@ func (r ResidualLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if len(r.shortcut) > 0 {
 		x = applyLane(scope.In("shortcut"), "shortcut", r.shortcut, x)
 	}
-	if !slices.Equal(x.Shape().Dimensions, y.Shape().Dimensions) {
-		panicf("cannot add %v to %v: give it a Shortcut that makes them alike", y.Shape().Dimensions[1:], x.Shape().Dimensions[1:])
+	if to, what := x.Shape().Dimensions, y.Shape().Dimensions; !slices.Equal(to, what) {
+		panicf("cannot add %v to %v: give it a Shortcut that makes them alike", what[1:], to[1:])
 	}
 	sum := graph.Add(x, y)
 	tracerOf(x.Graph()).join("add", sum, x, y)

@@ -48,13 +48,14 @@ func (l LayerInfo) Details() string {
 	return l.Info.Details()
 }
 
-// Summarize applies the network to a batch of shapes, images of the given dimensions, without computing anything: height,
-// width, channels.
+// Summarize applies the network to a batch of shapes, images of the given dimensions, without computing anything:
+// height, width, channels.
 //
 // A layer that does not fit what comes into it gives an error of one line that names the layer.
 func Summarize(net Layer, image ...int) (summary *Summary, err error) {
 	if len(image) == 0 || size(image) < 1 {
-		return nil, fmt.Errorf("%s cannot be applied to an image of dimensions %v: want height, width, channels", Name(net), image)
+		return nil, fmt.Errorf("%s cannot be applied to an image of dimensions %v: want height, width, channels",
+			Name(net), image)
 	}
 	store := model.NewStore()
 	x := images(store, Name(net), true, image) // in training, so auxiliary classifiers show
@@ -66,19 +67,23 @@ func Summarize(net Layer, image ...int) (summary *Summary, err error) {
 		}
 	}()
 	y := Apply(store.RootScope(), net, x)
-	summary = &Summary{Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:], net: net, parts: t.root.parts}
+	summary = &Summary{
+		Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:],
+		net: net, parts: t.root.parts,
+	}
 	for v := range store.IterVariables() {
 		if Owns(v) {
 			initial, drawn := t.initial[v.Path()]
 			name := strings.TrimPrefix(v.Path(), Path(""))
-			summary.Variables = append(summary.Variables, Variable{name, v.Shape().Dimensions, v.Trainable, drawn, initial})
+			variable := Variable{name, v.Shape().Dimensions, v.Trainable, drawn, initial}
+			summary.Variables = append(summary.Variables, variable)
 		}
 	}
 	return summary, nil
 }
 
-// images is a batch in a graph of its own, for a network's shapes and operations alone: the pure-Go backend needs no plugin
-// and is never asked to compute.
+// images is a batch in a graph of its own, for a network's shapes and operations alone: the pure-Go backend needs no
+// plugin and is never asked to compute.
 func images(store *model.Store, name string, training bool, image []int) *graph.Node {
 	g := graph.NewGraph(gobackend.GetBackend(), name)
 	model.SetStore(g, store)
@@ -112,7 +117,8 @@ func (s *Summary) Table() (head []string, rows [][]string) {
 	rows = [][]string{{"input", "", times(s.Input), "", "", ""}}
 	for _, l := range s.Layers {
 		sees := times([]int{l.Field, l.Field})
-		rows = append(rows, []string{l.Path, l.Details(), times(l.Output), thousands(l.Parameters), thousands(l.MACs), sees})
+		row := []string{l.Path, l.Details(), times(l.Output), thousands(l.Parameters), thousands(l.MACs), sees}
+		rows = append(rows, row)
 	}
 	rows = append(rows, []string{"total", "", "", thousands(s.Parameters()), thousands(s.MACs()), ""})
 	return []string{s.Network, "", "output", "parameters", "MACs", "sees"}, rows

@@ -9,8 +9,8 @@ import (
 // nothing and keeps the shape, such as ReLU and batch norm, is counted with what comes before it; and lines that follow
 // each other and are alike in all but what they see become one, with their sums. The columns still add up to the same.
 //
-// A block is described by the filters of its convolutions, in the order of its layers: | stands between branches, + before
-// those of a residual's shortcut.
+// A block is described by the filters of its convolutions, in the order of its layers: | stands between branches, +
+// before those of a residual's shortcut.
 func (s *Summary) Blocks() *Summary {
 	var lines []numbered
 	count := map[string]int{}

@@ -88,7 +88,8 @@ func (t *tracer) begin(scope *model.Scope, layer Layer, x *graph.Node) (done fun
 	if t == nil {
 		return func(*graph.Node) {}
 	}
-	p := &part{layer: layer, path: strings.TrimPrefix(scope.Scope(), Path("")), lane: t.lane, input: x.Shape().Dimensions[1:]}
+	path := strings.TrimPrefix(scope.Scope(), Path(""))
+	p := &part{layer: layer, path: path, lane: t.lane, input: x.Shape().Dimensions[1:]}
 	around := t.last()
 	around.parts = append(around.parts, p)
 	t.open = append(t.open, p) // a layer that panics stays the last, for explain to name
@@ -99,7 +100,8 @@ func (t *tracer) begin(scope *model.Scope, layer Layer, x *graph.Node) (done fun
 		t.open = t.open[:len(t.open)-1]
 		t.lane = p.lane
 		if len(t.layers) == first { // not a block, for which its layers stand
-			info := LayerInfo{Info: layer.Info(), Path: p.path, Block: t.outer.block, Lane: t.outer.lane, Parameters: parameters(scope) - before, MACs: t.cost.macs}
+			info := LayerInfo{Info: layer.Info(), Path: path, Parameters: parameters(scope) - before, MACs: t.cost.macs}
+			info.Block, info.Lane = t.outer.block, t.outer.lane
 			t.add(info, y, t.fieldOf(x).through(t.cost, t.input))
 		}
 		p.lines = slices.Clone(t.layers[first:])
@@ -140,9 +142,10 @@ func (t *tracer) join(kind string, y *graph.Node, results ...*graph.Node) {
 			widest = f
 		}
 	}
-	info := LayerInfo{Info: Info{Kind: kind}, Path: t.last().path + "/" + kind, Block: t.outer.block, Lane: t.outer.lane}
-	if info.Block == "" {
-		info.Block = t.last().path
+	block := t.last().path
+	info := LayerInfo{Info: Info{Kind: kind}, Path: block + "/" + kind, Block: block}
+	if t.outer.block != "" { // which holds this one
+		info.Block, info.Lane = t.outer.block, t.outer.lane
 	}
 	t.add(info, y, widest)
 }

@@ -6,9 +6,9 @@
 //	state = net.state_dict()
 //	save_file(state, "net.safetensors", {"order": "\n".join(state)})
 //
-// Names do not matter here: the n-th layer with weights gets the n-th ones of the file. Shapes do, and one that does not
-// fit is an error that names both. PyTorch keeps images as channels × height × width and filters first; this package puts
-// both into the order of package nn.
+// Names do not matter here: the n-th layer with weights gets the n-th ones of the file. Shapes do, and one that does
+// not fit is an error that names both. PyTorch keeps images as channels × height × width and filters first; this
+// package puts both into the order of package nn.
 package pytorch
 
 import (
@@ -30,7 +30,8 @@ func Read(file string, net *nn.Summary) (map[string]array.Array, error) {
 	}
 	order := metadata["order"]
 	if order == "" {
-		return nil, fmt.Errorf(`%s does not say in which order its weights come: write it with save_file(state, path, {"order": "\n".join(state)})`, file)
+		return nil, fmt.Errorf("%s does not say in which order its weights come: "+
+			`write it with save_file(state, path, {"order": "\n".join(state)})`, file)
 	}
 	converted, err := convert(weights, strings.Split(order, "\n"), net)
 	if err != nil {
@@ -41,7 +42,9 @@ func Read(file string, net *nn.Summary) (map[string]array.Array, error) {
 
 // convert gives each of the network's variables the next of the weights.
 func convert(weights map[string]safetensors.Tensor, order []string, net *nn.Summary) (map[string]array.Array, error) {
-	order = slices.DeleteFunc(slices.Clone(order), func(name string) bool { return strings.HasSuffix(name, "num_batches_tracked") })
+	order = slices.DeleteFunc(slices.Clone(order), func(name string) bool {
+		return strings.HasSuffix(name, "num_batches_tracked") // a counter of PyTorch's batch norm
+	})
 	if len(order) != len(net.Variables) {
 		return nil, fmt.Errorf("%d weights for a network that has %d, %s", len(order), len(net.Variables), net.Network)
 	}
@@ -101,7 +104,7 @@ func layout(v nn.Variable, image []int) (shape, dims, axes []int) {
 	}
 }
 
-// transposed reorders an array so that its axes[i] becomes the i-th.
+// transposed reorders an array: its axes[i] becomes the i-th.
 func transposed(values []float32, dims, axes []int) []float32 {
 	steps := make([]int, len(dims)) // between neighbours along each axis
 	for step, i := 1, len(dims)-1; i >= 0; i-- {

@@ -72,7 +72,8 @@ func (f fixture) weights() (all map[string]safetensors.Tensor, order []string) {
 	return all, order
 }
 
-// Every network of the zoo that PyTorch or a paper has, with the same weights and the same image, gives PyTorch's scores.
+// Every network of the zoo that PyTorch or a paper has, with the same weights and the same image, gives PyTorch's
+// scores.
 func TestTheZooComputesWhatPyTorchDoes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds fourteen networks of ImageNet's size: not with -short")

@@ -113,7 +113,7 @@ const (
 	aboutKey  = "__metadata__"
 	maxHeader = 100_000_000 // the format's limit
 
-	// Metadata of Write's own: who wrote the file, so that a sum is missed, and the SHA-256 of the file with zeros in its
+	// Metadata of Write's own: who wrote the file, so a missing sum is noticed, and the SHA-256 of the file with zeros in its
 	// place. Earlier versions wrote, without the first, a SHA-256 of the values alone.
 	writer, convbook = "writer", "convbook"
 	checksum         = "sha256"

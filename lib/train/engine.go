@@ -85,8 +85,6 @@ type deviceSplit struct {
 	pixels, labels *tensors.Tensor
 }
 
-func (d deviceSplit) images() int { return d.labels.Shape().Size() }
-
 // upload puts a split on the device.
 func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
 	pixels := shapes.Make(dtypes.Uint8, split.Len(), e.Data.Height, e.Data.Width, e.Data.Channels)
@@ -126,8 +124,8 @@ func (e *engine) variables(keep func(v *model.Variable) bool) (map[string]safete
 	return saved, nil
 }
 
-// arrays are the variables at the paths that path gives for the network's variables, by the names of the latter. An empty
-// path stands for none.
+// arrays are the variables at the paths that path gives for the network's variables, by the names of the latter. An
+// empty path stands for none.
 func (e *engine) arrays(path func(v nn.Variable) string) (map[string]array.Array, error) {
 	names := map[string]string{}
 	for _, v := range e.summary.Variables {

@@ -2,8 +2,8 @@ package train
 
 import "strings"
 
-// oneLine is the error without the stack that GoMLX's errors carry. What caused it can still be asked for with errors.Is
-// and errors.As.
+// oneLine is the error without the stack that GoMLX's errors carry. What caused it can still be asked for with
+// errors.Is and errors.As.
 func oneLine(err error) error {
 	if err == nil || !strings.Contains(err.Error(), "\n") {
 		return err

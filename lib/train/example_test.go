@@ -10,9 +10,9 @@ import (
 
 // task learns the digits of a small sample with a linear network.
 var task = train.Task{
-	Net:    nn.Named("Linear", nn.Flatten, nn.Dense(10)),
+	Net:    nn.Named("Linear", nn.Flatten, nn.Dense(10), nn.LogSoftmax),
 	Data:   sample.MNIST().Normalize(0.1307, 0.3081),
-	Config: train.Config{Epochs: 3, Batch: 64, Optimizer: train.SGD(0.05, 0.5), Seed: 1, Progress: train.Quiet},
+	Config: train.Config{Epochs: 3, Batch: 64, Loss: train.NLL, Optimizer: train.SGD(0.05, 0.5), Seed: 1, Progress: train.Quiet},
 }
 
 func ExampleTask_Fit() {
@@ -28,15 +28,13 @@ func ExampleTask_Fit() {
 	// better than a guess: true
 }
 
-// A task is a value: a changed copy is another one.
+// A task is a value: a changed copy is another one, and another run.
 func ExampleTask() {
 	longer := task
 	longer.Epochs = 30
-	if _, err := longer.Load(); err != nil {
-		fmt.Println(err)
-	}
-	// Output:
-	// Linear was not trained on MNIST sample with these settings yet (30 epochs, batches of 64, cross-entropy, SGD, momentum 0.5, learning rate 0.05, seed 1): run the cell with Fit first
+	_, err := longer.Load()
+	fmt.Println(task.Epochs, longer.Epochs, "trained before:", err == nil)
+	// Output: 3 30 trained before: false
 }
 
 func ExampleWorker() {
@@ -58,4 +56,33 @@ func ExampleWorker() {
 	}
 	fmt.Println(predictions.Outputs.Dims, "better than a guess:", predictions.Accuracy() > 50)
 	// Output: [256 10] better than a guess: true
+}
+
+// tests shows nothing of a training but its tests, and how it ended.
+type tests struct{}
+
+func (tests) Tell(e train.Event) {
+	switch e := e.(type) {
+	case train.Started:
+		fmt.Println(e.Network, "with", e.Parameters, "parameters:", e.Epochs, "epochs of", e.Batches, "batches")
+	case train.Tested:
+		fmt.Println("epoch", e.Epoch, "is better than a guess:", e.TestAccuracy > 50)
+	case train.Ended:
+		fmt.Println("ended with", e.Err)
+	}
+}
+
+// A Progress of one's own is a type that is told what happens.
+func ExampleProgress() {
+	watched := task
+	watched.Progress = tests{}
+	if _, err := watched.Fit(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// Linear with 7850 parameters: 3 epochs of 8 batches
+	// epoch 1 is better than a guess: true
+	// epoch 2 is better than a guess: true
+	// epoch 3 is better than a guess: true
+	// ended with <nil>
 }

@@ -15,17 +15,15 @@ import (
 	"syscall"
 	"testing"
 
-	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train/internal/store"
-	"example.org/convbook/lib/zoo"
 )
 
 // finishedFiles are those of a finished run.
 var finishedFiles = []string{"SHA256SUMS", store.Config, store.History, store.Model, store.Result, store.Test}
 
-// Whatever happens to a file of a finished run is noticed when the run is loaded, in a line that names the folder, the file
-// and the remedy; the remedy works, and what was there is kept.
+// Whatever happens to a file of a finished run is noticed when the run is loaded, in a line that names the folder, the
+// file and the remedy; the remedy works, and what was there is kept.
 func TestDamagedRunIsNoticed(t *testing.T) {
 	isolate(t)
 	run := mustFit(t, quick())
@@ -40,7 +38,7 @@ func TestDamagedRunIsNoticed(t *testing.T) {
 		}
 		whole[name] = content
 	}
-	digit := func(content []byte) []byte { // another digit in the place of one
+	digit := func(content []byte) []byte { // another digit instead of one
 		content = slices.Clone(content)
 		i := bytes.LastIndexAny(content, "123456789")
 		content[i] = '1' + (content[i]-'1'+1)%9
@@ -187,8 +185,8 @@ func TestFreshKeepsTheRunBefore(t *testing.T) {
 	}
 }
 
-// A fresh run that is interrupted leaves the finished one in its place, goes on where it stopped, and is trained anew only
-// once it is finished.
+// A fresh run that is interrupted leaves the finished one in its place, goes on where it stopped, and is trained anew
+// only once it is finished.
 func TestFreshRunGoesOn(t *testing.T) {
 	isolate(t)
 	c := quick()
@@ -226,8 +224,8 @@ func TestFreshRunGoesOn(t *testing.T) {
 	}
 }
 
-// A process that was killed while its finished fresh run took the place of the one before: nothing is lost, and the next
-// one ends the work.
+// A process that was killed while its finished fresh run took the place of the one before: nothing is lost, and the
+// next one ends the work.
 func TestFreshRunIsInstalledAfterAKill(t *testing.T) {
 	for _, previousMoved := range []bool{false, true} {
 		isolate(t)
@@ -328,12 +326,6 @@ func TestLeftoversAreSwept(t *testing.T) {
 	if len(entries) != len(finishedFiles) || exists(inTraining(p, "")) {
 		t.Errorf("the finished run's folder holds %v", entries)
 	}
-}
-
-// A run's folder has a name that file systems take, whatever the network is called.
-func TestLongNames(t *testing.T) {
-	isolate(t)
-	mustFit(t, quick().of(nn.Named(strings.Repeat("long", 100), zoo.FC2Layer(2))))
 }
 
 // What takes long is left alone after an interrupt; what is ready by then is used.

@@ -12,13 +12,13 @@ import (
 // ErrInterrupted is the error of a training that was interrupted. What it learned is kept.
 var ErrInterrupted = errors.New("interrupted")
 
-// Fit trains the network on the data set's training images and tests it on its test images after every epoch, and on its
-// validation images if it has any. The task's run that is on disk is returned at once, its progress shown again; one that
-// was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
+// Fit trains the network on the data set's training images and tests it on its test images after every epoch, and on
+// its validation images if it has any. The task's run that is on disk is returned at once, its progress shown again;
+// one that was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
 //
-// An interrupt (the stop button, Ctrl-C, a closed terminal) is heard within a second, whatever is being computed. It keeps
-// what was learned and returns ErrInterrupted. A loss that is not a number ends the training with an error. Nothing that
-// was stored before is lost either way.
+// An interrupt (the stop button, Ctrl-C, a closed terminal) is heard within a second, whatever is being computed. It
+// keeps what was learned and returns ErrInterrupted. A loss that is not a number ends the training with an error.
+// Nothing that was stored before is lost either way.
 func (t Task) Fit() (*Run, error) {
 	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
@@ -71,7 +71,9 @@ func (p *plan) fit(ctx context.Context) (*Run, error) {
 
 // lock makes sure that one process at a time trains the run.
 func (p *plan) lock(ctx context.Context) (unlock func() error, err error) {
-	unlock, err = p.place.Lock(ctx, func() { p.Progress.Tell(Noted{"another process is training this run: waiting for it"}) })
+	unlock, err = p.place.Lock(ctx, func() {
+		p.Progress.Tell(Noted{"another process is training this run: waiting for it"})
+	})
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("%w while another process trains this run", ErrInterrupted)
 	}

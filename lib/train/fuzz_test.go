@@ -13,8 +13,8 @@ import (
 	"example.org/convbook/lib/train/internal/store"
 )
 
-// Whatever the files of a run hold, and whatever their sums say, reading it gives an error or a run whose progress can be
-// printed.
+// Whatever the files of a run hold, and whatever their sums say, reading it gives an error or a run whose progress can
+// be printed.
 func FuzzStoredRun(f *testing.F) {
 	f.Setenv(RunsEnv, f.TempDir())
 	c := quick()

@@ -20,8 +20,8 @@ type Gradient struct {
 	Size     float64 // the root of the mean of its values' squared gradients
 }
 
-// Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in the
-// order of the layers.
+// Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in
+// the order of the layers.
 func (t Task) Gradients() ([]Gradient, error) {
 	ctx := context.Background()
 	plan, err := t.plan(ctx)
@@ -65,7 +65,8 @@ func (e *engine) gradientSizes(loss *graph.Node) (names []string, sizes []*graph
 	var values []*graph.Node
 	for _, v := range e.summary.Variables {
 		if v.Trainable {
-			trainable, values = append(trainable, v), append(values, e.vars.GetVariable(nn.Path(v.Name)).NodeValue(loss))
+			trainable = append(trainable, v)
+			values = append(values, e.vars.GetVariable(nn.Path(v.Name)).NodeValue(loss))
 		}
 	}
 	for i, gradient := range graph.Gradient(loss, values...) {

@@ -16,7 +16,9 @@ type Loss struct {
 
 // likelihood is the negative logarithm of the probability of the label.
 func likelihood(name string, logs func(outputs *graph.Node) *graph.Node) Loss {
-	return Loss{name: name, logs: logs, each: func(outputs, labels *graph.Node) *graph.Node { return pick(logs(outputs), labels) }}
+	return Loss{name: name, logs: logs, each: func(outputs, labels *graph.Node) *graph.Node {
+		return pick(logs(outputs), labels)
+	}}
 }
 
 // NLL is the negative log-likelihood: −outputs[label]. The outputs must be logarithms of probabilities, so the network
@@ -25,17 +27,19 @@ var NLL = likelihood("negative log-likelihood", func(outputs *graph.Node) *graph
 
 // CrossEntropy is −log of the probability that softmax gives the label. The outputs are scores of any size (logits).
 // After nn.LogSoftmax it equals NLL, since a log-softmax of a log-softmax changes nothing.
-var CrossEntropy = likelihood("cross-entropy", func(logits *graph.Node) *graph.Node { return graph.LogSoftmax(logits, -1) })
+var CrossEntropy = likelihood("cross-entropy", func(logits *graph.Node) *graph.Node {
+	return graph.LogSoftmax(logits, -1)
+})
 
-// MSE is the mean squared error of the probabilities that softmax gives: the mean over the classes of (p − y)², y being 1
-// for the label and 0 for the others. The outputs are scores of any size (logits).
+// MSE is the mean squared error of the probabilities that softmax gives: the mean over the classes of (p − y)², y being
+// 1 for the label and 0 for the others. The outputs are scores of any size (logits).
 var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node) *graph.Node {
 	wanted := graph.OneHot(labels, logits.Shape().Dim(-1), logits.DType())
 	return graph.ReduceMean(graph.Square(graph.Sub(graph.Softmax(logits, -1), wanted)), -1)
 }}
 
 // Smooth returns the loss with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2015): in
-// training, that share of every label is spread evenly over all classes, so that no output needs to grow without end.
+// training, that share of every label is spread evenly over all classes, so no output needs to grow without end.
 // Tests measure the plain loss.
 func (l Loss) Smooth(share float64) Loss {
 	l.smoothing = share

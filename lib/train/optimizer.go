@@ -26,7 +26,7 @@ type Optimizer struct {
 // rule is how a step changes a parameter.
 type rule struct {
 	kept   []string // what it keeps for each parameter, arrays of the parameter's dimensions that are zero at first
-	update func(now stepNumbers[*graph.Node], p parameter) (value *graph.Node, kept []*graph.Node)
+	update func(now numbers, p parameter) (value *graph.Node, kept []*graph.Node)
 }
 
 // parameter is what an optimizer's update gets to know.
@@ -38,13 +38,25 @@ type parameter struct {
 
 const weightsKind = "weights" // as nn names them
 
-// stepNumbers are what a step needs beside arrays: worked out on the host, in float64, so that a long training does not
+// stepNumbers are what a step needs beside arrays: worked out on the host, in float64, so a long training does not
 // lose them to rounding.
 type stepNumbers[T any] struct {
 	rate      T // the learning rate
 	corrected T // the rate for Adam's mean, which began at zero: rate/(1 − 0.9^step)
 	spread    T // what makes up for the same in Adam's variance: 1/√(1 − 0.999^step)
 	left      T // the share of a weight that AdamW's decay leaves: 1 − rate·decay
+}
+
+// numbers are those of a step in its graph.
+type numbers = stepNumbers[*graph.Node]
+
+// numbersIn are those in a row.
+func numbersIn(row *graph.Node) (now numbers) {
+	row = graph.Reshape(row, stepNumbersSize)
+	for i, field := range now.fields() {
+		*field = graph.Reshape(graph.Slice(row, graph.AxisElem(i)))
+	}
+	return now
 }
 
 // fields are the numbers in the order in which the program gets them.
@@ -71,7 +83,7 @@ func SGD(rate, momentum float64) Optimizer {
 	if !(momentum >= 0 && momentum < 1) {
 		o.invalid = fmt.Errorf("momentum is %v: it must be at least 0 and below 1", momentum)
 	}
-	o.rule = rule{kept: []string{"velocity"}, update: func(now stepNumbers[*graph.Node], p parameter) (*graph.Node, []*graph.Node) {
+	o.rule = rule{[]string{"velocity"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		velocity := graph.Add(graph.MulScalar(p.kept[0], momentum), p.gradient)
 		return graph.Sub(p.value, graph.Mul(now.rate, velocity)), []*graph.Node{velocity}
 	}}
@@ -86,7 +98,8 @@ const (
 )
 
 // Adam gives every parameter a step size of its own (Kingma and Ba, 2014), as PyTorch's optim.Adam does: with running
-// means m of the gradients and v of their squares, both corrected for having started at zero, p ← p − rate·m/(√v + 1e-8).
+// means m of the gradients and v of their squares, both corrected for having started at zero, p ← p − rate·m/(√v +
+// 1e-8).
 func Adam(rate float64) Optimizer { return adam("Adam", rate, 0) }
 
 // AdamW is Adam with decoupled weight decay (Loshchilov and Hutter, 2017): before the step, p ← p − rate·decay·p. Only
@@ -98,7 +111,7 @@ func adam(name string, rate, decay float64) Optimizer {
 	if !(decay >= 0) || math.IsInf(decay, 1) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
-	o.rule = rule{kept: []string{"mean", "variance"}, update: func(now stepNumbers[*graph.Node], p parameter) (*graph.Node, []*graph.Node) {
+	o.rule = rule{[]string{"mean", "variance"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		mean := toward(p.kept[0], p.gradient, adamMean)
 		variance := toward(p.kept[1], graph.Square(p.gradient), adamVariance)
 		scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), now.spread), adamEpsilon)
@@ -110,14 +123,14 @@ func adam(name string, rate, decay float64) Optimizer {
 	return o
 }
 
-// Muon gives each convolution a step that turns it in every direction alike (Jordan et al., 2024). A gradient's few large
-// directions drown its many small ones; Muon takes the momentum's matrix, inputs × filters, and brings all of its singular
-// values to about 1. As torch.optim.Muon with adjust_lr_fn "match_rms_adamw" it has Nesterov's momentum 0.95, AdamW's
-// decay, and steps of the size that AdamW's would have, so that one rate serves both (Liu et al., "Muon is Scalable for LLM
-// Training", 2025). All other parameters follow AdamW with the same rate and decay.
+// Muon gives each convolution a step that turns it in every direction alike (Jordan et al., 2024). A gradient's few
+// large directions drown its many small ones; Muon takes the momentum's matrix, inputs × filters, and brings all of its
+// singular values to about 1. As torch.optim.Muon with adjust_lr_fn "match_rms_adamw" it has Nesterov's momentum 0.95,
+// AdamW's decay, and steps of the size that AdamW's would have, so one rate serves both (Liu et al., "Muon is
+// Scalable for LLM Training", 2025). All other parameters follow AdamW with the same rate and decay.
 func Muon(rate, decay float64) Optimizer {
 	o := adam("Muon", rate, decay)
-	o.filters = &rule{kept: []string{"momentum"}, update: func(now stepNumbers[*graph.Node], p parameter) (*graph.Node, []*graph.Node) {
+	o.filters = &rule{[]string{"momentum"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		momentum := graph.Add(graph.MulScalar(p.kept[0], muonMomentum), p.gradient)
 		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, muonMomentum))
 		dims := p.value.Shape().Dimensions
@@ -137,15 +150,15 @@ const (
 	muonRounds   = 5
 )
 
-// muonRound are a, b and c of a round of Newton and Schulz's iteration, x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x. Jordan chose
-// them so that small singular values grow fast; they end between 0.7 and 1.2.
+// muonRound are a, b and c of a round of Newton and Schulz's iteration, x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x. Jordan
+// chose them to let small singular values grow fast; they end between 0.7 and 1.2.
 var muonRound = [3]float64{3.4445, -4.7750, 2.0315}
 
 // orthogonal brings the singular values of a matrix to about 1 and keeps its singular vectors.
 //
-// Each round multiplies x by a polynomial of its Gram matrix, which follows from the Gram matrix before. So the rounds need
-// only the smaller square matrix, and x itself is multiplied once, at the end: for 4,608 inputs of 512 filters that is 0.4
-// times the work.
+// Each round multiplies x by a polynomial of its Gram matrix, which follows from the Gram matrix before. So the rounds
+// need only the smaller square matrix, and x itself is multiplied once, at the end: for 4,608 inputs of 512 filters
+// that is 0.4 times the work.
 func orthogonal(x *graph.Node) *graph.Node {
 	if x.Shape().Dim(0) < x.Shape().Dim(1) {
 		return graph.Transpose(orthogonal(graph.Transpose(x, 0, 1)), 0, 1)
@@ -170,8 +183,8 @@ func toward(mean, value *graph.Node, keep float64) *graph.Node {
 	return graph.Add(graph.MulScalar(mean, keep), graph.MulScalar(value, 1-keep))
 }
 
-// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p before all else: the gradient of
-// a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no penalty; in
+// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p before all else: the gradient
+// of a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no penalty; in
 // PyTorch's optim.SGD they have one unless they are put into a group of their own.
 func (o Optimizer) WeightDecay(decay float64) Optimizer {
 	o.weightDecay = decay
@@ -200,7 +213,7 @@ func (o Optimizer) ruleFor(kind string, dims []int) rule {
 const filterAxes = 4
 
 // apply does a step on one parameter.
-func (o Optimizer) apply(now stepNumbers[*graph.Node], p parameter) (value *graph.Node, kept []*graph.Node) {
+func (o Optimizer) apply(now numbers, p parameter) (value *graph.Node, kept []*graph.Node) {
 	if o.weightDecay > 0 && p.kind == weightsKind {
 		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.weightDecay))
 	}
@@ -245,10 +258,7 @@ func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
 	for _, v := range vs {
 		nodes = append(nodes, v.NodeValue(loss))
 	}
-	var now stepNumbers[*graph.Node]
-	for i, field := range now.fields() {
-		*field = graph.Reshape(graph.Slice(row, graph.AxisRange(), graph.AxisElem(i)))
-	}
+	now := numbersIn(row)
 	gradients := graph.Gradient(loss, nodes...)
 	store := model.GetStore(loss)
 	for i, v := range vs {

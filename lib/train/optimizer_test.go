@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -68,16 +69,19 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		for _, kind := range []string{weightsKind, "bias", "shift"} {
 			value := float32(start)
 			kept := make([]float32, len(c.optimizer.kept))
+			step, err := graph.NewExec(backend, func(in []*graph.Node) []*graph.Node {
+				p := parameter{value: in[0], gradient: in[1], kind: kind}
+				for i := range kept {
+					p.kept = append(p.kept, graph.Reshape(graph.Slice(in[2], graph.AxisElem(i))))
+				}
+				value, kept := c.optimizer.apply(numbersIn(in[3]), p)
+				return append([]*graph.Node{value}, kept...)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, g := range gradients {
-				numbers := c.optimizer.stepNumbers(factors[i], i+1)
-				outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
-					p := parameter{value: in[0], gradient: in[1], kind: kind}
-					for i := range kept {
-						p.kept = append(p.kept, graph.Reshape(graph.Slice(in[2], graph.AxisElem(i))))
-					}
-					value, kept := c.optimizer.apply(constants(in[0].Graph(), numbers), p)
-					return append([]*graph.Node{value}, kept...)
-				}, value, float32(g), kept)
+				outputs, err := step.Call(value, float32(g), kept, row(c.optimizer.stepNumbers(factors[i], i+1)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -86,6 +90,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 					kept[i] = tensors.ToScalar[float32](outputs[1+i])
 				}
 			}
+			step.Finalize()
 			if want := c.want(kind); !(math.Abs(float64(value)-want) <= 1e-5) {
 				t.Errorf("%s, %s: %v, want %v", c.optimizer.name, kind, value, want)
 			}
@@ -93,14 +98,13 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	}
 }
 
-// constants are a step's numbers as nodes of a graph.
-func constants(g *graph.Graph, numbers stepNumbers[float64]) (now stepNumbers[*graph.Node]) {
-	var nodes []*graph.Node
-	for _, v := range list(numbers.fields()) {
-		nodes = append(nodes, graph.Const(g, float32(v)))
+// row is a step's numbers as the program gets them.
+func row(now stepNumbers[float64]) []float32 {
+	var row []float32
+	for _, v := range list(now.fields()) {
+		row = append(row, float32(v))
 	}
-	fill(now.fields(), nodes)
-	return now
+	return row
 }
 
 func TestSchedulesByHand(t *testing.T) {
@@ -134,7 +138,7 @@ func TestLabelSmoothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		loss := CrossEntropy.Smooth(0.3)
 		return []*graph.Node{loss.train(scores, labels), loss.each(scores, labels)}
 	}, [][]float32{{1, 2, 3}}, []int32{0})
@@ -149,8 +153,8 @@ func TestLabelSmoothing(t *testing.T) {
 	}
 }
 
-// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of two
-// rules, a schedule.
+// modern has all that is random or kept between steps: augmentation, dropout, batch norm's averages, an optimizer of
+// two rules, a schedule.
 func modern() Task {
 	return Task{
 		Net:  nn.Named("Modern", nn.Conv(4, 3).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(4), nn.Flatten, nn.Dropout(0.2), nn.Dense(10)),
@@ -198,7 +202,7 @@ func TestShuffledLabelsLeaveChance(t *testing.T) {
 	accuracy := func(labels []byte) float64 {
 		data := dataset.New("digits", digits().Classes, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) {
 			return &dataset.Split{Pixels: train.Pixels, Labels: labels}, &dataset.Split{Pixels: test.Pixels, Labels: test.Labels}, nil
-		}).Normalize(0.1307, 0.3081)
+		}).Normalize(0.1307, 0.3081).Augment(dataset.RandomCrop(28, 2), dataset.RandomFlip)
 		task := modern()
 		task.Data, task.Epochs = data, 10
 		return mustFit(t, task).Result.TestAccuracy
@@ -220,12 +224,17 @@ func TestShuffledLabelsLeaveChance(t *testing.T) {
 func TestAuxiliaryLossIsAdded(t *testing.T) {
 	isolate(t)
 	plain := []nn.Layer{nn.Flatten, nn.Dense(10)}
-	task := Task{Data: digits(), Config: Config{Epochs: 1, Batch: 64, Optimizer: SGD(0.01, 0), Seed: 1, Progress: Quiet}}
-	alone := mustFit(t, task.of(nn.Named("Plain", plain...)))
+	firstLoss := func(layers ...nn.Layer) float64 {
+		var told record
+		task := quick().of(nn.Named("Guessing", layers...))
+		task.Loss, task.Progress = CrossEntropy, &told
+		checkError(t, interruptAt(t, 1, task), "interrupted")
+		return float64(told.losses()[0])
+	}
 	same := nn.Func("same", func(x *graph.Node) *graph.Node { return graph.MulScalar(x, 1) })
-	both := mustFit(t, task.of(nn.Named("Guessing", append(plain, nn.Auxiliary(0.5, same))...)))
-	if got, want := float64(both.History.Losses[0]), 1.5*float64(alone.History.Losses[0]); !(math.Abs(got-want) <= 1e-5) {
-		t.Errorf("the first loss is %v, want %v", got, want)
+	alone := firstLoss(plain...)
+	if both := firstLoss(append(plain, nn.Auxiliary(0.5, same))...); !(math.Abs(both-1.5*alone) <= 1e-5) {
+		t.Errorf("the first loss is %v, want %v", both, 1.5*alone)
 	}
 }
 
@@ -239,29 +248,31 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 	if err != nil || len(gradients) != 1 || gradients[0].Variable != "dense1/weights" {
 		t.Fatalf("%v, %v", gradients, err)
 	}
-	run := mustFit(t, task) // so small a rate leaves the weights as they were
+	start := initial(t, task)
 	train, err := digits().Train()
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := make([]float64, 784*10)
 	for _, i := range shuffled(train.Len(), 4, 0)[:batch] {
-		activations, err := run.Activations(train, int(i))
-		if err != nil {
-			t.Fatal(err)
+		x, scores := make([]float64, 784), slices.Clone(start["dense1/bias"])
+		for p := range x {
+			x[p] = (float64(train.Pixels[int(i)*784+p])/255 - 0.1307) / 0.3081
+			for c := range scores {
+				scores[c] += x[p] * start["dense1/weights"][p*10+c]
+			}
 		}
-		x, scores := activations[0].Values.Values, activations[1].Values.Values
 		total := 0.0
 		for _, s := range scores {
-			total += math.Exp(float64(s))
+			total += math.Exp(s)
 		}
 		for c, s := range scores {
-			wrong := math.Exp(float64(s)) / total
+			wrong := math.Exp(s) / total
 			if c == int(train.Labels[i]) {
 				wrong--
 			}
 			for p, v := range x {
-				sum[p*10+c] += float64(v) * wrong / batch
+				sum[p*10+c] += v * wrong / batch
 			}
 		}
 	}
@@ -284,8 +295,8 @@ func TestGradientsWithBatchNorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := task.Worker()
-	if err != nil {
+	worker := untested(t, task)
+	if err := worker.t.compile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := worker.Steps(1); err != nil {
@@ -308,6 +319,21 @@ func TestGradientsWithBatchNorm(t *testing.T) {
 			t.Errorf("%s: %v, want %v", g.Variable, g.Size, want)
 		}
 	}
+}
+
+// untested is a worker whose programs are not compiled.
+func untested(t *testing.T, task Task) *Worker {
+	t.Helper()
+	p := mustPlan(t, task)
+	e, err := p.untrained(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	about, err := p.training()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Worker{t: newTraining(e, about)}
 }
 
 // newtonSchulz is the iteration of Muon as Jordan writes it.
@@ -351,25 +377,28 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			return tensors.FromFlatDataAndDimensions(flat, dims...)
 		}
 		optimizer := Muon(rate, decay)
+		step, err := graph.NewExec(backend, func(in []*graph.Node) []*graph.Node {
+			p := parameter{value: in[0], gradient: in[1], kept: in[2:3], kind: weightsKind}
+			value, kept := optimizer.apply(numbersIn(in[3]), p)
+			return append([]*graph.Node{value}, kept...)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		want, momentum := draw(), mat.NewDense(inputs, filters, nil)
 		value, kept := tensor(want), tensor(momentum)
 		for i, factor := range []float64{1, 0.5, 0.25} { // of a schedule
 			gradient := draw()
-			var ahead, step mat.Dense
+			var ahead, change mat.Dense
 			momentum.Scale(0.95, momentum)
 			momentum.Add(momentum, gradient)
 			ahead.Scale(0.95, momentum)
 			ahead.Add(&ahead, gradient)
-			step.Scale(factor*rate*0.2*math.Sqrt(float64(max(inputs, filters))), newtonSchulz(&ahead))
+			change.Scale(factor*rate*0.2*math.Sqrt(float64(max(inputs, filters))), newtonSchulz(&ahead))
 			want.Scale(1-factor*rate*decay, want)
-			want.Sub(want, &step)
+			want.Sub(want, &change)
 
-			numbers := optimizer.stepNumbers(factor, i+1)
-			outputs, err := graph.ExecOnceN(backend, func(in []*graph.Node) []*graph.Node {
-				p := parameter{value: in[0], gradient: in[1], kept: in[2:], kind: weightsKind}
-				value, kept := optimizer.apply(constants(in[0].Graph(), numbers), p)
-				return append([]*graph.Node{value}, kept...)
-			}, value, tensor(gradient), kept)
+			outputs, err := step.Call(value, tensor(gradient), kept, row(optimizer.stepNumbers(factor, i+1)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -78,7 +78,8 @@ func (p *Predictions) PerClass() []float64 {
 	return shares
 }
 
-// Surest lists for each class the image to which the network gives it with the largest probability, the first of equals.
+// Surest lists for each class the image to which the network gives it with the largest probability, the first of
+// equals.
 func (p *Predictions) Surest() []int {
 	surest := make([]int, len(p.Classes))
 	for class := range surest {

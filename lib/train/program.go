@@ -15,7 +15,7 @@ import (
 
 // program is a compiled graph that reads the store's variables and may change them.
 //
-// Training and testing are each one program with a loop inside, so that many steps run in one call: the data set stays
+// Training and testing are each one program with a loop inside, so many steps run in one call: the data set stays
 // on the device, nothing comes back to the host but losses and outputs, and a batch costs no call of its own. A small
 // network's epoch takes less than half the time that a call for each step takes.
 type program struct {
@@ -66,32 +66,66 @@ func (e *engine) program(does string, mode mode, inputs []shapes.Shape,
 // temporary is an input that only one run needs.
 type temporary struct{ *tensors.Tensor }
 
-// run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go values.
+// run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go
+// values.
 //
-// An interrupt ends it after some patience, with ErrInterrupted and the variables as they were. Where the program changes
-// them, that takes memory for their old and their new values at once, so it is only done for a run that is said to be
-// long; a short one takes the variables' memory for the new values and is waited for.
+// An interrupt ends it after some patience, with ErrInterrupted and the variables as they were. Where the program
+// changes them, that takes memory for their old and their new values at once, so it is only done for a run that is said
+// to be long; a short one takes the variables' memory for the new values and is waited for.
 func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors.Tensor, error) {
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
 	}
-	var buffers []compute.Buffer
-	var donate []bool
-	err := exceptions.TryCatch[error](func() {
-		backend := p.graph.Backend()
-		add := func(t *tensors.Tensor, give bool) {
-			take := t.Buffer
-			if give {
-				take = t.DonateBuffer
-			}
-			buffer, err := take(backend, 0)
-			if err != nil {
-				panic(err)
-			}
-			buffers, donate = append(buffers, buffer), append(donate, give)
+	waits := p.changes && !long
+	with, err := p.arguments(waits, inputs)
+	if err != nil {
+		return nil, err
+	}
+	execute := func() (outputs []*tensors.Tensor, err error) {
+		err = exceptions.TryCatch[error](func() { outputs = p.graph.RunWithBuffers(with.buffers, with.given, 0) })
+		if err != nil {
+			return nil, oneLine(err)
 		}
+		return outputs, nil
+	}
+	var outputs []*tensors.Tensor
+	if waits {
+		outputs, err = execute()
+	} else {
+		outputs, err = attend(ctx, execute)
+	}
+	if err != nil || !p.changes {
+		return outputs, err
+	}
+	for i, v := range p.vars {
+		if err := v.SetValue(outputs[i]); err != nil {
+			return nil, oneLine(err)
+		}
+	}
+	return outputs[len(p.vars):], nil
+}
+
+// arguments are the device's memory that a program reads, and which of it it may use for its results.
+type arguments struct {
+	buffers []compute.Buffer
+	given   []bool
+}
+
+// arguments collects those of the variables, whose memory may be given, and of the inputs.
+func (p *program) arguments(give bool, inputs []any) (a arguments, err error) {
+	add := func(t *tensors.Tensor, give bool) {
+		take := t.Buffer
+		if give {
+			take = t.DonateBuffer
+		}
+		buffer, err := take(p.graph.Backend(), 0)
+		if err != nil {
+			panic(err)
+		}
+		a.buffers, a.given = append(a.buffers, buffer), append(a.given, give)
+	}
+	err = exceptions.TryCatch[error](func() {
 		for _, v := range p.vars {
-			give := p.changes && !long
 			add(v.MustValue(), give)
 			if give {
 				if err := v.Reset(); err != nil {
@@ -110,36 +144,12 @@ func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors
 			}
 		}
 	})
-	if err != nil {
-		return nil, oneLine(err)
-	}
-	execute := func() (outputs []*tensors.Tensor, err error) {
-		err = exceptions.TryCatch[error](func() { outputs = p.graph.RunWithBuffers(buffers, donate, 0) })
-		if err != nil {
-			return nil, oneLine(err)
-		}
-		return outputs, nil
-	}
-	var outputs []*tensors.Tensor
-	if p.changes && !long {
-		outputs, err = execute()
-	} else {
-		outputs, err = attend(ctx, execute)
-	}
-	if err != nil || !p.changes {
-		return outputs, err
-	}
-	for i, v := range p.vars {
-		if err := v.SetValue(outputs[i]); err != nil {
-			return nil, oneLine(err)
-		}
-	}
-	return outputs[len(p.vars):], nil
+	return a, oneLine(err)
 }
 
-// loop is something that a program does again and again. Each round's body gets its number, from 0, the changing nodes as
-// the round before left them, and the fixed ones, and returns the changed ones. Variables keep their values from round to
-// round, too.
+// loop is something that a program does again and again. Each round's body gets its number, from 0, the changing nodes
+// as the round before left them, and the fixed ones, and returns the changed ones. Variables keep their values from
+// round to round, too.
 type loop struct {
 	changing, fixed []*graph.Node
 	body            func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node

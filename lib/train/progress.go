@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// Progress is told how a training goes: what happens, in its order, from one goroutine, which goes on when Tell returns.
-// A training that is stored already is told as if it happened again, quickly.
+// Progress is told how a training goes: what happens, in its order, from one goroutine, which goes on when Tell
+// returns. A training that is stored already is told as if it happened again, quickly.
 //
 // It is told of steps once for every call of the device, of up to half a second, and not of each step by itself. So
 // watching costs nothing that could be measured, and nothing is computed in smaller portions for it.
@@ -15,8 +15,8 @@ type Progress interface {
 	Tell(Event)
 }
 
-// Event is what a Progress is told: Started, Resumed, Stepped, Tested, Ended or Noted. There may be others one day, so an
-// event that is not known is best left alone.
+// Event is what a Progress is told: Started, Resumed, Stepped, Tested, Ended or Noted. There may be others one day, so
+// an event that is not known is best left alone.
 type Event interface{ event() }
 
 // Training is what is known of a training from its beginning. Its events have it.

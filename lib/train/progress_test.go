@@ -134,7 +134,7 @@ func TestLossesBeforeOneThatIsNotANumber(t *testing.T) {
 	isolate(t)
 	var told record
 	task := quick()
-	task.Optimizer, task.Progress, task.perCall = SGD(1e37, 0), &told, 0
+	task.Optimizer, task.Progress, task.perCall = SGD(1e37, 0.5), &told, 0
 	_, err := task.FitContext(t.Context())
 	checkError(t, err, fmt.Sprintf("in epoch 1 at batch %d", len(told.losses())))
 	if len(told.losses()) == 0 {

@@ -14,7 +14,7 @@ import (
 func TestResultsAreNoted(t *testing.T) {
 	isolate(t)
 	file := filepath.Join(t.TempDir(), "results.jsonl")
-	t.Setenv(ResultsEnv, file)
+	t.Setenv(resultsEnv, file)
 	other := quick()
 	other.Seed = 2
 	if _, err := other.Load(); err == nil {
@@ -72,7 +72,7 @@ func TestResultsAreNoted(t *testing.T) {
 		}
 	}
 
-	t.Setenv(ResultsEnv, t.TempDir())
+	t.Setenv(resultsEnv, t.TempDir())
 	_, err = quick().Load()
 	checkError(t, err, "cannot note the run in the file that CONVBOOK_RESULTS names", "make it writable or unset CONVBOOK_RESULTS")
 }

@@ -91,7 +91,8 @@ func (r *Run) Weights(name string) (array.Array, error) {
 		for _, v := range r.plan.summary.Variables {
 			names = append(names, v.Name)
 		}
-		return array.Array{}, fmt.Errorf("%s has no variable %q: it has %s", r.plan.summary.Network, name, strings.Join(names, ", "))
+		return array.Array{}, fmt.Errorf("%s has no variable %q: it has %s",
+			r.plan.summary.Network, name, strings.Join(names, ", "))
 	}
 	return arrayOf(t)
 }
@@ -128,9 +129,9 @@ func (r *Run) TestFlipped() (*Predictions, error) {
 	return r.test(look{batch: r.plan.TestBatch, flips: true})
 }
 
-// TestAsInTraining is Test with a network that was not told that training is over: batch norm takes mean and variance from
-// so many test images at a time, not the averages that training kept, and dropout drops. It is what PyTorch does where
-// net.eval() is forgotten. A prediction then depends on which other images are in its batch.
+// TestAsInTraining is Test with a network that was not told that training is over: batch norm takes mean and variance
+// from so many test images at a time, not the averages that training kept, and dropout drops. It is what PyTorch does
+// where net.eval() is forgotten. A prediction then depends on which other images are in its batch.
 func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch is %d: it must be at least 1", batch)
@@ -150,7 +151,8 @@ func (r *Run) test(look look) (*Predictions, error) {
 	test := r.plan.splits.test
 	whole := test.Len() - test.Len()%min(look.batch, test.Len())
 	all := &Predictions{Outputs: array.New(nil, 0, len(e.Data.Classes)), Labels: test.Labels, Classes: e.Data.Classes}
-	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} { // the last batch may be short
+	// The last batch may be short.
+	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} {
 		if part.Len() == 0 {
 			continue
 		}
@@ -162,7 +164,8 @@ func (r *Run) test(look look) (*Predictions, error) {
 		if err != nil {
 			return nil, err
 		}
-		all.Losses, all.Outputs.Values = append(all.Losses, p.Losses...), append(all.Outputs.Values, p.Outputs.Values...)
+		all.Losses = append(all.Losses, p.Losses...)
+		all.Outputs.Values = append(all.Outputs.Values, p.Outputs.Values...)
 	}
 	all.Outputs.Dims[0] = test.Len()
 	return all, nil

@@ -10,7 +10,8 @@ type Schedule struct {
 	name    string  // as in a Recipe
 	warmUp  float64 // see OneCycle
 	invalid error
-	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs of so many steps each.
+	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs, with perEpoch steps
+	// each.
 	factor func(step, perEpoch, epochs int) float64
 }
 

@@ -58,7 +58,9 @@ func TestShortBatchAsInPyTorch(t *testing.T) {
 		trainer, vars := worker.t.trainer, worker.t.engine.vars
 		for name, values := range pytorch.Start {
 			v := vars.GetVariable(nn.Path(name))
-			v.MustSetValue(tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...))
+			if err := v.SetValue(tensors.FromFlatDataAndDimensions(values, v.Shape().Dimensions...)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		var losses []float32
 		for _, order := range pytorch.Orders {

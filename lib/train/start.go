@@ -17,8 +17,8 @@ func (t Task) checkStart(summary *nn.Summary) (sum string, err error) {
 	}
 	from := t.Start.plan.summary
 	if len(taken(summary, from)) == 0 {
-		return "", fmt.Errorf("%s cannot start from the run of %s: but for the last layer, which is new, no layer of one has variables of the same names and dimensions in the other",
-			summary.Network, from.Network)
+		return "", fmt.Errorf("%s cannot start from the run of %s: the last layer is always new, and no other has "+
+			"variables of the same names and dimensions in both", summary.Network, from.Network)
 	}
 	return t.Start.plan.place.ModelSum(), nil
 }
@@ -30,17 +30,16 @@ func taken(to, from *nn.Summary) (variables []nn.Variable) {
 	for _, v := range from.Variables {
 		given[v.Name] = v.Dims
 	}
-	fits := map[string]bool{}
+	different := map[string]bool{} // by layer
 	last := ""
 	for _, v := range to.Variables {
 		last = path.Dir(v.Name)
-		before, seen := fits[last]
-		dims, ok := given[v.Name]
-		fits[last] = ok && slices.Equal(dims, v.Dims) && (before || !seen)
+		if dims, ok := given[v.Name]; !ok || !slices.Equal(dims, v.Dims) {
+			different[last] = true
+		}
 	}
-	fits[last] = false
 	for _, v := range to.Variables {
-		if fits[path.Dir(v.Name)] {
+		if layer := path.Dir(v.Name); layer != last && !different[layer] {
 			variables = append(variables, v)
 		}
 	}

@@ -25,7 +25,7 @@ func deep(name string, units ...int) nn.Layer {
 func TestStart(t *testing.T) {
 	isolate(t)
 	before := mustFit(t, quick().of(deep("Before", 12)))
-	plain := quick().of(deep("After", 12, 9))
+	plain := quick().of(deep("After", 12))
 	plain.Seed = 7
 	task := plain
 	task.Start = before

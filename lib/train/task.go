@@ -50,11 +50,11 @@ type description struct {
 	Format   int                 `json:"format"`
 	Version  int                 `json:"version"`
 	Name     string              `json:"name"` // of the network
-	Network  nn.Description      `json:"network"`
-	Data     dataset.Description `json:"data"`
-	Contents []string            `json:"contents,omitempty"` // of a data set that its name does not identify: the splits' sums
 	Recipe   Recipe              `json:"recipe"`
-	Start    string              `json:"start,omitempty"` // the sum of the model whose weights are the initial ones
+	Data     dataset.Description `json:"data"`
+	Contents []string            `json:"contents,omitempty"` // the splits' sums, of data that a name does not identify
+	Start    string              `json:"start,omitempty"`    // the sum of the model whose weights are the initial ones
+	Network  nn.Description      `json:"network"`
 }
 
 // plan is a task that can be done: its settings are complete, its network is summarised, its place on disk is known.
@@ -136,7 +136,8 @@ func (s splits) sums() []string {
 // checkData makes sure that the settings and the network fit the data.
 func (p *plan) checkData() error {
 	if n := p.splits.train.Len(); p.Batch > n {
-		return fmt.Errorf("batch is %d, more than the %d training images of %s: make it smaller", p.Batch, n, p.Data.Name)
+		return fmt.Errorf("batch is %d, more than the %d training images of %s: make it smaller",
+			p.Batch, n, p.Data.Name)
 	}
 	if output := p.summary.Output; len(output) != 1 || output[0] != len(p.Data.Classes) {
 		return fmt.Errorf("%s gives %v values for an image, but %s has %d classes: end the network with nn.Dense(%d)",
@@ -230,7 +231,7 @@ func (p *plan) sayOlder() {
 		for _, dir := range dirs {
 			names = append(names, filepath.Base(dir))
 		}
-		p.Progress.Tell(Noted{fmt.Sprintf("what another version of this book stored in %s is left alone and not used (%s): remove it with rm -r if nobody needs it",
-			filepath.Dir(dirs[0]), strings.Join(names, ", "))})
+		p.Progress.Tell(Noted{fmt.Sprintf("what another version of this book stored in %s is left alone and not used "+
+			"(%s): remove it with rm -r if nobody needs it", filepath.Dir(dirs[0]), strings.Join(names, ", "))})
 	})
 }

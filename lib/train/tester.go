@@ -49,14 +49,15 @@ func (e *engine) tester(of *dataset.Split, look look) (*tester, error) {
 	t.program, err = e.program("test", mode{training: look.training}, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
 			rounds, results, images := in[0], in[1:3], in[3:]
-			l := loop{changing: results, fixed: images, body: func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node {
-				first := graph.MulScalar(i, t.batch)
+			body := func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node {
+				first, zero := graph.MulScalar(i, t.batch), graph.ScalarZero(g, dtypes.Int32)
 				outputs, losses := e.look(look, first, fixed[0], fixed[1])
 				return []*graph.Node{
-					graph.DynamicUpdateSlice(changing[0], outputs, []*graph.Node{first, graph.ScalarZero(g, dtypes.Int32)}),
+					graph.DynamicUpdateSlice(changing[0], outputs, []*graph.Node{first, zero}),
 					graph.DynamicUpdateSlice(changing[1], losses, []*graph.Node{first}),
 				}
-			}}
+			}
+			l := loop{changing: results, fixed: images, body: body}
 			if t.rounds == 1 {
 				return l.once(g)
 			}

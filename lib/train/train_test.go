@@ -274,7 +274,7 @@ func TestLosses(t *testing.T) {
 	}
 	scores := [][]float32{{1, 2, 3}, {0, 0, 0}, {-1, 5, 500}}
 	labels := []int32{0, 2, 1}
-	outputs, err := graph.ExecOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
+	outputs, err := graph.CallOnceN(backend, func(scores, labels *graph.Node) []*graph.Node {
 		return []*graph.Node{
 			CrossEntropy.each(scores, labels),
 			NLL.each(graph.LogSoftmax(scores), labels),
@@ -304,14 +304,14 @@ func TestLosses(t *testing.T) {
 func TestSameSeedSameLosses(t *testing.T) {
 	isolate(t)
 	c := quick()
-	first := mustFit(t, c.of(zoo.CNN(6)))
+	first := mustFit(t, c.of(zoo.CNN(2)))
 	c.Fresh = true
-	second := mustFit(t, c.of(zoo.CNN(6)))
+	second := mustFit(t, c.of(zoo.CNN(2)))
 	if !slices.Equal(first.History.Losses, second.History.Losses) {
 		t.Error("the same seed gives other losses")
 	}
 	c.Seed = 2
-	if slices.Equal(first.History.Losses, mustFit(t, c.of(zoo.CNN(6))).History.Losses) {
+	if slices.Equal(first.History.Losses, mustFit(t, c.of(zoo.CNN(2))).History.Losses) {
 		t.Error("another seed gives the same losses")
 	}
 }
@@ -503,7 +503,7 @@ func TestLossThatIsNotANumber(t *testing.T) {
 	stored := mustFit(t, good)
 	c := quick()
 	c.Optimizer = SGD(1e20, 0.5)
-	_, err := c.of(zoo.CNN(6)).FitContext(context.Background())
+	_, err := c.of(zoo.CNN(2)).FitContext(context.Background())
 	checkError(t, err, "the loss became", "in epoch 1 at batch", "learning rate 1e+20 is too high", "try a tenth of it")
 	if _, err := good.Load(); err != nil {
 		t.Errorf("the run that was stored before: %v", err)
@@ -587,7 +587,7 @@ func TestTwoProcessesTrainOneRun(t *testing.T) {
 
 func TestTestAndActivationsAgree(t *testing.T) {
 	isolate(t)
-	run := mustFit(t, quick().of(zoo.CNN(6)))
+	run := mustFit(t, quick().of(zoo.CNN(2)))
 	predictions, err := run.Test()
 	if err != nil {
 		t.Fatal(err)
@@ -603,7 +603,7 @@ func TestTestAndActivationsAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := activations[0]; a.Layer.Path != "conv1" || !slices.Equal(a.Values.Dims, []int{24, 24, 6}) {
+	if a := activations[0]; a.Layer.Path != "conv1" || !slices.Equal(a.Values.Dims, []int{24, 24, 2}) {
 		t.Errorf("first: %s %v", a.Layer.Path, a.Values.Dims)
 	}
 	for class, got := range activations[len(activations)-1].Values.Values {
@@ -617,10 +617,11 @@ func TestTestAndActivationsAgree(t *testing.T) {
 	checkError(t, err, `CNN has no variable "conv9/weights": it has conv1/weights, conv1/bias`)
 }
 
-// What a flipped test says of an image is the mean of what the network gives for it and for its mirror image, made here.
+// What a flipped test says of an image is the mean of what the network gives for it and for its mirror image, made
+// here.
 func TestTestFlipped(t *testing.T) {
 	isolate(t)
-	run := mustFit(t, quick().of(zoo.CNN(6)))
+	run := mustFit(t, quick().of(zoo.CNN(2)))
 	flipped, err := run.TestFlipped()
 	if err != nil {
 		t.Fatal(err)
@@ -652,8 +653,8 @@ func TestTestFlipped(t *testing.T) {
 	}
 }
 
-// A network that was not told that training is over normalises a batch by that batch's own mean and variance, worked out
-// here by hand; one that behaves in training as in testing says the same as ever.
+// A network that was not told that training is over normalises a batch by that batch's own mean and variance, worked
+// out here by hand; one that behaves in training as in testing says the same as ever.
 func TestTestAsInTraining(t *testing.T) {
 	isolate(t)
 	plain := mustFit(t, quick())
@@ -674,7 +675,7 @@ func TestTestAsInTraining(t *testing.T) {
 	task := quick().of(nn.Named("normalised", nn.BatchNorm, nn.Flatten, nn.Dense(10)))
 	task.Loss = CrossEntropy
 	run := mustFit(t, task)
-	const batch = 20
+	const batch = 32
 	got, err := run.TestAsInTraining(batch)
 	if err != nil {
 		t.Fatal(err)
@@ -779,8 +780,8 @@ func TestModelOfAnotherNetwork(t *testing.T) {
 	checkError(t, err, "is of another network: ", "needs values for dense1/weights, of dimensions [784 10]")
 }
 
-// A training program that was loaded, with its loop and the variables' memory given to it, trains to the last bit as one
-// that was just compiled. With batches of 512 there is one step in an epoch, and so no loop.
+// A training program that was loaded, with its loop and the variables' memory given to it, trains to the last bit as
+// one that was just compiled. With batches of 512 there is one step in an epoch, and so no loop.
 func TestKeptProgramsTrainAlike(t *testing.T) {
 	backend, err := device.Open()
 	if err != nil {

@@ -63,8 +63,11 @@ func (e *engine) trainer(split deviceSplit, capacity int) (*trainer, error) {
 		states:    shapes.Make(dtypes.Uint64, capacity, randomState),
 		optimizer: shapes.Make(dtypes.Float32, capacity, stepNumbersSize),
 	}
-	steps, losses := shapes.Make(dtypes.Int32), shapes.Make(dtypes.Float32, capacity) // each step's loss has a place
-	p, err := e.program("train", mode{training: true, changes: true}, append([]shapes.Shape{steps, losses}, list(inputs.fields())...),
+	all := append([]shapes.Shape{
+		shapes.Make(dtypes.Int32),             // steps to do
+		shapes.Make(dtypes.Float32, capacity), // where each step's loss goes
+	}, list(inputs.fields())...)
+	p, err := e.program("train", mode{training: true, changes: true}, all,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
 			steps, losses, fixed := in[0], in[1], in[2:]
 			l := loop{changing: []*graph.Node{losses}, fixed: fixed, body: e.trainStep}

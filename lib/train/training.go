@@ -43,8 +43,8 @@ type position struct {
 	History        History `json:"history"`
 }
 
-// possible reports whether a training of so many batches an epoch can stand there: at the loss after each step, and at the
-// test after each epoch, but for the last one perhaps.
+// possible reports whether a training with this number of batches an epoch can stand there: at the loss after each
+// step, and at the test after each epoch, but for the last one perhaps.
 func (at position) possible(batches, epochs int) bool {
 	done, tested := at.Step/batches, len(at.History.Epochs)
 	return at.Step > 0 && at.Step <= epochs*batches && len(at.History.Losses) == at.Step && tested < epochs &&
@@ -130,9 +130,9 @@ func (t *training) compile(ctx context.Context) (err error) {
 	return err
 }
 
-// needTesters prepares the programs that test, if they are not there yet. That happens after the first loss, which comes
-// earlier for it: XLA uses all cores for one program, so that two at the same time are not ready sooner. It does not
-// happen while training goes on, which would seem slower than it is.
+// needTesters prepares the programs that test, if they are not there yet. That happens after the first loss, which
+// comes earlier for it: XLA uses all cores for one program, so two at the same time are not ready sooner. It does
+// not happen while training goes on, which would seem slower than it is.
 func (t *training) needTesters(ctx context.Context) (err error) {
 	if t.tester != nil {
 		return nil
@@ -260,7 +260,7 @@ func (t *training) randomState(i int) (state [randomState]uint64) {
 
 // record keeps the losses of the steps from batch on, and tells of them.
 func (t *training) record(epoch, batch int, losses []float32) error {
-	good := slices.IndexFunc(losses, func(loss float32) bool { return math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) })
+	good := slices.IndexFunc(losses, func(loss float32) bool { return !(math.Abs(float64(loss)) <= math.MaxFloat32) })
 	if good < 0 {
 		good = len(losses)
 	}
@@ -268,10 +268,15 @@ func (t *training) record(epoch, batch int, losses []float32) error {
 	t.at.Step += good
 	t.engine.Progress.Tell(Stepped{t.about, epoch + 1, batch, losses[:good], t.at.TrainSeconds})
 	if good < len(losses) {
-		return fmt.Errorf("the loss became %v in epoch %d at batch %d: the learning rate %v is too high for this network, try a tenth of it",
-			losses[good], epoch+1, batch+good, t.engine.Optimizer.rate)
+		return t.diverged("the loss became %v in epoch %d at batch %d", losses[good], epoch+1, batch+good)
 	}
 	return nil
+}
+
+// diverged is the error of a training whose loss grew out of all numbers.
+func (t *training) diverged(format string, args ...any) error {
+	return fmt.Errorf("%s: the learning rate %v is too high for this network, try a tenth of it",
+		fmt.Sprintf(format, args...), t.engine.Optimizer.rate)
 }
 
 // test tests the network after an epoch, keeps how well it does and returns what it gives for the test images.
@@ -283,10 +288,10 @@ func (t *training) test(ctx context.Context, epoch int) (*Predictions, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := EpochHistory{TestLoss: predictions.Loss(), TestAccuracy: predictions.Accuracy(), TrainSeconds: t.at.TrainSeconds}
+	h := EpochHistory{
+		TestLoss: predictions.Loss(), TestAccuracy: predictions.Accuracy(), TrainSeconds: t.at.TrainSeconds}
 	if math.IsNaN(h.TestLoss) {
-		return nil, fmt.Errorf("the test loss after epoch %d is not a number: the learning rate %v is too high for this network, try a tenth of it",
-			epoch+1, t.engine.Optimizer.rate)
+		return nil, t.diverged("the test loss after epoch %d is not a number", epoch+1)
 	}
 	if t.validation != nil {
 		validation, err := t.validation.test(ctx)

@@ -40,9 +40,6 @@ func (t Task) Worker() (*Worker, error) {
 	return w, w.t.needTesters(ctx)
 }
 
-// CompileSeconds is how long the programs took to compile.
-func (w *Worker) CompileSeconds() float64 { return w.t.at.CompileSeconds }
-
 // Batches is the number of steps in an epoch.
 func (w *Worker) Batches() int { return w.t.about.Batches }
 
@@ -91,11 +88,12 @@ func (w *Worker) Weights() (map[string]array.Array, error) {
 }
 
 // Kept returns what the optimizer keeps under a name for each parameter, by the parameters' names: the velocity of SGD,
-// the mean and the variance of Adam, the momentum of Muon's convolutions. After the first step of SGD the velocity is the
-// gradient.
+// the mean and the variance of Adam, the momentum of Muon's convolutions. After the first step of SGD the velocity is
+// the gradient.
 func (w *Worker) Kept(name string) (map[string]array.Array, error) {
-	if names := w.t.engine.Optimizer.keptNames(); !slices.Contains(names, name) {
-		return nil, fmt.Errorf("%s keeps no %q: it keeps %s", w.t.engine.Optimizer.name, name, strings.Join(names, ", "))
+	optimizer := w.t.engine.Optimizer
+	if names := optimizer.keptNames(); !slices.Contains(names, name) {
+		return nil, fmt.Errorf("%s keeps no %q: it keeps %s", optimizer.name, name, strings.Join(names, ", "))
 	}
 	return w.t.engine.arrays(func(v nn.Variable) string { return keptPath(name, nn.Path(v.Name)) })
 }

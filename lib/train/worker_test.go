@@ -61,10 +61,7 @@ func TestKeptByMuon(t *testing.T) {
 	isolate(t)
 	task := quick().of(nn.Named("Small", nn.Conv(2, 5).Stride(4), nn.Flatten, nn.Dense(10)))
 	task.Loss, task.Optimizer = CrossEntropy, Muon(0.01, 0.1)
-	worker, err := task.Worker()
-	if err != nil {
-		t.Fatal(err)
-	}
+	worker := untested(t, task)
 	for name, want := range map[string][]string{
 		"momentum": {"conv1/weights"},
 		"variance": {"conv1/bias", "dense1/bias", "dense1/weights"},
@@ -82,6 +79,6 @@ func TestKeptByMuon(t *testing.T) {
 			t.Errorf("%s of %v, want of %v", name, names, want)
 		}
 	}
-	_, err = worker.Kept("velocity")
+	_, err := worker.Kept("velocity")
 	checkError(t, err, `Muon keeps no "velocity": it keeps mean, variance, momentum`)
 }

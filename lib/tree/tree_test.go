@@ -249,7 +249,7 @@ func TestPrices(t *testing.T) {
 
 // What scikit-learn 1.9.1's DecisionTreeClassifier gives on three thousands of digits: the leaves of the whole tree,
 // and the training mistakes of the one with max_leaf_nodes=33, which grows best leaf first, too. Where questions are
-// equally good it takes one at random, so that test errors differ a little.
+// equally good it takes one at random, so test errors differ a little.
 func TestAgainstScikitLearn(t *testing.T) {
 	training, err := dataset.MNIST().Train()
 	if err != nil {

@@ -24,11 +24,8 @@ OUT = CLONE / "build" / "bench.json"
 # What a notebook has before its training: its imports and its data.
 BEFORE = """%noautoget
 import (
-	"fmt"
-
+	"example.org/convbook/lib/cell"
 	"example.org/convbook/lib/dataset"
-	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/must"
 	"example.org/convbook/lib/train"
 	"example.org/convbook/lib/zoo"
 )
@@ -36,12 +33,13 @@ import (
 var photos = dataset.CIFAR10().Normalize(0.5, 0.5)
 
 %%
-fmt.Println(must.Get(device.Line()))"""
+cell.Device()"""
 
 CELL = """%%
-must.Get(train.Fit(zoo.{network}(10), photos, train.Config{{
-	Epochs: 1, Batch: {batch}, Seed: 1, Optimizer: train.Adam({rate}),
-}}))"""
+cell.Must(train.Task{{
+	Net: zoo.{network}(10), Data: photos,
+	Config: train.Config{{Epochs: 1, Batch: {batch}, Seed: 1, Optimizer: train.Adam({rate})}},
+}}.Fit())"""
 
 BATCHES = {"Net": 64, "VGG16": 128}
 

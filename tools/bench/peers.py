@@ -182,7 +182,7 @@ class PyTorch:
 
 
 class JAX:
-    """The same network in plain JAX, jitted step by step, the data set on the device."""
+    """The same network in plain JAX, compiled step by step, the data set on the device."""
 
     def __init__(self, work: str, mode: str):
         import jax

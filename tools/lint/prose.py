@@ -3,9 +3,10 @@
 Every word is English by Hunspell's dictionary, a name in the code, or listed in words.txt, and phrases that read as a
 translation are not used. Words with a capital inside, such as MNIST and ReLU, are taken for names.
 
-    prose.py [FILE ...]         those of the book that git knows, if none is named
+    prose.py [FILE ...]         all of the book's, if none is named
 """
 
+import functools
 import io
 import json
 import re
@@ -59,7 +60,7 @@ def comments(path: Path, text: str) -> Iterator[tuple[int, str]]:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             documents = token.type == tokenize.STRING and before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
             if token.type == tokenize.COMMENT or documents:
-                yield token.start[0], token.string
+                yield token.start[0], token.string.strip("\"'")
             if token.type not in (tokenize.COMMENT, tokenize.NL):
                 before = token.type
     else:
@@ -90,9 +91,14 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{name}:{number}", line
 
 
+@functools.cache
+def english() -> Dictionary:
+    return Dictionary.from_files("en_US")
+
+
 def flaws(paths: list[Path], known: set[str]) -> Iterator[str]:
     """What is wrong in the files, each in a line."""
-    english, right = Dictionary.from_files("en_US"), {}
+    right = {}
     for path in paths:
         for where, prose in texts(path):
             for match in PHRASE.finditer(prose):
@@ -102,28 +108,28 @@ def flaws(paths: list[Path], known: set[str]) -> Iterator[str]:
                 word = re.sub(r"['’]s$", "", word).replace("’", "'")
                 if word not in right:
                     is_name = any(letter.isupper() for letter in word[1:])
-                    right[word] = is_name or word in known or word.lower() in known or english.lookup(word)
+                    right[word] = is_name or word in known or word.lower() in known or english().lookup(word)
                 if not right[word]:
                     yield f"{where}: {word} is not English: mend it, or add it to {ACCEPTED.relative_to(CLONE)}"
 
 
 def main(names: list[str]) -> int:
-    if names:
-        paths = [Path(name).resolve() for name in names]
-    else:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=CLONE, check=True, capture_output=True, text=True).stdout
-        paths = [CLONE / name for name in listed.split("\0") if name and (CLONE / name).is_file()]
-    programs = [path for path in paths if path.suffix in (".go", ".c", ".h", ".py")]
-    others = [
-        path for path in paths if path.suffix in (".md", ".ipynb") or path.name in ("Makefile", "check", "clones")
-    ]
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=CLONE, check=True, capture_output=True, text=True).stdout
+    own = [CLONE / name for name in listed.split("\0") if name and (CLONE / name).is_file()]
     known = set(ACCEPTED.read_text().split())
-    for path in programs:
-        known.update(NAME.findall(SLASHES.sub("", path.read_text()) if path.suffix != ".py" else ""))
-    found = list(dict.fromkeys(flaws(programs + others, known)))
+    for path in own:
+        if path.suffix in (".go", ".c", ".h"):
+            known.update(NAME.findall(SLASHES.sub("", path.read_text())))
+    paths = [Path(name).resolve() for name in names] or [path for path in own if has_prose(path)]
+    found = list(dict.fromkeys(flaws(paths, known)))
     for flaw in found:
         print(f"error: {flaw}", file=sys.stderr)
     return int(bool(found))
+
+
+def has_prose(path: Path) -> bool:
+    return path.suffix in (".go", ".c", ".h", ".py", ".md", ".ipynb") or path.name in ("Makefile", "check", "clones")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def parse(name: str, go_type: str, default: str, text: str):
 
 
 def goes_on(spec: list[tuple[str, str]]) -> bool:
-    """Whether a declaration cannot end behind these tokens, so that the line's end does not count."""
+    """Whether a declaration cannot end behind these tokens: the line's end does not count."""
     return bool(spec) and spec[-1][0] == "sign" and spec[-1][1] not in ")]}"
 
 

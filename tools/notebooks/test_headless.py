@@ -324,7 +324,7 @@ CELLS = {
     "exit": ('import "os"\n\n%%\nos.Exit(3)', "exit status 3"),
     "panic": ('%%\npanic("no such weights")', "panic: no such weights"),
     "compiler": ("%%\nvar unused int", "declared and not used: unused"),
-    "must": ('import (\n\t"errors"\n\n\t"example.org/convbook/lib/must"\n)\n\n%%\nmust.Do(errors.New("rate is -1"))',
+    "library": ('import (\n\t"errors"\n\n\t"example.org/convbook/lib/cell"\n)\n\n%%\ncell.OK(errors.New("rate is -1"))',
              "rate is -1"),
     "reads": ('import "fmt"\n\n%%\nvar n int\nfmt.Scan(&n)', "it reads its standard input, where nothing is written"),
     "cat": ("!cat", "it reads its standard input, where nothing is written"),

@@ -1,16 +1,18 @@
-// A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla find
-// it before the real one. It is the real one with another PJRT_Client_Compile, which does two things more:
+// A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla
+// find it before the real one. It is the real one with another PJRT_Client_Compile, which does two things more:
 //
 //   - It hands a program's convolutions to oneDNN (onednn.c), unless CONVBOOK_ONEDNN is "off" or that library does not
-//     load. The plugin's attribute convbook_onednn tells whether it does.
-//   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a training
+//     load. The plugin's attribute convbook_onednn tells whether it does. A convolution that cannot be read is an
+//     error.
+//   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a
+//   training
 //     step that the cell before had compiled already. It looks for the same program, compiled under the same
-//     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another folder
-//     or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the program
-//     is compiled then.
+//     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
+//     folder or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the
+//     program is compiled then.
 //
-// Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256". What
-// onednn.c becomes is beside this one. So the folder around them may have any name, and may be moved.
+// Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256".
+// What onednn.c becomes is beside this one. So the folder around them may have any name, and may be moved.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -57,7 +59,7 @@ static uint64_t sum(struct bytes b) {
 
 // ---- The key: all that a compiled program depends on. A file holds it whole, and serves only the very same.
 
-// add appends a part behind its size, so that no two lists of parts give the same bytes.
+// add appends a part behind its size, so no two lists of parts give the same bytes.
 static void add(struct bytes *key, const void *part, size_t size) {
   key->data = realloc(key->data, key->size + sizeof size + size);
   if (!key->data) abort();
@@ -111,8 +113,14 @@ struct header {
 static bool path_of(struct bytes key, char path[PATH_MAX]) {
   const char *folder = getenv("CONVBOOK_COMPILED"), *inside = "", *flags = getenv("XLA_FLAGS");
   if (flags && strstr(flags, "xla_dump")) return false; // who wants to see XLA compile must not get a finished program
-  if (!folder || !*folder) folder = getenv("XDG_CACHE_HOME"), inside = "/convbook/compiled";
-  if (!folder || !*folder) folder = getenv("HOME"), inside = "/.cache/convbook/compiled";
+  if (!folder || !*folder) {
+    folder = getenv("XDG_CACHE_HOME");
+    inside = "/convbook/compiled";
+  }
+  if (!folder || !*folder) {
+    folder = getenv("HOME");
+    inside = "/.cache/convbook/compiled";
+  }
   if (!folder || *folder != '/') return false; // "off", and what would be another folder in each process
   return snprintf(path, PATH_MAX, "%s%s/%016jx.xla", folder, inside, (uintmax_t)sum(key)) < PATH_MAX;
 }
@@ -129,8 +137,9 @@ static struct bytes content(const char *path) {
   int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe would wait for its writer
   if (file < 0) return all;
   // It is code, and this process will run it: nobody else may have written it.
-  if (!fstat(file, &info) && S_ISREG(info.st_mode) && info.st_size <= MOST && info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH)))
-    all = (struct bytes){malloc(info.st_size), info.st_size};
+  if (!fstat(file, &info) && S_ISREG(info.st_mode) && info.st_size <= MOST && info.st_uid == geteuid() &&
+      !(info.st_mode & (S_IWGRP | S_IWOTH)))
+    all = (struct bytes){malloc((size_t)info.st_size), (size_t)info.st_size};
   if (!all.data || read(file, all.data, all.size) != (ssize_t)all.size) all.size = 0;
   close(file);
   return all;
@@ -141,8 +150,8 @@ static PJRT_LoadedExecutable *load(const char *path, struct bytes key, PJRT_Clie
   PJRT_LoadedExecutable *loaded = NULL;
   struct bytes all = content(path);
   struct header *header = (struct header *)all.data;
-  if (all.size > sizeof *header + key.size && !memcmp(header->magic, MAGIC, sizeof MAGIC) && header->key_size == key.size &&
-      !memcmp(all.data + sizeof *header, key.data, key.size)) {
+  if (all.size > sizeof *header + key.size && !memcmp(header->magic, MAGIC, sizeof MAGIC) &&
+      header->key_size == key.size && !memcmp(all.data + sizeof *header, key.data, key.size)) {
     struct bytes program = {all.data + sizeof *header + key.size, all.size - sizeof *header - key.size};
     PJRT_Executable_DeserializeAndLoad_Args args = ARGS(PJRT_Executable_DeserializeAndLoad, .client = client,
       .serialized_executable = program.data, .serialized_executable_size = program.size);
@@ -166,12 +175,17 @@ static void keep(const char *path, struct bytes key, struct bytes program) {
   snprintf(partial, sizeof partial, "%s.XXXXXX.partial", path);
   int file = mkostemps(partial, strlen(".partial"), O_CLOEXEC);
   if (file < 0) return;
-  bool whole = put(file, &header, sizeof header) && put(file, key.data, key.size) && put(file, program.data, program.size) && !fsync(file);
+  bool whole = put(file, &header, sizeof header) && put(file, key.data, key.size) &&
+               put(file, program.data, program.size) && !fsync(file);
   if (close(file) || !whole || rename(partial, path)) unlink(partial);
 }
 
-// tidy removes what was not used for the longest time while there is too much, and what a killed process left half written.
-// It goes by the names that are given here, for the user may have named a folder in which other things are.
+static bool earlier(struct timespec a, struct timespec b) {
+  return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
+}
+
+// tidy removes what was not used for the longest time while there is too much, and what a killed process left half
+// written. It goes by the names that are given here, for the user may have named a folder in which other things are.
 static void tidy(const char *folder) {
   off_t total;
   do {
@@ -183,14 +197,17 @@ static void tidy(const char *folder) {
       struct stat info;
       const char *end = entry->d_name + 16;
       if (strspn(entry->d_name, "0123456789abcdef") != 16 || strncmp(end, ".xla", 4) ||
-          fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) || S_ISDIR(info.st_mode)) continue;
+          fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) || S_ISDIR(info.st_mode))
+        continue;
       bool partial = strlen(end) > 4;
       if (partial && llabs(time(NULL) - info.st_mtim.tv_sec) > LEFT) // or ahead of the clock, which may have jumped
         unlinkat(dirfd(dir), entry->d_name, 0);
       if (partial) continue;
       total += info.st_size;
-      if (!*oldest || info.st_mtim.tv_sec < used.tv_sec || (info.st_mtim.tv_sec == used.tv_sec && info.st_mtim.tv_nsec < used.tv_nsec))
-        used = info.st_mtim, strcpy(oldest, entry->d_name);
+      if (!*oldest || earlier(info.st_mtim, used)) {
+        used = info.st_mtim;
+        strcpy(oldest, entry->d_name);
+      }
     }
     if (total > MOST && unlinkat(dirfd(dir), oldest, 0)) total = 0; // not ours to remove: leave it
     if (dir) closedir(dir);
@@ -220,13 +237,47 @@ static void keep_compiled(char *path, struct bytes key, PJRT_LoadedExecutable *l
 
 // ---- The plugin
 
-static char *(*rewrite)(const char *program, size_t size, size_t *written); // onednn.c's, or NULL
+static char *(*rewrite)(const char *program, size_t size, size_t *written, char **problem); // onednn.c's, or NULL
+
+// own_error is an error of this plugin: a message in memory of its own. Its address is odd, as none of the real
+// plugin's is.
+static PJRT_Error *own_error(char *message) { return (PJRT_Error *)(message + 1); }
+
+// own_message is the message of an error of this plugin, or NULL if it is the real one's.
+static char *own_message(const PJRT_Error *error) { return (uintptr_t)error & 1 ? (char *)error - 1 : NULL; }
+
+static void error_message(PJRT_Error_Message_Args *args) {
+  args->message = own_message(args->error);
+  if (args->message) args->message_size = strlen(args->message);
+  else real->PJRT_Error_Message(args);
+}
+
+static PJRT_Error *error_code(PJRT_Error_GetCode_Args *args) {
+  if (!own_message(args->error)) return real->PJRT_Error_GetCode(args);
+  args->code = PJRT_Error_Code_UNIMPLEMENTED;
+  return NULL;
+}
+
+static void error_destroy(PJRT_Error_Destroy_Args *args) {
+  char *message = own_message(args->error);
+  if (message) free(message);
+  else real->PJRT_Error_Destroy(args);
+}
 
 static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
   const PJRT_Program *given = args->program;
   PJRT_Program program = *given;
-  char *rewritten = rewrite ? rewrite(given->code, given->code_size, &program.code_size) : NULL;
-  if (rewritten) program.code = rewritten, args->program = &program;
+  char *rewritten = NULL, *problem = NULL;
+  if (rewrite && given->format_size == 4 && !memcmp(given->format, "mlir", 4))
+    rewritten = rewrite(given->code, given->code_size, &program.code_size, &problem);
+  if (problem) {
+    fprintf(stderr, "%s\n", problem);
+    return own_error(problem);
+  }
+  if (rewritten) {
+    program.code = rewritten;
+    args->program = &program;
+  }
   char path[PATH_MAX];
   struct bytes key = key_of(args);
   bool may = path_of(key, path);
@@ -242,14 +293,25 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
 }
 
 static PJRT_Error *attributes(PJRT_Plugin_Attributes_Args *args) {
+  static pthread_mutex_t filling = PTHREAD_MUTEX_INITIALIZER;
   static PJRT_NamedValue *all; // lives as long as the process
-  PJRT_Error *error = real->PJRT_Plugin_Attributes(args);
-  if (error || (!all && !(all = calloc(args->num_attributes + 1, sizeof *all)))) return error;
-  memcpy(all, args->attributes, args->num_attributes * sizeof *all);
   static const char NAME[] = "convbook_onednn";
-  all[args->num_attributes++] = (PJRT_NamedValue){.struct_size = PJRT_NamedValue_STRUCT_SIZE, .name = NAME,
-    .name_size = strlen(NAME), .type = PJRT_NamedValue_kBool, .bool_value = rewrite != NULL, .value_size = 1};
+  PJRT_Error *error = real->PJRT_Plugin_Attributes(args);
+  if (error) return error;
+  pthread_mutex_lock(&filling);
+  if (!all && (all = calloc(args->num_attributes + 1, sizeof *all))) {
+    memcpy(all, args->attributes, args->num_attributes * sizeof *all);
+    all[args->num_attributes] = (PJRT_NamedValue){.struct_size = PJRT_NamedValue_STRUCT_SIZE,
+      .name = NAME,
+      .name_size = strlen(NAME),
+      .type = PJRT_NamedValue_kBool,
+      .bool_value = rewrite != NULL,
+      .value_size = 1};
+  }
+  pthread_mutex_unlock(&filling);
+  if (!all) return NULL;
   args->attributes = all;
+  args->num_attributes++;
   return NULL;
 }
 
@@ -269,16 +331,19 @@ static void make_table(void) {
   memcpy(table, real, real->struct_size); // its size, not that of our header: it may have functions that we do not know
   table->PJRT_Client_Compile = compile;
   table->PJRT_Plugin_Attributes = attributes;
+  table->PJRT_Error_Message = error_message;
+  table->PJRT_Error_GetCode = error_code;
+  table->PJRT_Error_Destroy = error_destroy;
   const char *wish = getenv("CONVBOOK_ONEDNN");
   char path[PATH_MAX];
   bool may = !(wish && !strcmp(wish, "off")) && from_here("onednn.so", path);
   void *onednn = may ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
   bool (*start)(const PJRT_Api *) = onednn ? (bool (*)(const PJRT_Api *))dlsym(onednn, "start") : NULL;
-  if (start && start(real)) rewrite = (char *(*)(const char *, size_t, size_t *))dlsym(onednn, "rewrite");
+  if (start && start(real)) rewrite = (char *(*)(const char *, size_t, size_t *, char **))dlsym(onednn, "rewrite");
 }
 
-// GetPjrtApi is what makes a library a plugin. It gives NULL where the real one does not load; go-xla then goes on to look
-// for another.
+// GetPjrtApi is what makes a library a plugin. It gives NULL where the real one does not load; go-xla then goes on to
+// look for another.
 __attribute__((visibility("default"))) const PJRT_Api *GetPjrtApi(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, make_table);

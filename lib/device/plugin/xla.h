@@ -1,6 +1,6 @@
 // The part of XLA's foreign function interface that onednn.c uses: of xla/ffi/api/c_api.h and of
-// xla/pjrt/c/pjrt_c_api_ffi_extension.h in github.com/openxla/xla, which go-xla does not bring. XLA keeps both compatible:
-// a struct only grows at its end, and says how large it is.
+// xla/pjrt/c/pjrt_c_api_ffi_extension.h in github.com/openxla/xla, which go-xla does not bring. XLA keeps both
+// compatible: a struct only grows at its end, and says how large it is.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +42,12 @@ typedef struct {
   int code;
 } XLA_FFI_Error_Create_Args;
 
+typedef struct {
+  size_t struct_size;
+  XLA_FFI_Extension_Base *extension_start;
+  XLA_FFI_Error *error;
+} XLA_FFI_Error_Destroy_Args;
+
 // A task for one of the threads on which XLA computes.
 typedef struct {
   size_t struct_size;
@@ -64,7 +70,9 @@ typedef struct {
   XLA_FFI_Api_Version api_version;
   const void *internal_api;
   XLA_FFI_Error *(*XLA_FFI_Error_Create)(XLA_FFI_Error_Create_Args *);
-  void *unused[10];
+  void *error_get_message;
+  void (*XLA_FFI_Error_Destroy)(XLA_FFI_Error_Destroy_Args *);
+  void *unused[8];
   XLA_FFI_Error *(*XLA_FFI_ThreadPool_Schedule)(XLA_FFI_ThreadPool_Schedule_Args *);
   XLA_FFI_Error *(*XLA_FFI_ThreadPool_NumThreads)(XLA_FFI_ThreadPool_NumThreads_Args *);
 } XLA_FFI_Api;

@@ -322,7 +322,7 @@ func loadInBackground(s origin.Source) <-chan error {
 // stopped sends this process signals until what is done in the background ends.
 func stopped(done <-chan error) error {
 	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGINT) // so that none ends the test
+	signal.Notify(caught, syscall.SIGINT) // or one would end the test
 	defer signal.Stop(caught)
 	for {
 		syscall.Kill(os.Getpid(), syscall.SIGINT)
@@ -435,13 +435,13 @@ func TestWhatCameIsCheckedBeforeItIsOpened(t *testing.T) {
 
 // Names that mean something in patterns are nothing special in a folder's name.
 func TestCacheInAFolderNamedLikeAPattern(t *testing.T) {
-	cache, _ := isolate(t)
+	isolate(t)
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(t.TempDir(), "[a-b] *?\\"))
 	dir, err := origin.Cache()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache = filepath.Join(dir, "tiny")
+	cache := filepath.Join(dir, "tiny")
 	origintest.Put(t, filepath.Join(cache, origin.NPMTemp+"123"), "left", "by a killed process")
 	origintest.Put(t, cache, ".images123", "by a killed process")
 	origintest.Put(t, cache, "images.gz.part", "half")

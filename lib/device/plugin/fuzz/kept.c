@@ -1,6 +1,6 @@
 // A fuzzer of what reads kept compiled programs in ../plugin.c: no file may make it read beyond the file, or hand XLA a
-// program whose sum is wrong. The input is the file, but for its first byte: if that is odd, the sizes and the sum in its
-// header are put right first, which a fuzzer would hardly hit upon.
+// program whose sum is wrong. The input is the file, but for its first byte: if that is odd, the sizes and the sum in
+// its header are put right first, which a fuzzer would hardly hit upon.
 
 #include "../plugin.c"
 
@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char *file = malloc(length + 1);
   memcpy(file, data + (size > 0), length);
   if (right && length > before) {
-    struct header header = {.key_size = key.size, .program_size = length - before,
+    struct header header = {.key_size = key.size,
+      .program_size = length - before,
       .program_sum = sum((struct bytes){file + before, length - before})};
     memcpy(header.magic, MAGIC, sizeof MAGIC);
     memcpy(file, &header, sizeof header);
@@ -42,8 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (loaded) {
     struct header header;
     memcpy(&header, file, sizeof header);
-    if (handed.size != length - before || memcmp(handed.data, file + before, handed.size) || header.program_sum != sum(handed) ||
-        header.program_size != handed.size || memcmp(file + sizeof header, KEY, key.size))
+    if (handed.size != length - before || memcmp(handed.data, file + before, handed.size) ||
+        header.program_sum != sum(handed) || header.program_size != handed.size ||
+        memcmp(file + sizeof header, KEY, key.size))
       abort();
   }
   unlink(path);

@@ -1,7 +1,8 @@
-// A fuzzer of what reads StableHLO in ../onednn.c: no program, however broken, may make it read or write beyond its text,
-// compute without end, or change more than convolutions.
+// A fuzzer of what reads and rewrites StableHLO in ../stablehlo.c and ../onednn.c: no program, however broken, may make
+// it read or write beyond its text, compute without end, or change more than convolutions.
 
 #include "../onednn.c"
+#include "../stablehlo.c"
 
 #include "driver.h"
 
@@ -9,8 +10,8 @@ static const char PLANNED[] = "backend_config = {plan = array<i64:";
 
 enum { MUCH = 1000 }; // bytes that a convolution's call may be longer than the convolution
 
-// check wants that a call's windows lie inside of its map and what is added around it, and that its sizes agree: the call
-// would read beyond its arrays.
+// check wants that a call's windows lie inside of its map and what is added around it, and that its sizes agree: the
+// call would read beyond its arrays.
 static void check(const char *call) {
   struct plan p;
   for (int i = 0; i < PLAN; i++) {
@@ -30,15 +31,17 @@ static void check(const char *call) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (memmem(data, size, PLANNED, strlen(PLANNED))) return 0; // a call that was in the program before
   if (!engine && dnnl_engine_create(&engine, dnnl_cpu, 0)) abort();
-  char *program = malloc(size ? size : 1); // of exactly this size, so that the sanitizer notices a byte too many
+  char *program = malloc(size ? size : 1); // of exactly this size: the sanitizer notices a byte too many
   memcpy(program, data, size);
   size_t written = 0;
-  char *rewritten = rewrite(program, size, &written);
+  char *problem, *rewritten = rewrite(program, size, &written, &problem);
+  if (problem && (rewritten || strchr(problem, '\n') || !strstr(problem, "CONVBOOK_ONEDNN=off"))) abort();
   if (rewritten) {
     int calls = 0;
     for (const char *at = rewritten; (at = strstr(at, PLANNED)); calls++) check(at += strlen(PLANNED));
     if (strlen(rewritten) != written || !calls || written > size + (size_t)calls * MUCH) abort();
   }
+  free(problem);
   free(rewritten);
   free(program);
   return 0;

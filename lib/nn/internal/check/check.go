@@ -8,14 +8,15 @@ import (
 	"testing"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"example.org/convbook/lib/device"
 )
 
-// Backend is the device that tests compute on.
-func Backend(t testing.TB) compute.Backend {
+// Device is what the book's networks compute on: XLA.
+func Device(t testing.TB) compute.Backend {
 	t.Helper()
 	b, err := device.Open()
 	if err != nil {
@@ -24,10 +25,14 @@ func Backend(t testing.TB) compute.Backend {
 	return b
 }
 
+// Interpreter is GoMLX's own backend. It computes slowly, but compiles nothing, and compiling is what takes the time in
+// a test of many graphs.
+func Interpreter() compute.Backend { return gobackend.GetBackend() }
+
 // Run runs a graph function on values and returns its results as flat slices with their dimensions.
-func Run(t testing.TB, f func(inputs []*graph.Node) []*graph.Node, inputs ...any) (values [][]float32, dims [][]int) {
+func Run(t testing.TB, on compute.Backend, f func(inputs []*graph.Node) []*graph.Node, inputs ...any) (values [][]float32, dims [][]int) {
 	t.Helper()
-	outputs, err := graph.ExecOnceN(Backend(t), f, inputs...)
+	outputs, err := graph.CallOnceN(on, f, inputs...)
 	if err != nil {
 		t.Fatal(err)
 	}

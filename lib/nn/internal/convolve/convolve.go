@@ -1,9 +1,9 @@
 // Package convolve writes the convolution of images in a graph, in the form that the machine computes fastest.
 //
 // That is XLA's convolution, but for one case: on a processor where oneDNN does not compute it, XLA's own is slow for
-// filters with few weights, slower inside of a loop, where package train puts small networks, very slow where the feature
-// map is about as small as the kernel, and slow in the gradient by the weights. There a convolution is written as
-// something else. All forms give the same numbers, up to rounding.
+// filters with few weights, slower inside of a loop, where package train puts small networks, very slow where the
+// feature map is about as small as the kernel, and slow in the gradient by the weights. There a convolution is written
+// as something else. All forms give the same numbers, up to rounding.
 package convolve
 
 import (
@@ -14,15 +14,15 @@ import (
 	"example.org/convbook/lib/nn/internal/op"
 )
 
-// What decides between the forms on a processor without oneDNN, measured with the shapes of the MNIST CNN, Net and VGG16:
-// `make bench`.
+// What decides between the forms on a processor without oneDNN, measured with the shapes of the MNIST CNN, Net and
+// VGG16: `make bench`.
 const (
 	fewWeights   = 256 // that a filter may have for patches to be faster than XLA's convolution
 	manyChannels = 64  // from which on, in and out, Winograd's additions cost less than the multiplications they save
 )
 
-// Convolve slides filters over images. Where an image has more channels than a filter sees, the filters are in groups: the
-// first ones see the first channels, and so on.
+// Convolve slides filters over images. Where an image has more channels than a filter sees, the filters are in groups:
+// the first ones see the first channels, and so on.
 // [batch, height, width, channels], [kernel, kernel, channels/groups, filters] → [batch, height', width', filters]
 func Convolve(x, weights *graph.Node, stride, padding int) *graph.Node {
 	kernel, channels, filters := weights.Shape().Dim(0), weights.Shape().Dim(2), weights.Shape().Dim(3)
@@ -42,8 +42,8 @@ func Convolve(x, weights *graph.Node, stride, padding int) *graph.Node {
 	return convolution(x, weights, stride, padding)
 }
 
-// slow reports whether XLA computes the graph's convolutions on a processor by itself. Graphs of GoMLX's pure-Go backend
-// are never computed.
+// slow reports whether XLA computes the graph's convolutions on a processor by itself. Graphs of GoMLX's pure-Go
+// backend are never computed.
 func slow(g *graph.Graph) bool {
 	backend := g.Backend()
 	return backend.Name() != gobackend.BackendName && device.IsCPU(backend) && !device.OneDNN(backend)
@@ -67,8 +67,8 @@ func inGroups(x, weights *graph.Node, stride, padding int) *graph.Node {
 // convolution leaves the work to XLA, or to oneDNN in its place.
 //
 // GoMLX's gradient of a convolution is wrong for windows of even size (it takes the window's middle for its centre),
-// and fails for windows that hold nothing but padding. So an even window gets a row and a column of zeros more, and wide
-// padding is put around the image first. Neither changes the result.
+// and fails for windows that hold nothing but padding. So an even window gets a row and a column of zeros more, and
+// wide padding is put around the image first. Neither changes the result.
 func convolution(x, weights *graph.Node, stride, padding int) *graph.Node {
 	more := 0
 	if weights.Shape().Dim(0)%2 == 0 {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -40,7 +41,7 @@ func TestByHand(t *testing.T) {
 		if name == "winograd" {
 			continue // takes windows of 3×3
 		}
-		got, dims := check.Run(t, func(in []*graph.Node) (ys []*graph.Node) {
+		got, dims := check.Run(t, check.Interpreter(), func(in []*graph.Node) (ys []*graph.Node) {
 			for _, c := range cases {
 				ys = append(ys, form(in[0], in[1], c.stride, c.padding))
 			}
@@ -54,78 +55,75 @@ func TestByHand(t *testing.T) {
 	}
 }
 
-// Over a grid of sizes, every form equals the written-out sum, its size is the formula's, and its gradients equal those of
-// finite differences. All of a kernel's cases are one program, because compiling is what takes the time here.
+// Over a grid of sizes, every form equals the written-out sum, its size is the formula's, and its gradients equal those
+// of finite differences: what the device computes as XLA's convolution, what Convolve chooses there, and the others as
+// GoMLX computes them.
 func TestFormsAgree(t *testing.T) {
-	const batch, height, width, channels, filters = 2, 7, 6, 3, 2
-	x := check.Random(1, batch, height, width, channels)
+	x := check.Random(1, 2, 7, 6, 3)
 	for _, kernel := range []int{1, 2, 3, 5} {
-		var cases []formCase
+		w := check.Random(2, kernel, kernel, 3, 2)
 		for _, stride := range []int{1, 2, 3} {
 			for _, padding := range []int{0, 1, 2} {
-				for _, form := range []string{"convolution", "patches", "dense", "the fastest"} {
-					cases = append(cases, formCase{form, stride, padding})
-				}
+				checkForm(t, check.Interpreter(), "patches", stride, padding, x, w)
+				checkForm(t, check.Interpreter(), "dense", stride, padding, x, w)
+				checkForm(t, check.Device(t), "convolution", stride, padding, x, w)
+				checkForm(t, check.Device(t), "the fastest", stride, padding, x, w)
 			}
 		}
-		checkForms(t, cases, x, check.Random(2, kernel, kernel, channels, filters))
 	}
 }
 
 // Winograd's algorithm needs sides that tiles of 2×2 cover.
 func TestWinograd(t *testing.T) {
-	checkForms(t, []formCase{{"winograd", 1, 1}}, check.Random(1, 2, 8, 6, 3), check.Random(2, 3, 3, 3, 2))
+	x, w := check.Random(1, 2, 8, 6, 3), check.Random(2, 3, 3, 3, 2)
+	checkForm(t, check.Interpreter(), "winograd", 1, 1, x, w)
 }
 
-type formCase struct {
-	form            string
-	stride, padding int
+// On the device, too, each form computes the same.
+func TestFormsOnTheDevice(t *testing.T) {
+	x, w := check.Random(1, 1, 2, 2, 2), check.Random(2, 3, 3, 2, 1)
+	for form := range forms {
+		checkForm(t, check.Device(t), form, 1, 1, x, w)
+	}
 }
 
-func checkForms(t *testing.T, cases []formCase, x, w *tensors.Tensor) {
+func checkForm(t *testing.T, on compute.Backend, form string, stride, padding int, x, w *tensors.Tensor) {
 	t.Helper()
 	batch, height, width, channels := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2), x.Shape().Dim(3)
 	kernel, filters := w.Shape().Dim(0), w.Shape().Dim(3)
+	where := fmt.Sprintf("%s, kernel %d, stride %d, padding %d", form, kernel, stride, padding)
 	xs, ws := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](w)
-	dimsOf := func(c formCase) []int {
-		return []int{batch, (height+2*c.padding-kernel)/c.stride + 1, (width+2*c.padding-kernel)/c.stride + 1, filters}
+	wantDims := []int{batch, (height+2*padding-kernel)/stride + 1, (width+2*padding-kernel)/stride + 1, filters}
+	sums := func(xs, ws []float32) []float32 {
+		return check.Convolution(xs, ws, batch, height, width, channels, kernel, filters, stride, padding)
 	}
-	pull := func(c formCase) *tensors.Tensor { return check.Random(3, dimsOf(c)...) }
-	got, dims := check.Run(t, func(in []*graph.Node) (all []*graph.Node) {
-		for _, c := range cases {
-			y := forms[c.form](in[0], in[1], c.stride, c.padding)
-			if !slices.Equal(y.Shape().Dimensions, dimsOf(c)) {
-				t.Fatalf("%v, kernel %d: %v, the formula says %v", c, kernel, y.Shape().Dimensions, dimsOf(c))
-			}
-			loss := graph.ReduceAllSum(graph.Mul(y, graph.Const(y.Graph(), pull(c)))) // each output times a number of its own
-			all = append(append(all, y), graph.Gradient(loss, in[0], in[1])...)
+	pull := check.Random(3, wantDims...) // the loss is the sum of the outputs, each times a number of its own
+	pulls := tensors.MustCopyFlatData[float32](pull)
+	loss := func(xs, ws []float32) (sum float64) {
+		for i, y := range sums(xs, ws) {
+			sum += float64(y) * float64(pulls[i])
 		}
-		return all
-	}, x, w)
-	for i, c := range cases {
-		where := fmt.Sprintf("%s, kernel %d, stride %d, padding %d", c.form, kernel, c.stride, c.padding)
-		sums := func(xs, ws []float32) []float32 {
-			return check.Convolution(xs, ws, batch, height, width, channels, kernel, filters, c.stride, c.padding)
-		}
-		pulls := tensors.MustCopyFlatData[float32](pull(c))
-		loss := func(xs, ws []float32) (sum float64) {
-			for i, y := range sums(xs, ws) {
-				sum += float64(y) * float64(pulls[i])
-			}
-			return sum
-		}
-		if !slices.Equal(dims[3*i], dimsOf(c)) || !check.Near(got[3*i], sums(xs, ws), 1e-4) {
-			t.Errorf("%s: the values differ from the sum", where)
-		}
-		check.Gradient(t, where+", by the image", got[3*i+1], xs, func(xs []float32) float64 { return loss(xs, ws) })
-		check.Gradient(t, where+", by the weights", got[3*i+2], ws, func(ws []float32) float64 { return loss(xs, ws) })
+		return sum
 	}
+	got, dims := check.Run(t, on, func(in []*graph.Node) []*graph.Node {
+		y := forms[form](in[0], in[1], stride, padding)
+		gradients := graph.Gradient(graph.ReduceAllSum(graph.Mul(y, in[2])), in[0], in[1])
+		return append([]*graph.Node{y}, gradients...)
+	}, tensors.FromFlatDataAndDimensions(xs, x.Shape().Dimensions...), tensors.FromFlatDataAndDimensions(ws, w.Shape().Dimensions...), pull)
+	if !slices.Equal(dims[0], wantDims) {
+		t.Fatalf("%s: %v, the formula says %v", where, dims[0], wantDims)
+	}
+	if !check.Near(got[0], sums(xs, ws), 1e-4) {
+		t.Errorf("%s: the values differ from the sum", where)
+	}
+	check.Gradient(t, where+", by the image", got[1], xs, func(xs []float32) float64 { return loss(xs, ws) })
+	check.Gradient(t, where+", by the weights", got[2], ws, func(ws []float32) float64 { return loss(xs, ws) })
 }
 
 // With groups, filters see their own channels only: two convolutions side by side, as the written-out sum has them.
 func TestGroups(t *testing.T) {
 	x, w := check.Random(1, 2, 5, 5, 4), check.Random(2, 3, 3, 2, 6)
-	got, dims := check.Run(t, func(in []*graph.Node) []*graph.Node {
+	got, dims := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
 		return []*graph.Node{Convolve(in[0], in[1], 1, 1)}
 	}, x, w)
 	part := func(values []float32, of, from, n int) (picked []float32) {

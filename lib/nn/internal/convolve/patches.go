@@ -17,7 +17,8 @@ func patches(x, weights *graph.Node, stride, padding int) *graph.Node {
 	return graph.Reshape(y, dims[0], dims[1], dims[2], filters)
 }
 
-// windows are what lies under each place of the window at all of its positions, row by row: for a kernel of 3, nine arrays.
+// windows are what lies under each place of the window at all of its positions, row by row: for a kernel of 3, nine
+// arrays.
 func windows(x *graph.Node, kernel, stride int) (places []*graph.Node) {
 	along := func(axis, start int) graph.SliceAxisSpec { // every stride-th value
 		return graph.AxisRange(start, x.Shape().Dim(axis)-kernel+start+1).Stride(stride)

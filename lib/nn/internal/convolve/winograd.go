@@ -7,8 +7,8 @@ import (
 )
 
 // Winograd's F(2×2, 3×3) computes a 3×3 convolution with 16 multiplications for every 2×2 results instead of 36 (Lavin
-// and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). The results y of a 4×4 tile d of the image under
-// the window w are
+// and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). The results y of a 4×4 tile d of the image
+// under the window w are
 //
 //	y = Aᵀ · [(G·w·Gᵀ) ⊙ (Bᵀ·d·B)] · A
 //
@@ -23,11 +23,12 @@ var (
 // canWinograd reports whether Winograd's algorithm applies: windows of 3×3 at every position of an image that 2×2 tiles
 // cover, with one line of zeros around it.
 func canWinograd(x, weights *graph.Node, stride, padding int) bool {
-	return weights.Shape().Dim(0) == 3 && stride == 1 && padding == 1 && x.Shape().Dim(1)%2 == 0 && x.Shape().Dim(2)%2 == 0
+	return weights.Shape().Dim(0) == 3 && stride == 1 && padding == 1 &&
+		x.Shape().Dim(1)%2 == 0 && x.Shape().Dim(2)%2 == 0
 }
 
-// winograd leaves the convolution and its gradient by the image to XLA, and computes the gradient by
-// the weights by Winograd's algorithm, where canWinograd holds. XLA's own takes two to three times as long as the others.
+// winograd leaves the convolution and its gradient by the image to XLA, and computes the gradient by the weights by
+// Winograd's algorithm, where canWinograd holds. XLA's own takes two to three times as long as the others.
 func winograd(x, weights *graph.Node, stride, padding int) *graph.Node {
 	return op.WithGradient(weights,
 		func(weights *graph.Node) *graph.Node { return convolution(x, weights, stride, padding) },
@@ -50,7 +51,8 @@ func winogradWeights(x, pull *graph.Node) *graph.Node {
 	var weights []*graph.Node
 	for i := range 3 {
 		for j := range 3 {
-			w := sandwich(column(winogradG, i), column(winogradG, j), func(k, l int) *graph.Node { return products[k][l] })
+			product := func(k, l int) *graph.Node { return products[k][l] }
+			w := sandwich(column(winogradG, i), column(winogradG, j), product)
 			weights = append(weights, graph.Reshape(w, 1, channels, filters))
 		}
 	}
@@ -62,7 +64,8 @@ func winogradTiles(x *graph.Node) (places [4][4]*graph.Node) {
 	padded := op.Pad(x, 1)
 	for i := range 4 {
 		for j := range 4 {
-			tile := sandwich(column(winogradB, i), column(winogradB, j), func(k, l int) *graph.Node { return every2nd(padded, k, l, 2) })
+			pixels := func(k, l int) *graph.Node { return every2nd(padded, k, l, 2) }
+			tile := sandwich(column(winogradB, i), column(winogradB, j), pixels)
 			places[i][j] = graph.Reshape(tile, -1, x.Shape().Dim(3))
 		}
 	}

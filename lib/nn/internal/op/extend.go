@@ -17,7 +17,8 @@ func Grow(x *graph.Node, axis, before, after int) *graph.Node {
 	return Extend(x, axis, before, after, graph.ScalarZero(x.Graph(), x.DType()))
 }
 
-// Extend puts a value before and after what is there along an axis. It concatenates, because GoMLX's Pad has no gradient.
+// Extend puts a value before and after what is there along an axis. It concatenates, because GoMLX's Pad has no
+// gradient.
 func Extend(x *graph.Node, axis, before, after int, value *graph.Node) *graph.Node {
 	filled := func(n int) []*graph.Node {
 		if n == 0 {

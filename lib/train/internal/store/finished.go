@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"example.org/convbook/lib/safetensors"
@@ -42,32 +41,33 @@ func (r *Run) Load(into map[string]any) error {
 		return r.unreadable(err)
 	}
 	defer folder.Close()
-	text, err := r.read(folder, sumsFile)
+	sums, err := r.read(folder, sumsFile)
 	if err != nil {
 		return err
 	}
-	sums, err := parseSums(text)
-	if err != nil {
-		return r.Damaged("%s: %w", sumsFile, err)
-	}
+	var wanted []byte
 	for _, name := range summedFiles {
 		content, err := r.read(folder, name)
 		if err != nil {
 			return err
 		}
-		if sum(content) != sums[name] {
+		line := r.sumLine(name, content)
+		if !bytes.Contains(sums, line) {
 			return r.Damaged("%s is not the one whose sum is in %s", name, sumsFile)
 		}
 		if name == Config && !bytes.Equal(content, r.about) {
 			return r.Damaged("%s is of another run", name)
 		}
-		if v, wanted := into[name]; wanted {
+		wanted = append(wanted, line...)
+		if v, ok := into[name]; ok {
 			if err := json.Unmarshal(content, v); err != nil {
 				return r.Damaged("%s: %w", name, err)
 			}
 		}
 	}
-	r.sums = sums
+	if !bytes.Equal(sums, wanted) {
+		return r.Damaged("%s has more in it than the files' sums", sumsFile)
+	}
 	now := time.Now()
 	os.Chtimes(r.dir, now, now) // tells runs in use from those nobody asks for; not essential, so its error is dropped
 	return nil
@@ -106,14 +106,23 @@ func (r *Run) Tensors(name string) (map[string]safetensors.Tensor, error) {
 	return tensors, nil
 }
 
+// sumLine is the line of a file in the sums. The model's is remembered.
+func (r *Run) sumLine(name string, content []byte) []byte {
+	digits := sum(content)
+	if name == Model {
+		r.model = digits
+	}
+	return fmt.Appendf(nil, "%s  %s\n", digits, name)
+}
+
 // ModelSum identifies the variables of the run's network, once it is loaded or finished.
-func (r *Run) ModelSum() string { return r.sums[Model] }
+func (r *Run) ModelSum() string { return r.model }
 
 // Trained reports whether the run was trained to its end, but its process did not live to give it its name.
 func (r *Run) Trained() bool { return exists(r.trained(sumsFile)) }
 
-// Install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints, whole
-// or damaged, are of no use any more.
+// Install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints,
+// whole or damaged, are of no use any more.
 func (r *Run) Install() error {
 	entries, _ := os.ReadDir(r.dir + trainingSuffix)
 	for _, entry := range entries {
@@ -131,18 +140,4 @@ func (r *Run) Install() error {
 		}
 	}
 	return r.cannotWrite(os.Rename(r.dir+trainingSuffix, r.dir))
-}
-
-// parseSums reads what Finish wrote.
-func parseSums(text []byte) (map[string]string, error) {
-	sums := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		line, whole := strings.CutSuffix(line, "\n")
-		digits, name, ok := strings.Cut(line, "  ")
-		if !whole || !ok || !slices.Contains(summedFiles, name) {
-			return nil, fmt.Errorf("cannot read the line %q", line)
-		}
-		sums[name] = digits
-	}
-	return sums, nil
 }

@@ -1,11 +1,12 @@
-// Package store keeps runs on disk: their folders, locks, checkpoints and sums. It knows nothing of networks. What it keeps
-// is text and arrays.
+// Package store keeps runs on disk: their folders, locks, checkpoints and sums. It knows nothing of networks. What it
+// keeps is text and arrays.
 //
-// A run trains in a folder of its own and gets its name when it is finished, in one step, so what has the name is whole. A
-// run that had the name before is kept under another one.
+// A run trains in a folder of its own and gets its name when it is finished, in one step, so what has the name is
+// whole. A run that had the name before is kept under another one.
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -14,9 +15,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/gofrs/flock"
 
@@ -34,10 +36,19 @@ const (
 
 // Run is a run's place on disk, whether anything is there or not.
 type Run struct {
-	dir   string            // where its files are once it is finished
-	label string            // what its folder's name tells people
-	about []byte            // its config.json
-	sums  map[string]string // of its files, once it is loaded or finished
+	dir   string // where its files are once it is finished
+	label string // what its folder's name tells people
+	about []byte // its config.json
+	model string // the sum of its model, once it is loaded or finished
+}
+
+// plain is a label in the letters and digits that every file system takes.
+func plain(label string) string {
+	words := strings.FieldsFunc(label, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	label = cmp.Or(strings.Join(words, "-"), "run")
+	return label[:min(len(label), longestLabel)]
 }
 
 // longestLabel is how much of a folder's name tells people what is in it.
@@ -54,8 +65,7 @@ func New(label string, about any) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	label = regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(label, "-")
-	label = label[:min(len(label), longestLabel)]
+	label = plain(label)
 	return &Run{dir: filepath.Join(runs, label+"-"+sum(text)[:sumInName]), label: label, about: text}, nil
 }
 
@@ -86,8 +96,8 @@ func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
 // trained is a file of the run while it is trained.
 func (r *Run) trained(name string) string { return filepath.Join(r.dir+trainingSuffix, name) }
 
-// Lock makes sure that one process at a time trains the run. Others wait for it, after a call of waiting, and then find it
-// done.
+// Lock makes sure that one process at a time trains the run. Others wait for it, after a call of waiting, and then find
+// it done.
 func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, err error) {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return nil, r.cannotWrite(err)
@@ -96,7 +106,7 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 	got, err := lock.TryLock()
 	if err == nil && !got {
 		waiting()
-		got, err = lock.TryLockContext(ctx, 200*time.Millisecond)
+		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -110,10 +120,9 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 // Older lists the folders of runs with the same label that were stored in another format. They are nobody's business
 // here: an earlier version of the book wrote them, or a later one.
 func (r *Run) Older(format int) (dirs []string) {
-	named := regexp.MustCompile("^" + regexp.QuoteMeta(r.label) + fmt.Sprintf(`-[0-9a-f]{%d}$`, sumInName))
 	entries, _ := os.ReadDir(filepath.Dir(r.dir)) // without a folder there are none
 	for _, entry := range entries {
-		if !named.MatchString(entry.Name()) {
+		if !strings.HasPrefix(entry.Name(), r.label+"-") || len(entry.Name()) != len(filepath.Base(r.dir)) {
 			continue
 		}
 		dir := filepath.Join(filepath.Dir(r.dir), entry.Name())
@@ -132,7 +141,8 @@ func (r *Run) Damaged(format string, args ...any) error {
 		r.dir, fmt.Errorf(format, args...))
 }
 
-// unreadable explains an error of reading one of a finished run's files: most are damage, some say nothing about the file.
+// unreadable explains an error of reading one of a finished run's files: most are damage, some say nothing about the
+// file.
 func (r *Run) unreadable(err error) error {
 	remedy := ""
 	switch {
@@ -153,7 +163,8 @@ func (r *Run) cannotWrite(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder", r.dir, err, Env)
+	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder",
+		r.dir, err, Env)
 }
 
 func sum(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }

@@ -14,8 +14,8 @@ import (
 	"example.org/convbook/lib/safetensors"
 )
 
-// Begin makes the folder in which the run is trained, or takes the one that is there. What a process that was killed had
-// begun to write is removed. Only the holder of the lock may call this and what follows.
+// Begin makes the folder in which the run is trained, or takes the one that is there. What a process that was killed
+// had begun to write is removed. Only the holder of the lock may call this and what follows.
 func (r *Run) Begin() error {
 	if err := os.MkdirAll(r.dir+trainingSuffix, 0o755); err != nil {
 		return r.cannotWrite(err)
@@ -63,9 +63,12 @@ func (r *Run) Save(step int, variables map[string]safetensors.Tensor, position a
 	return nil
 }
 
+// Restore takes what a checkpoint holds, or refuses it.
+type Restore func(variables map[string]safetensors.Tensor, position []byte) error
+
 // Resume gives restore what the newest checkpoint holds that is whole and that restore takes, if there is any. What is
 // damaged or not taken is set aside, and said.
-func (r *Run) Resume(restore func(variables map[string]safetensors.Tensor, position []byte) error, say func(string)) error {
+func (r *Run) Resume(restore Restore, say func(string)) error {
 	for _, path := range r.checkpoints() {
 		err := r.restore(path, restore)
 		if err == nil {
@@ -82,7 +85,7 @@ func (r *Run) Resume(restore func(variables map[string]safetensors.Tensor, posit
 	return nil
 }
 
-func (r *Run) restore(path string, restore func(variables map[string]safetensors.Tensor, position []byte) error) error {
+func (r *Run) restore(path string, restore Restore) error {
 	variables, metadata, err := safetensors.Read(path)
 	if err != nil {
 		return fmt.Errorf("checkpoint %w", err)
@@ -112,21 +115,15 @@ func (r *Run) WriteTensors(name string, tensors map[string]safetensors.Tensor, m
 
 // Finish writes the sums: a run that has them is whole and can get its name.
 func (r *Run) Finish() error {
-	sums := map[string]string{}
-	var lines strings.Builder
+	var sums []byte
 	for _, name := range summedFiles {
 		content, err := os.ReadFile(r.trained(name))
 		if err != nil {
 			return r.cannotWrite(err)
 		}
-		sums[name] = sum(content)
-		fmt.Fprintf(&lines, "%s  %s\n", sums[name], name)
+		sums = append(sums, r.sumLine(name, content)...)
 	}
-	if err := r.write(sumsFile, []byte(lines.String())); err != nil {
-		return err
-	}
-	r.sums = sums
-	return nil
+	return r.write(sumsFile, sums)
 }
 
 func (r *Run) write(name string, content []byte) error {

@@ -1,80 +1,17 @@
 package nn
 
 import (
-	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/layers/activation"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/nn/internal/check"
 )
-
-func TestActivations(t *testing.T) {
-	x := []float32{-2, -0.5, 0, 1, 3}
-	got, _ := check.Run(t, func(in []*graph.Node) []*graph.Node {
-		return []*graph.Node{ReLU.Apply(nil, in[0]), Sigmoid.Apply(nil, in[0]), LogSoftmax.Apply(nil, in[0])}
-	}, [][]float32{x})
-	if !slices.Equal(got[0], []float32{0, 0, 0, 1, 3}) {
-		t.Errorf("relu: %v", got[0])
-	}
-	var sum float64
-	for _, v := range x {
-		sum += math.Exp(float64(v))
-	}
-	for i, v := range x {
-		if want := 1 / (1 + math.Exp(-float64(v))); math.Abs(float64(got[1][i])-want) > 1e-6 {
-			t.Errorf("sigmoid of %v: %v, want %v", v, got[1][i], want)
-		}
-		if want := float64(v) - math.Log(sum); math.Abs(float64(got[2][i])-want) > 1e-5 {
-			t.Errorf("log-softmax of %v: %v, want %v", v, got[2][i], want)
-		}
-	}
-}
-
-// A small network as a whole against the same sums written out.
-func TestNetworkAgainstWrittenOutSums(t *testing.T) {
-	net := Sequential(Conv(2, 3).Padding(1), ReLU, Flatten, Dense(4))
-	summary, err := Summarize(net, 5, 4, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 1); err != nil {
-		t.Fatal(err)
-	}
-	x := check.Random(4, 2, 5, 4, 3)
-	output, err := model.CallOnce(check.Backend(t), store, func(scope *model.Scope, x *graph.Node) *graph.Node {
-		return Apply(scope, net, x)
-	}, x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	value := func(name string) []float32 {
-		return tensors.MustCopyFlatData[float32](store.GetVariable(Path(name)).MustValue())
-	}
-	maps := check.Convolution(tensors.MustCopyFlatData[float32](x), value("conv1/weights"), 2, 5, 4, 3, 3, 2, 1, 1)
-	bias, weights, last := value("conv1/bias"), value("dense1/weights"), value("dense1/bias")
-	var want []float32
-	for image := range 2 {
-		for unit := range 4 {
-			sum := float64(last[unit])
-			for i := range 5 * 4 * 2 {
-				sum += max(0, float64(maps[image*40+i]+bias[i%2])) * float64(weights[i*4+unit])
-			}
-			want = append(want, float32(sum))
-		}
-	}
-	if got := tensors.MustCopyFlatData[float32](output); !check.Near(got, want, 1e-5) {
-		t.Errorf("%v, want %v", got, want)
-	}
-}
 
 func TestSummary(t *testing.T) {
 	net := Named("Net",
@@ -155,70 +92,56 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// Initial values fill ±1/√fan-in evenly, as PyTorch's do, and depend on the seed and the name alone.
-func TestInitialize(t *testing.T) {
-	values := func(net Layer, seed int, name string) []float32 {
-		summary, err := Summarize(net, 12, 12, 4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		store := model.NewStore()
-		if err := summary.Initialize(store, check.Backend(t), seed); err != nil {
-			t.Fatal(err)
-		}
-		return tensors.MustCopyFlatData[float32](store.GetVariable(Path(name)).MustValue())
-	}
-	net := Sequential(Conv(32, 5), Flatten, Dense(100))
-	for name, fanIn := range map[string]float64{"conv1/weights": 5 * 5 * 4, "conv1/bias": 5 * 5 * 4, "dense1/weights": 8 * 8 * 32, "dense1/bias": 8 * 8 * 32} {
-		vs := values(net, 1, name)
-		bound := 1 / math.Sqrt(fanIn)
-		var sum, squares, most float64
-		for _, v := range vs {
-			sum += float64(v)
-			squares += float64(v) * float64(v)
-			most = max(most, math.Abs(float64(v)))
-		}
-		n := float64(len(vs))
-		// A uniform distribution in ±b has mean 0 and variance b²/3; allow four standard errors.
-		if most > bound || most < bound*(1-8/n) || math.Abs(sum/n) > 4*bound/math.Sqrt(3*n) || math.Abs(squares/n-bound*bound/3) > 4*bound*bound*math.Sqrt(4./45/n) {
-			t.Errorf("%s: %v values, largest %v, mean %v, mean square %v; want uniform in ±%v", name, n, most, sum/n, squares/n, bound)
-		}
-	}
-	first := values(net, 1, "conv1/weights")
-	if !slices.Equal(first, values(net, 1, "conv1/weights")) {
-		t.Error("the same seed gives other weights")
-	}
-	if slices.Equal(first, values(net, 2, "conv1/weights")) {
-		t.Error("another seed gives the same weights")
-	}
-	if !slices.Equal(first, values(Sequential(Conv(32, 5), Conv(7, 3), Flatten, Dense(3)), 1, "conv1/weights")) {
-		t.Error("a layer added later changes the first one's weights")
-	}
-}
-
-// Plain GoMLX functions stand in as layers, with variables of their own, initialised by GoMLX.
-func TestModelFunc(t *testing.T) {
-	perUnit := ModelFunc("per-unit", func(scope *model.Scope, x *graph.Node) *graph.Node {
-		scope = scope.WithInitializer(graph.Ones)
-		return graph.Mul(x, scope.VariableWithShape("by", shapes.Make(x.DType(), 1, x.Shape().Dim(1))).NodeValue(x))
-	})
-	summary, err := Summarize(Sequential(Flatten, Dense(6), Func("swish", activation.Swish), perUnit), 4, 4, 1)
+// A block's lines in the summary: its layers with the ways that they are on, and what joins them, which sees what the
+// farthest of them sees.
+func TestSummaryOfBlocks(t *testing.T) {
+	summary, err := Summarize(Named("blocks",
+		Residual(Conv(3, 3).Padding(1), ReLU, Conv(3, 3).Padding(1)).Shortcut(ReLU),
+		Named("all of it", Branches(Conv(2, 1), Residual(Conv(3, 5).Padding(2)))),
+		Auxiliary(0.3, Flatten, Dense(2)), Conv(1, 3)), 8, 8, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := summary.Layers[3]; got.Path != "per-unit1" || got.Parameters != 6 {
-		t.Errorf("the function's line: %+v", got)
+	want := []struct {
+		path, block, lane string
+		output            []int
+		field             int
+	}{
+		{"residual1/conv1", "residual1", "", []int{8, 8, 3}, 3},
+		{"residual1/relu1", "residual1", "", []int{8, 8, 3}, 3},
+		{"residual1/conv2", "residual1", "", []int{8, 8, 3}, 5},
+		{"residual1/shortcut/relu1", "residual1", "shortcut", []int{8, 8, 3}, 1},
+		{"residual1/add", "residual1", "", []int{8, 8, 3}, 5},
+		{"all of it1/branches1/branch1/conv1", "all of it1/branches1", "branch1", []int{8, 8, 2}, 5},
+		{"all of it1/branches1/branch2/residual1/conv1", "all of it1/branches1", "branch2", []int{8, 8, 3}, 8}, // 9 pixels, but the image has 8
+		{"all of it1/branches1/branch2/residual1/add", "all of it1/branches1", "branch2", []int{8, 8, 3}, 8},
+		{"all of it1/branches1/concat", "all of it1/branches1", "", []int{8, 8, 5}, 8},
+		{"auxiliary1/flatten1", "auxiliary1", "auxiliary", []int{320}, 8},
+		{"auxiliary1/dense1", "auxiliary1", "auxiliary", []int{2}, 8},
+		{"conv1", "", "", []int{6, 6, 1}, 8},
 	}
-	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 1); err != nil {
+	if len(summary.Layers) != len(want) {
+		t.Fatalf("%d layers, want %d:\n%v", len(summary.Layers), len(want), summary)
+	}
+	for i, w := range want {
+		l := summary.Layers[i]
+		if l.Path != w.path || l.Block != w.block || l.Lane != w.lane || !slices.Equal(l.Output, w.output) || l.Field != w.field {
+			t.Errorf("%s in %q, on %q: %v, sees %d; want %v", l.Path, l.Block, l.Lane, l.Output, l.Field, w)
+		}
+	}
+}
+
+// Names of several words stay whole: of a network, of a block in it and so of the block's variables, of a function.
+func TestNamesOfSeveralWords(t *testing.T) {
+	same := Func("as it is", func(x *graph.Node) *graph.Node { return x })
+	summary, err := Summarize(Named("VGG of six rounds", Named("a round", Conv(2, 3)), same), 8, 8, 1)
+	if err != nil {
 		t.Fatal(err)
 	}
-	v := store.GetVariable(Path("per-unit1/by"))
-	if v == nil || !slices.Equal(tensors.MustCopyFlatData[float32](v.MustValue()), []float32{1, 1, 1, 1, 1, 1}) {
-		t.Errorf("the function's variable: %v", v)
-	}
-	if store.GetVariable(Path("dense1/weights")).MustValue() == nil {
-		t.Error("the dense layer has no weights")
+	if summary.Network != "VGG of six rounds" || summary.Layers[0].Path != "a round1/conv1" || summary.Layers[1].Path != "as it is1" ||
+		summary.Variables[0].Name != "a round1/conv1/weights" {
+		t.Errorf("%s has the layers %s and %s, and the variable %s",
+			summary.Network, summary.Layers[0].Path, summary.Layers[1].Path, summary.Variables[0].Name)
 	}
 }
 
@@ -229,11 +152,11 @@ func TestActivationsOfLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := model.NewStore()
-	if err := summary.Initialize(store, check.Backend(t), 3); err != nil {
+	if err := summary.Initialize(store, check.Device(t), 3); err != nil {
 		t.Fatal(err)
 	}
 	var layers []LayerInfo
-	outputs, err := model.CallOnceN(check.Backend(t), store, func(scope *model.Scope, x *graph.Node) (outputs []*graph.Node) {
+	outputs, err := model.CallOnceN(check.Device(t), store, func(scope *model.Scope, x *graph.Node) (outputs []*graph.Node) {
 		layers, outputs = Activations(scope, net, x)
 		return outputs
 	}, check.Random(1, 1, 4, 4, 1))

@@ -1,0 +1,19 @@
+// What becomes of the program on standard input, for the tests: it is printed as it is handed to XLA, or the line that
+// says what cannot be read, and the status is 1.
+
+#include "../onednn.c"
+#include "../stablehlo.c"
+
+int main(void) {
+  static char program[1 << 20];
+  size_t size = fread(program, 1, sizeof program, stdin), written;
+  if (dnnl_engine_create(&engine, dnnl_cpu, 0)) return 2;
+  char *problem, *rewritten = rewrite(program, size, &written, &problem);
+  if (problem) {
+    puts(problem);
+    return 1;
+  }
+  if (rewritten) fwrite(rewritten, 1, written, stdout);
+  else fwrite(program, 1, size, stdout);
+  return 0;
+}
