@@ -426,6 +426,22 @@ class Book(unittest.TestCase):
             {"run": f"{name.replace(' ', '-')}-1a", "network": name, "data": "CIFAR-10", "recipe": "1 epoch",
              "device": "xla:cpu · two cores"} for name in ("VGG of six rounds", "Net")]})
 
+    def test_a_notebook_that_changed_since_it_was_executed(self):
+        path = self.folder / "notebooks" / "13_a.ipynb"
+        notebook = notebook_of('%%\nprintln("x")')
+        for about, want in [({"source": run.source_hash(notebook)}, None),
+                            ({"source": "of before"}, "13_a changed since it was executed"),
+                            ({"source": "of before", "outdated": "it trains for an hour"}, None)]:
+            notebook.metadata["convbook"] = about
+            nbformat.write(notebook, path)
+            with self.subTest(about), contextlib.redirect_stdout(io.StringIO()) as printed:
+                if want:
+                    with self.assertRaisesRegex(run.UserError, want):
+                        run.check([path])
+                else:
+                    run.check([path])
+                self.assertEqual("outdated" in about, "it trains for an hour" in printed.getvalue())
+
     def test_only_pictures_that_are_shown_are_kept(self):
         picture = new_output("display_data", {"image/png": "AAECAw=="})
         cells = [new_code_cell(outputs=[picture], metadata={"tags": [f"figure:{name}"]})
