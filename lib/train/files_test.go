@@ -384,8 +384,8 @@ func TestOlderRunsAreLeftAlone(t *testing.T) {
 	mustFit(t, task)
 	task.Seed = 2
 	mustFit(t, task)
-	want := "what another version of this book stored in " + runs + " is left alone and not used " +
-		"(Linear-MNIST-sample-0123456789ab, Linear-MNIST-sample-ba9876543210): remove it with rm -r if nobody needs it\n"
+	want := "stored runs of this network and data that another version of the book trained: 2. " +
+		"They are left alone and not used (the first is Linear-MNIST-sample-0123456789ab in the folder of runs)\n"
 	if n := strings.Count(out.String(), want); n != 1 || strings.Count(out.String(), "another version") != 1 {
 		t.Errorf("printed\n%s\nwant once %q", &out, want)
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"example.org/convbook/lib/dataset"
@@ -227,11 +226,7 @@ func (p *plan) sayOlder() {
 		return
 	}
 	saidOlder.Do(func() {
-		var names []string
-		for _, dir := range dirs {
-			names = append(names, filepath.Base(dir))
-		}
-		p.Progress.Tell(Noted{fmt.Sprintf("what another version of this book stored in %s is left alone and not used "+
-			"(%s): remove it with rm -r if nobody needs it", filepath.Dir(dirs[0]), strings.Join(names, ", "))})
+		p.Progress.Tell(Noted{fmt.Sprintf("stored runs of this network and data that another version of the book trained: %d. "+
+			"They are left alone and not used (the first is %s in the folder of runs)", len(dirs), filepath.Base(dirs[0]))})
 	})
 }
