@@ -37,7 +37,7 @@ const (
 )
 
 // folderName is how runs' folders are called: the label, the beginning of the description's sum, the kind.
-var folderName = regexp.MustCompile(fmt.Sprintf(`^.+-([0-9a-f]{%d}(\%s|\%s(?:-[0-9]+)?)?)$`,
+var folderName = regexp.MustCompile(fmt.Sprintf(`^[^.]+-([0-9a-f]{%d}(\%s|\%s(?:-[0-9]+)?)?)$`,
 	sumInName, trainingSuffix, previousSuffix))
 
 // Place is the run itself, to be loaded.
