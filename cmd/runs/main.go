@@ -30,14 +30,22 @@ import (
 
 func main() {
 	err := run(os.Args[1:], os.Stdout)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
 	}
-	fmt.Fprintln(os.Stderr, "error:", err)
-	if system := syscall.Errno(0); errors.As(err, &system) {
-		os.Exit(1)
+	os.Exit(status(err))
+}
+
+// status is 1 where the system refused what was asked for, and 2 where that cannot be done as it was asked.
+func status(err error) int {
+	system := syscall.Errno(0)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &system):
+		return 1
 	}
-	os.Exit(2) // what was asked for cannot be done as it was asked
+	return 2
 }
 
 // command is what was asked for.
@@ -140,13 +148,13 @@ func (c command) check() error {
 // age is a time in days, such as 30d, or as Go writes one.
 func age(text string) (d time.Duration, err error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, wrong := strconv.ParseFloat(days, 64)
-		d, err = time.Duration(n*24*float64(time.Hour)), wrong
+		n, wrong := strconv.ParseUint(days, 10, 16) // a time of more bits has no room in a Duration
+		d, err = time.Duration(n)*24*time.Hour, wrong
 	} else {
 		d, err = time.ParseDuration(text)
 	}
 	if err != nil || d <= 0 {
-		return 0, errors.New("it is such as 30d or 12h")
+		return 0, errors.New("it must be a time such as 30d or 12h")
 	}
 	return d, nil
 }
@@ -187,20 +195,17 @@ func count(runs int) string {
 // remove removes the runs that can be, and says which cannot.
 func remove(out io.Writer, runs []train.Stored) error {
 	removed, bytes := 0, int64(0)
-	var failed error
+	var failed []error
 	for _, r := range runs {
 		if err := r.Remove(); err != nil {
-			if failed != nil {
-				fmt.Fprintln(os.Stderr, "error:", failed)
-			}
-			failed = err
+			failed = append(failed, err)
 			continue
 		}
 		removed++
 		bytes += r.Bytes
 	}
 	fmt.Fprintf(out, "removed %s, %s MB\n", count(removed), megabytes(bytes))
-	return failed
+	return errors.Join(failed...)
 }
 
 // removeOlder removes what nobody used for so long. What is pinned or being trained stays.

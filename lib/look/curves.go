@@ -63,7 +63,7 @@ var axes = map[By]struct{ title, axis string }{
 func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 	var all []course
 	for _, run := range runs {
-		all = append(all, course{name(run), run.History, run.Result.ValidationImages > 0})
+		all = append(all, course{name(run), run.History, run.Task.Data.HasValidation()})
 	}
 	return curves(what, by, all)
 }

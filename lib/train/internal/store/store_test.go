@@ -1,7 +1,10 @@
 package store
 
 import (
+	"errors"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -53,5 +56,97 @@ func TestNameIsTheDescriptionsSum(t *testing.T) {
 	// printf '{\n  "a": 1,\n  "b": 2\n}' | sha256sum
 	if got, want := filepath.Base(r.Dir()), "A-run-c81ded0f93b4"; got != want {
 		t.Errorf("the folder is %s, want %s", got, want)
+	}
+}
+
+// finished puts finished runs into the folder of runs.
+func finished(t *testing.T, runs int) {
+	t.Helper()
+	for i := range runs {
+		r, err := New("A run", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock, err := r.Lock(t.Context(), func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{History, Model, Result, Test} {
+			if err := r.WriteJSON(name, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(r.Finish(), r.Install(), unlock()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The process that TestKillDuringRemoval kills.
+func TestRemoveAll(t *testing.T) {
+	if os.Getenv("CONVBOOK_TEST_REMOVE") == "" {
+		t.Skip("it is for TestKillDuringRemoval")
+	}
+	entries, err := List("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := Remove(e.Dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// However a process is killed that removes runs, those that are left are whole, and their removal can be ended.
+func TestKillDuringRemoval(t *testing.T) {
+	const runs = 30
+	whole := t.TempDir()
+	t.Setenv(Env, whole)
+	finished(t, runs)
+	interrupted := 0
+	for trial := 0; trial < runs && interrupted < 5; trial++ {
+		t.Setenv(Env, t.TempDir())
+		if err := os.CopyFS(os.Getenv(Env), os.DirFS(whole)); err != nil {
+			t.Fatal(err)
+		}
+		command := exec.Command(os.Args[0], "-test.run=^TestRemoveAll$")
+		command.Env = append(os.Environ(), "CONVBOOK_TEST_REMOVE=yes")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for left := runs; left >= runs-trial; { // it removes that many first
+			folders, err := os.ReadDir(os.Getenv(Env))
+			if err != nil {
+				t.Fatal(err)
+			}
+			left = len(folders) / 2 // a run and its lock
+		}
+		command.Process.Kill()
+		command.Wait()
+		entries, err := List("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Damage != nil {
+				t.Errorf("%s: %v", e.Dir, e.Damage)
+			}
+			if err := Remove(e.Dir); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(entries) > 0 {
+			interrupted++
+			if left, _ := filepath.Glob(filepath.Join(os.Getenv(Env), removedPrefix+"*")); len(left) > 0 {
+				t.Errorf("left is %v", left)
+			}
+		}
+	}
+	if interrupted == 0 {
+		t.Error("no process was killed while it removed runs")
 	}
 }
