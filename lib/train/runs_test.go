@@ -535,6 +535,13 @@ func TestChangeIsSaid(t *testing.T) {
 	if got := notes(changed); len(got) != 0 {
 		t.Errorf("a stored run: %q", got)
 	}
+	time.Sleep(time.Second) // runs are dated in seconds
+	changed.Seed = 2
+	mustFit(t, changed)
+	changed.Epochs = 1
+	if got := notes(changed); len(got) != 1 || !strings.HasSuffix(got[0], "%: epochs 2 → 1, the rest the same") {
+		t.Errorf("%q is not against the latest run", got)
+	}
 	if got := notes(c.of(zoo.CNN(2))); len(got) != 0 {
 		t.Errorf("another network: %q", got)
 	}
@@ -565,6 +572,10 @@ func TestLoadNamesTheNearestRun(t *testing.T) {
 	_, err := asked.Load()
 	checkError(t, err, "Linear was not trained on MNIST sample with these settings yet", "run the cell with Fit first; against the run of ",
 		fmt.Sprintf(`("最好") with %.2f %%: epochs 2 → 3, the rest the same`, run.Result.TestAccuracy))
+	asked = far
+	asked.Seed = 8
+	_, err = asked.Load()
+	checkError(t, err, "run the cell with Fit first; against the run of ", ": seed 9 → 8, the rest the same")
 	_, err = quick().of(zoo.CNN(2)).Load()
 	if checkError(t, err, "run the cell with Fit first"); strings.Contains(err.Error(), "against") {
 		t.Errorf("%v", err)

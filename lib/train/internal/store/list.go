@@ -95,13 +95,13 @@ func (e *Entry) read() (there bool) {
 		return false
 	}
 	e.Used = info.ModTime()
-	if folder, err := os.OpenRoot(e.Dir); err != nil {
+	folder, err := os.OpenRoot(e.Dir)
+	if err != nil {
 		e.Damage = withoutPath(err)
-	} else {
-		e.Damage = e.readFiles(folder)
-		folder.Close()
+		return exists(e.Dir)
 	}
-	if e.Damage == nil {
+	defer folder.Close() // not before the end: as long as it is open, no other folder is taken for it
+	if e.Damage = e.readFiles(folder); e.Damage == nil {
 		return true
 	}
 	now, err := os.Stat(e.Dir)
