@@ -48,8 +48,8 @@ func (l Listing) Table() (head []string, rows [][]string) {
 	return head, rows
 }
 
-// Stored draws how some finished runs on disk went, a curve for each. They are called as for [train.Find]. One without a
-// name of the user's is named in the legend by what differs between them.
+// Stored draws how some finished runs on disk went, a curve for each. They are called as for [train.Find]. In the legend
+// one without a name of the user's is called by what differs between them.
 //
 //	look.Stored(look.TestAccuracy, look.ByEpoch, "my best", "VGG16-CIFAR-10-4ed1")
 func Stored(what Measure, by By, names ...string) figure.Figure {

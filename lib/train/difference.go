@@ -141,7 +141,7 @@ func brief(sum string) string { return sum[:min(8, len(sum))] }
 
 func sumOf(text []byte) string { return brief(fmt.Sprintf("%x", sha256.Sum256(text))) }
 
-// mostLayers is how many settings of layers are worth naming. Networks that differ in more are told apart by their size.
+// mostLayers is how many settings of layers are worth naming. Networks that differ in more are told apart by size.
 const mostLayers = 3
 
 // networks are the settings in which the runs' networks are not all alike.

@@ -27,7 +27,7 @@ type Stored struct {
 	Pinned bool   `json:"pinned,omitempty"` // by the user: it is not removed
 	Bytes  int64  `json:"bytes"`            // on disk
 
-	// Date is when its training began. Of a run that is not finished, or cannot be read, it is when it was written last.
+	// Date is when its training began. Of a run that is not finished or cannot be read, it is when it was last used.
 	Date time.Time `json:"date"`
 	Used time.Time `json:"used"` // when it was written or loaded last
 
@@ -250,8 +250,8 @@ func (s Stored) Remove() error { return store.Remove(s.Dir) }
 func (p *plan) others() (runs []Stored) {
 	all, _ := runsOf(p.label())
 	for _, s := range all {
-		if s.State == "finished" && s.ID != filepath.Base(p.place.Dir()) &&
-			s.Result.Network == p.summary.Network && s.Result.Data.Name == p.Data.Name {
+		if s.State == "finished" && s.Result.Network == p.summary.Network && s.Result.Data.Name == p.Data.Name &&
+			len(differences(s.place, p.place)) > 0 {
 			runs = append(runs, s)
 		}
 	}

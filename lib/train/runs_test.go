@@ -1,7 +1,11 @@
 package train
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -504,6 +508,31 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// rewritten stores a run again with a config.json that says the same in another way, as an unfinished version of this
+// package once did.
+func rewritten(t *testing.T, run *Run) {
+	t.Helper()
+	var about bytes.Buffer
+	if err := json.Compact(&about, run.plan.place.About()); err != nil {
+		t.Fatal(err)
+	}
+	sum := fmt.Sprintf("%x", sha256.Sum256(about.Bytes()))
+	dir := run.Dir()[:len(run.Dir())-12] + sum[:12]
+	sums, err := os.ReadFile(inRun(run, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums = append([]byte(sum), sums[len(sum):]...) // config.json is the first
+	if err := errors.Join(os.CopyFS(dir, os.DirFS(run.Dir())), os.Chmod(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, store.Config), about.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(dir, "SHA256SUMS"), sums, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if s := mustFind(t, dir); s.State != "finished" {
+		t.Fatalf("the rewritten run is %s", s.Status())
+	}
+}
+
 // A training says what differs from the latest run of the network on the data, before it starts: not the first one, not
 // one that is stored, and none where somebody keeps the output.
 func TestChangeIsSaid(t *testing.T) {
@@ -524,6 +553,12 @@ func TestChangeIsSaid(t *testing.T) {
 	if got := notes(c); len(got) != 0 {
 		t.Errorf("the first run: %q", got)
 	}
+	rewritten(t, mustFit(t, c))
+	again := c
+	again.Fresh = true
+	if got := notes(again); len(got) != 0 {
+		t.Errorf("no other settings: %q", got)
+	}
 	run := mustFit(t, c)
 	when := run.Result.StartedAt.Local().Format("2006-01-02 15:04")
 	changed := c
@@ -534,6 +569,11 @@ func TestChangeIsSaid(t *testing.T) {
 	}
 	if got := notes(changed); len(got) != 0 {
 		t.Errorf("a stored run: %q", got)
+	}
+	fresh := changed
+	fresh.Fresh = true
+	if got := notes(fresh); len(got) != 1 || !strings.HasSuffix(got[0], "%: lr 0.05 → 0.1, the rest the same") {
+		t.Errorf("trained again: %q", got)
 	}
 	time.Sleep(time.Second) // runs are dated in seconds
 	changed.Seed = 2

@@ -238,8 +238,8 @@ func (p *plan) installed() (*Run, error) {
 }
 
 // sayChange says what differs from the run before, if the network was trained on the data already. Where somebody keeps
-// what is printed, it says nothing: the runs before are those that happen to be on this machine, and an executed notebook
-// must not change with them.
+// what is printed, it says nothing: the runs before are those that happen to be on this machine, and an executed
+// notebook must not change with them.
 func (p *plan) sayChange() {
 	if os.Getenv(resultsEnv) != "" {
 		return
