@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"strconv"
 	"testing"
 
@@ -161,6 +162,10 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 		run := mustFit(t, with(change))
 		if run.Dir() == first.Dir() {
 			t.Errorf("%s changed and the run has the same folder", what)
+		}
+		said := run.Differs(first)
+		if !strings.HasPrefix(said, "contents ") || !strings.HasSuffix(said, ", the rest the same") || strings.Count(said, "→") != 1 {
+			t.Errorf("%s changed: said is %q", what, said)
 		}
 		predictions, err := run.Test()
 		if err != nil {
