@@ -99,7 +99,7 @@ VULNDB :=
 STYLE := lint-go lint-c lint-python lint-text
 
 .PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
-	book claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
+	book runs claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -175,6 +175,9 @@ vulncheck: setup ## look up known vulnerabilities in the Go code that the book c
 
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
 	@$(PYTHON) tools/notebooks/run.py --book $(NB)
+
+runs: setup ## list the trained networks on disk, with their sizes; go run ./cmd/runs -help tells how to name and remove them
+	@go run ./cmd/runs
 
 claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
 	@go build -o build/claims ./cmd/claims

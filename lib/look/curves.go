@@ -61,6 +61,21 @@ var axes = map[By]struct{ title, axis string }{
 
 // Curves draws how some runs went, a curve for each.
 func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
+	var all []course
+	for _, run := range runs {
+		all = append(all, course{name(run), run.History, run.Task.Data.HasValidation()})
+	}
+	return curves(what, by, all)
+}
+
+// course is how a run went, and what it is called.
+type course struct {
+	name string
+	train.History
+	validated bool // whether it has a validation split
+}
+
+func curves(what Measure, by By, runs []course) figure.Figure {
 	measure, known := measures[what]
 	axis, knownToo := axes[by]
 	if !known || !knownToo {
@@ -76,18 +91,18 @@ func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 	}
 	var all []figure.Series
 	for _, run := range runs {
-		if (what == ValidationAccuracy || what == ValidationLoss) && !run.Task.Data.HasValidation() {
-			return fail("%s was trained without a validation split: give its data one with Validate", name(run))
+		if (what == ValidationAccuracy || what == ValidationLoss) && !run.validated {
+			return fail("%s was trained without a validation split: give its data one with Validate", run.name)
 		}
-		s := figure.Series{Name: name(run)}
-		if h := run.History; what == StepLoss {
-			for step, loss := range h.Losses {
-				s.Add(place(h, step, by), float64(loss))
+		s := figure.Series{Name: run.name}
+		if what == StepLoss {
+			for step, loss := range run.Losses {
+				s.Add(place(run.History, step, by), float64(loss))
 			}
 			s = s.Smooth(window)
 		} else {
-			for i, epoch := range h.Epochs {
-				s.Add(place(h, (i+1)*len(h.Losses)/len(h.Epochs), by), what.of(epoch))
+			for i, epoch := range run.Epochs {
+				s.Add(place(run.History, (i+1)*len(run.Losses)/len(run.Epochs), by), what.of(epoch))
 			}
 		}
 		all = append(all, s)
@@ -96,10 +111,10 @@ func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 }
 
 // smoothing is over how many steps a loss is averaged: 50, or a tenth of the shortest run.
-func smoothing(runs []*train.Run) int {
+func smoothing(runs []course) int {
 	window := 50
 	for _, run := range runs {
-		window = min(window, max(1, len(run.History.Losses)/10))
+		window = min(window, max(1, len(run.Losses)/10))
 	}
 	return window
 }

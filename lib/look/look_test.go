@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -175,6 +176,63 @@ func TestCurves(t *testing.T) {
 		ends("Tiny net", func(e train.EpochHistory) float64 { return e.TrainLoss }))
 	says(t, look.Curves(look.StepLoss, look.ByStep, r), fmt.Sprintf("Line chart: Training loss by step, loss of each step over step; Tiny net from %.4g to %.4g",
 		h.Losses[0], h.Losses[len(h.Losses)-1]))
+}
+
+// Runs of a network stand in a table by what differs between them, and are drawn together under that or their names.
+func TestStoredRuns(t *testing.T) {
+	t.Setenv(train.RunsEnv, t.TempDir())
+	if _, err := look.Runs("Tiny net"); err == nil || err.Error() != "no run of Tiny net is stored: run a cell with Fit first, or name another network" {
+		t.Errorf("no run: %v", err)
+	}
+	slow := task()
+	slow.Optimizer = train.SGD(0.005, 0.5)
+	var runs []*train.Run
+	for _, c := range []train.Task{task(), slow} {
+		c.Data = sample.MNIST().Normalize(0.1307, 0.3081)
+		run, err := c.Fit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, run)
+	}
+	best, err := train.Find(runs[1].Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := best.SetName("最好 best"); err != nil {
+		t.Fatal(err)
+	}
+	listing, err := look.Runs("Tiny net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := func(title, lr string, run *train.Run) string {
+		return fmt.Sprint([]string{title, lr, fmt.Sprintf("%.2f", run.Result.TestAccuracy), fmt.Sprintf("%.1f", run.Result.TrainSeconds),
+			run.Result.StartedAt.Local().Format("2006-01-02 15:04"), "finished"})
+	}
+	id := filepath.Base(runs[0].Dir())
+	want := []string{row("最好 best", "0.005", runs[1]), row(id, "0.02", runs[0])}
+	head, rows := listing.Table()
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprint(r))
+	}
+	slices.Sort(got) // they may have begun in the same second
+	slices.Sort(want)
+	if fmt.Sprint(head) != "[run lr accuracy, % training, s date state]" || !slices.Equal(got, want) {
+		t.Errorf("%v\n%q, want\n%q", head, got, want)
+	}
+	says(t, look.Stored(look.TestAccuracy, look.ByEpoch, "最好 best", id),
+		look.Curves(look.TestAccuracy, look.ByEpoch, look.Named("最好 best", runs[1]), look.Named("lr 0.02", runs[0])).Alt)
+	says(t, look.Stored(look.StepLoss, look.ByStep, id), look.Curves(look.StepLoss, look.ByStep, look.Named(id, runs[0])).Alt)
+	for _, f := range []figure.Figure{
+		look.Stored(look.TestLoss, look.ByStep, "nobody"), look.Stored(look.TestLoss, look.ByStep),
+		look.Stored(look.ValidationLoss, look.ByEpoch, id), look.Stored(99, look.ByEpoch, id),
+	} {
+		if _, err := f.PNG(); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want a line", err)
+		}
+	}
 }
 
 // What cannot be drawn is a line that says what there is.

@@ -86,3 +86,49 @@ func ExampleProgress() {
 	// epoch 3 is better than a guess: true
 	// ended with <nil>
 }
+
+// What is on disk can be listed, named and removed.
+func ExampleFind() {
+	named := task
+	named.Seed = 7
+	run, err := named.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	stored, err := train.Find(run.Dir())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := stored.SetName("my best"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	best, err := train.Find("my best")
+	fmt.Println(best.Result.Network, best.Result.Recipe, err)
+	fmt.Println("removed:", best.Remove())
+	_, err = train.Find("my best")
+	fmt.Println(err)
+	// Output:
+	// Linear 3 epochs, batches of 64, negative log-likelihood, SGD, momentum 0.5, learning rate 0.05, seed 7 <nil>
+	// removed: <nil>
+	// there is no run "my best": make runs lists those that there are
+}
+
+func ExampleRun_Differs() {
+	first, err := task.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	faster := task
+	faster.Optimizer = train.SGD(0.1, 0.5)
+	second, err := faster.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(second.Differs(first))
+	// Output: lr 0.05 → 0.1, the rest the same
+}

@@ -385,7 +385,7 @@ func TestOlderRunsAreLeftAlone(t *testing.T) {
 	task.Seed = 2
 	mustFit(t, task)
 	want := "stored runs of this network and data that another version of the book trained: 2. " +
-		"They are left alone and not used (the first is Linear-MNIST-sample-0123456789ab in the folder of runs)\n"
+		"They are left alone and not used (the first is Linear-MNIST-sample-0123456789ab; make runs lists them)\n"
 	if n := strings.Count(out.String(), want); n != 1 || strings.Count(out.String(), "another version") != 1 {
 		t.Errorf("printed\n%s\nwant once %q", &out, want)
 	}

@@ -66,6 +66,7 @@ func (p *plan) fit(ctx context.Context) (*Run, error) {
 		}
 	}
 	p.sayOlder()
+	p.sayChange()
 	return p.train(ctx)
 }
 

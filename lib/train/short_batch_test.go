@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -161,6 +162,10 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 		run := mustFit(t, with(change))
 		if run.Dir() == first.Dir() {
 			t.Errorf("%s changed and the run has the same folder", what)
+		}
+		said := run.Differs(first)
+		if !strings.HasPrefix(said, "contents ") || !strings.HasSuffix(said, ", the rest the same") || strings.Count(said, "→") != 1 {
+			t.Errorf("%s changed: said is %q", what, said)
 		}
 		predictions, err := run.Test()
 		if err != nil {

@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"example.org/convbook/lib/dataset"
@@ -94,9 +96,12 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 			return nil, err
 		}
 	}
-	p.place, err = store.New(summary.Network+"-"+t.Data.Name, about)
+	p.place, err = store.New(p.label(), about)
 	return p, err
 }
+
+// label is what the names of the folders of the task's network and data set begin with.
+func (p *plan) label() string { return p.summary.Network + "-" + p.Data.Name }
 
 // open opens the data, once.
 func (p *plan) open(ctx context.Context) error {
@@ -196,11 +201,25 @@ func (t Task) Load() (*Run, error) {
 		return nil, err
 	}
 	if run == nil {
-		return nil, fmt.Errorf("%s was not trained on %s with these settings yet (%v): run the cell with Fit first",
-			p.summary.Network, p.Data.Name, p.recipe())
+		return nil, p.missing()
 	}
 	return run, run.report()
 }
+
+// missing is the error of a task whose run is not there. Mostly a number was changed, so it says what differs from the
+// run that is most like it.
+func (p *plan) missing() error {
+	nearest := ""
+	if runs := p.others(); len(runs) > 0 {
+		least := slices.MinFunc(runs, func(a, b Stored) int { return p.distance(a) - p.distance(b) })
+		nearest = fmt.Sprintf("; against %s: %s", least.trained(), difference(least.place, p.place))
+	}
+	return fmt.Errorf("%s was not trained on %s with these settings yet (%v): run the cell with Fit first%s",
+		p.summary.Network, p.Data.Name, p.recipe(), nearest)
+}
+
+// distance is in how many settings a run differs.
+func (p *plan) distance(s Stored) int { return len(differences(s.place, p.place)) }
 
 // installed is the run that was trained to its end by a process that could not give it its name any more.
 func (p *plan) installed() (*Run, error) {
@@ -217,6 +236,18 @@ func (p *plan) installed() (*Run, error) {
 	return p.stored()
 }
 
+// sayChange says what differs from the run before, if the network was trained on the data already. Where somebody keeps
+// what is printed, it says nothing: the runs before are those that happen to be on this machine, and an executed
+// notebook must not change with them.
+func (p *plan) sayChange() {
+	if os.Getenv(resultsEnv) != "" {
+		return
+	}
+	if runs := p.others(); len(runs) > 0 {
+		p.Progress.Tell(Noted{fmt.Sprintf("against %s: %s", runs[0].trained(), difference(runs[0].place, p.place))})
+	}
+}
+
 var saidOlder sync.Once
 
 // sayOlder says, once in a process, that there are runs of the same name that another version of the book stored.
@@ -227,6 +258,6 @@ func (p *plan) sayOlder() {
 	}
 	saidOlder.Do(func() {
 		p.Progress.Tell(Noted{fmt.Sprintf("stored runs of this network and data that another version of the book trained: %d. "+
-			"They are left alone and not used (the first is %s in the folder of runs)", len(dirs), filepath.Base(dirs[0]))})
+			"They are left alone and not used (the first is %s; make runs lists them)", len(dirs), filepath.Base(dirs[0]))})
 	})
 }

@@ -28,11 +28,19 @@ const (
 var summedFiles = []string{Config, History, Model, Result, Test}
 
 // Load reads the finished run, compares all of its files with their sums and decodes those that into names, which are
-// JSON. Without a finished run it returns fs.ErrNotExist.
+// JSON. Without a finished run, or if it is removed meanwhile, it returns fs.ErrNotExist.
 //
 // It needs no lock and writes nothing, so a run can be used by whoever may read it. All files come from the folder that
 // was there at first, even if a run that was trained again takes its place meanwhile.
 func (r *Run) Load(into map[string]any) error {
+	err := r.load(into)
+	if err != nil && !exists(r.dir) {
+		return fs.ErrNotExist
+	}
+	return err
+}
+
+func (r *Run) load(into map[string]any) error {
 	folder, err := os.OpenRoot(r.dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -112,8 +120,10 @@ func (r *Run) sumLine(name string, content []byte) []byte {
 	if name == Model {
 		r.model = digits
 	}
-	return fmt.Appendf(nil, "%s  %s\n", digits, name)
+	return sumLine(digits, name)
 }
+
+func sumLine(digits, name string) []byte { return fmt.Appendf(nil, "%s  %s\n", digits, name) }
 
 // ModelSum identifies the variables of the run's network, once it is loaded or finished.
 func (r *Run) ModelSum() string { return r.model }
@@ -126,13 +136,13 @@ func (r *Run) Trained() bool { return exists(r.trained(sumsFile)) }
 func (r *Run) Install() error {
 	entries, _ := os.ReadDir(r.dir + trainingSuffix)
 	for _, entry := range entries {
-		if name := entry.Name(); name != sumsFile && !slices.Contains(summedFiles, name) {
+		if name := entry.Name(); name != sumsFile && name != labelFile && !slices.Contains(summedFiles, name) {
 			os.RemoveAll(r.trained(name))
 		}
 	}
 	if exists(r.dir) {
-		previous := r.dir + previousSuffix
-		if err := os.RemoveAll(previous); err != nil {
+		previous := r.previous()
+		if err := discard(previous); err != nil {
 			return r.cannotWrite(err)
 		}
 		if err := os.Rename(r.dir, previous); err != nil {
@@ -140,4 +150,13 @@ func (r *Run) Install() error {
 		}
 	}
 	return r.cannotWrite(os.Rename(r.dir+trainingSuffix, r.dir))
+}
+
+// previous is where a run goes that is replaced: where the one before it went, unless that is pinned.
+func (r *Run) previous() string {
+	dir := r.dir + previousSuffix
+	for n := 2; exists(dir) && labelOf(dir).Pinned; n++ {
+		dir = fmt.Sprintf("%s%s-%d", r.dir, previousSuffix, n)
+	}
+	return dir
 }

@@ -20,8 +20,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/gofrs/flock"
-
 	"example.org/convbook/lib/internal/env"
 )
 
@@ -102,11 +100,17 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return nil, r.cannotWrite(err)
 	}
-	lock := flock.New(r.dir + ".lock")
-	got, err := lock.TryLock()
+	lock, got, err := tryLock(r.dir)
 	if err == nil && !got {
 		waiting()
-		_, err = lock.TryLockContext(ctx, 200*time.Millisecond)
+	}
+	for err == nil && !got {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+		lock, got, err = tryLock(r.dir)
 	}
 	switch {
 	case ctx.Err() != nil:

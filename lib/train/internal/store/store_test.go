@@ -1,11 +1,18 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // An error that says nothing about a file does not say that the run is damaged.
@@ -53,5 +60,179 @@ func TestNameIsTheDescriptionsSum(t *testing.T) {
 	// printf '{\n  "a": 1,\n  "b": 2\n}' | sha256sum
 	if got, want := filepath.Base(r.Dir()), "A-run-c81ded0f93b4"; got != want {
 		t.Errorf("the folder is %s, want %s", got, want)
+	}
+}
+
+// finished puts finished runs into the folder of runs.
+func finished(t *testing.T, runs int) {
+	t.Helper()
+	for i := range runs {
+		r, err := New("A run", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock, err := r.Lock(t.Context(), func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{History, Model, Result, Test} {
+			if err := r.WriteJSON(name, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(r.Finish(), r.Install(), unlock()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The process that TestKillDuringRemoval kills.
+func TestRemoveAll(t *testing.T) {
+	if os.Getenv("CONVBOOK_TEST_REMOVE") == "" {
+		t.Skip("it is for TestKillDuringRemoval")
+	}
+	entries, err := List("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := Remove(e.Dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// However a process is killed that removes runs, those that are left are whole, and their removal can be ended.
+func TestKillDuringRemoval(t *testing.T) {
+	const runs = 4
+	whole := t.TempDir()
+	t.Setenv(Env, whole)
+	finished(t, runs)
+	entries, err := List("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries { // so its removal takes some time
+		for i := range 100 {
+			if err := os.WriteFile(filepath.Join(e.Dir, fmt.Sprintf("file-%d", i)), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	interrupted := 0
+	for trial := 0; trial < 30 && interrupted < 5; trial++ {
+		t.Setenv(Env, t.TempDir())
+		if err := os.CopyFS(os.Getenv(Env), os.DirFS(whole)); err != nil {
+			t.Fatal(err)
+		}
+		command := exec.Command(os.Args[0], "-test.run=^TestRemoveAll$")
+		command.Env = append(os.Environ(), "CONVBOOK_TEST_REMOVE=yes")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for left := runs; left == runs; { // it has not begun
+			folders, err := os.ReadDir(os.Getenv(Env))
+			if err != nil {
+				t.Fatal(err)
+			}
+			left = len(folders) / 2 // a run and its lock
+		}
+		time.Sleep(time.Duration(trial) * 100 * time.Microsecond)
+		command.Process.Kill()
+		command.Wait()
+		entries, err := List("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Damage != nil {
+				t.Errorf("%s: %v", e.Dir, e.Damage)
+			}
+			if err := Remove(e.Dir); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(entries) > 0 {
+			interrupted++
+			if left, _ := filepath.Glob(filepath.Join(os.Getenv(Env), removedPrefix+"*")); len(left) > 0 {
+				t.Errorf("left is %v", left)
+			}
+		}
+	}
+	if interrupted == 0 {
+		t.Error("no process was killed while it removed runs")
+	}
+}
+
+// A run that is removed while it is listed, and comes again, is listed whole or not at all.
+func TestListWhileRunsComeAndGo(t *testing.T) {
+	t.Setenv(Env, t.TempDir())
+	finished(t, 1)
+	entries, err := List("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, whole := entries[0].Dir, filepath.Join(t.TempDir(), "whole")
+	if err := os.Rename(dir, whole); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan bool), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			err := os.Mkdir(whole+"-2", 0o755)
+			for _, name := range append([]string{sumsFile}, summedFiles...) {
+				err = errors.Join(err, os.Link(filepath.Join(whole, name), filepath.Join(whole+"-2", name)))
+			}
+			if err = errors.Join(err, os.Rename(whole+"-2", dir), discard(dir)); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	for range 20000 {
+		entries, err := List("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Damage != nil {
+				t.Errorf("%s is damaged: %v", e.Dir, e.Damage)
+			}
+		}
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// A lock whose file was removed, or is another one by now, is nobody's.
+func TestLockThatWasRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.lock")
+	lock := flock.New(path)
+	if _, err := lock.TryLock(); err != nil {
+		t.Fatal(err)
+	}
+	if !isCurrent(lock) {
+		t.Error("a lock that was just taken does not count")
+	}
+	os.Remove(path)
+	if isCurrent(lock) {
+		t.Error("a lock without a file counts")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if isCurrent(lock) {
+		t.Error("a lock counts that another process can take")
 	}
 }

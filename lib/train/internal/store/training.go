@@ -29,6 +29,15 @@ func (r *Run) Begin() error {
 	return r.write(Config, r.about)
 }
 
+// checkpointName is what a checkpoint after a step is called. The names are in the order of the steps.
+func checkpointName(step int) string { return fmt.Sprintf("checkpoint-%09d.safetensors", step) }
+
+// checkpointStep is the step of a checkpoint with this name, if it is a name of one.
+func checkpointStep(name string) (step int, ok bool) {
+	_, err := fmt.Sscanf(name, "checkpoint-%d.safetensors", &step)
+	return step, err == nil && name == checkpointName(step)
+}
+
 // checkpoints that a run keeps: the newest, and the one before in case the newest is damaged.
 const keptCheckpoints = 2
 
@@ -36,8 +45,8 @@ const keptCheckpoints = 2
 func (r *Run) checkpoints() (paths []string) {
 	entries, _ := os.ReadDir(r.dir + trainingSuffix) // sorted by name
 	for _, entry := range entries {
-		if name := entry.Name(); strings.HasPrefix(name, "checkpoint-") && strings.HasSuffix(name, ".safetensors") {
-			paths = append(paths, r.trained(name))
+		if _, ok := checkpointStep(entry.Name()); ok {
+			paths = append(paths, r.trained(entry.Name()))
 		}
 	}
 	slices.Reverse(paths)
@@ -50,7 +59,7 @@ func (r *Run) Save(step int, variables map[string]safetensors.Tensor, position a
 	if err != nil {
 		return err
 	}
-	path := r.trained(fmt.Sprintf("checkpoint-%09d.safetensors", step))
+	path := r.trained(checkpointName(step))
 	metadata := map[string]string{"run": sum(r.about), "position": string(text)}
 	if err := safetensors.Write(path, variables, metadata); err != nil {
 		return r.cannotWrite(err)

@@ -1,0 +1,224 @@
+// Command runs lists the trained networks on disk, and names, pins and removes them.
+//
+//	go run ./cmd/runs                           all of them, with their sizes; `make runs` is the same
+//	go run ./cmd/runs -json [RUN ...]           all that is known of all, or of some
+//	go run ./cmd/runs -name "my best" RUN       a name of your own; an empty one takes it away
+//	go run ./cmd/runs -pin RUN ...              to be kept; -unpin takes that back
+//	go run ./cmd/runs -remove RUN ...           deletes them
+//	go run ./cmd/runs -remove-older-than 30d    deletes those that nobody loaded or trained for so long
+//
+// A RUN is a name of your own, the name of a folder or its beginning, or the beginning of the digits at its end. Pinned
+// runs and those that a process is training are never removed.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.org/convbook/lib/cell"
+	"example.org/convbook/lib/train"
+)
+
+func main() {
+	err := run(os.Args[1:], os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
+	}
+	os.Exit(status(err))
+}
+
+// status is 1 where the system refused what was asked for, and 2 where that cannot be done as it was asked.
+func status(err error) int {
+	system := syscall.Errno(0)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &system):
+		return 1
+	}
+	return 2
+}
+
+// command is what was asked for.
+type command struct {
+	name               *string
+	pin, unpin, remove bool
+	olderThan          time.Duration
+	json               bool
+	runs               []train.Stored // that were named
+}
+
+func run(arguments []string, out io.Writer) error {
+	c, err := parse(arguments)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.name != nil:
+		return c.runs[0].SetName(*c.name)
+	case c.pin, c.unpin:
+		for _, r := range c.runs {
+			if err := r.Pin(c.pin); err != nil {
+				return err
+			}
+		}
+		return nil
+	case c.remove:
+		return remove(out, c.runs)
+	case c.olderThan > 0:
+		return removeOlder(out, c.olderThan)
+	}
+	if len(c.runs) == 0 {
+		if c.runs, err = train.Runs(); err != nil {
+			return err
+		}
+	}
+	if c.json {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(c.runs)
+	}
+	list(out, c.runs)
+	return nil
+}
+
+func parse(arguments []string) (c command, err error) {
+	flags := flag.NewFlagSet("runs", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Func("name", "give the run this `name`; an empty one takes it away", func(name string) error {
+		c.name = &name
+		return nil
+	})
+	flags.BoolVar(&c.pin, "pin", false, "keep the runs")
+	flags.BoolVar(&c.unpin, "unpin", false, "keep them no longer than others")
+	flags.BoolVar(&c.remove, "remove", false, "delete the runs")
+	flags.Func("remove-older-than", "delete all that were not used for this `time`, such as 30d", func(text string) (err error) {
+		c.olderThan, err = age(text)
+		return err
+	})
+	flags.BoolVar(&c.json, "json", false, "list all that is known of the runs, as JSON")
+	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(os.Stdout)
+		fmt.Println("usage: runs [-json | -name NAME | -pin | -unpin | -remove | -remove-older-than 30d] [RUN ...]")
+		flags.PrintDefaults()
+		return c, err
+	} else if err != nil {
+		return c, fmt.Errorf("%w: -help tells what there is", err)
+	}
+	for _, name := range flags.Args() {
+		found, err := train.Find(name)
+		if err != nil {
+			return c, err
+		}
+		c.runs = append(c.runs, found)
+	}
+	return c, c.check()
+}
+
+// check makes sure that one thing is asked for, and of the right number of runs.
+func (c command) check() error {
+	asked := 0
+	for _, is := range []bool{c.name != nil, c.pin, c.unpin, c.remove, c.olderThan > 0, c.json} {
+		if is {
+			asked++
+		}
+	}
+	switch {
+	case asked > 1:
+		return errors.New("one thing at a time: -json, -name, -pin, -unpin, -remove or -remove-older-than")
+	case c.name != nil && len(c.runs) != 1:
+		return fmt.Errorf("-name gives one run a name, and there are %d: name one after it", len(c.runs))
+	case (c.pin || c.unpin || c.remove) && len(c.runs) == 0:
+		return errors.New("no run is named: name those that are meant; make runs lists them")
+	case c.olderThan > 0 && len(c.runs) > 0:
+		return errors.New("-remove-older-than is about all runs: name none after it")
+	}
+	return nil
+}
+
+// age is a time in days, such as 30d, or as Go writes one.
+func age(text string) (d time.Duration, err error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, wrong := strconv.ParseUint(days, 10, 16) // a time of more bits has no room in a Duration
+		d, err = time.Duration(n)*24*time.Hour, wrong
+	} else {
+		d, err = time.ParseDuration(text)
+	}
+	if err != nil || d <= 0 {
+		return 0, errors.New("it must be a time such as 30d or 12h")
+	}
+	return d, nil
+}
+
+func list(out io.Writer, runs []train.Stored) {
+	if len(runs) == 0 {
+		fmt.Fprintln(out, "there are no runs")
+		return
+	}
+	table := cell.NewTable("run", "name", "pinned", "state", "accuracy, %", "training, s", "date", "size, MB")
+	var total int64
+	for _, r := range runs {
+		pinned, accuracy, seconds := "", "–", "–"
+		if r.Pinned {
+			pinned = "pinned"
+		}
+		if !r.Result.StartedAt.IsZero() {
+			accuracy = fmt.Sprintf("%.2f", r.Result.TestAccuracy)
+			seconds = fmt.Sprintf("%.1f", r.Result.TrainSeconds)
+		}
+		date := r.Date.Local().Format("2006-01-02 15:04")
+		table.Row(r.ID, r.Name, pinned, r.Status(), accuracy, seconds, date, megabytes(r.Bytes))
+		total += r.Bytes
+	}
+	fmt.Fprintln(out, table)
+	fmt.Fprintf(out, "\n%s, %s MB in %s\n", count(len(runs)), megabytes(total), filepath.Dir(runs[0].Dir))
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/1e6) }
+
+func count(runs int) string {
+	if runs == 1 {
+		return "1 run"
+	}
+	return fmt.Sprintf("%d runs", runs)
+}
+
+// remove removes the runs that can be, and says which cannot.
+func remove(out io.Writer, runs []train.Stored) error {
+	removed, bytes := 0, int64(0)
+	var failed []error
+	for _, r := range runs {
+		if err := r.Remove(); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		removed++
+		bytes += r.Bytes
+	}
+	fmt.Fprintf(out, "removed %s, %s MB\n", count(removed), megabytes(bytes))
+	return errors.Join(failed...)
+}
+
+// removeOlder removes what nobody used for so long. What is pinned or being trained stays.
+func removeOlder(out io.Writer, age time.Duration) error {
+	runs, err := train.Runs()
+	if err != nil {
+		return err
+	}
+	var old []train.Stored
+	for _, r := range runs {
+		if time.Since(r.Used) > age && !r.Pinned {
+			old = append(old, r)
+		}
+	}
+	return remove(out, old)
+}

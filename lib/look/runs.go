@@ -1,0 +1,82 @@
+package look
+
+import (
+	"fmt"
+	"strings"
+
+	"example.org/convbook/lib/figure"
+	"example.org/convbook/lib/train"
+)
+
+// Listing is a table of stored runs, for cell.Show.
+type Listing struct{ runs []train.Stored }
+
+// Runs lists what was trained of a network, the latest first: what differs between the runs as columns, how well they
+// do, and when they were trained.
+//
+//	cell.Show(cell.Must(look.Runs("VGG16")))
+func Runs(network string) (Listing, error) {
+	stored, err := train.Runs()
+	if err != nil {
+		return Listing{}, err
+	}
+	var l Listing
+	for _, s := range stored {
+		if s.Result.Network == network {
+			l.runs = append(l.runs, s)
+		}
+	}
+	if len(l.runs) == 0 {
+		return l, fmt.Errorf("no run of %s is stored: run a cell with Fit first, or name another network", network)
+	}
+	return l, nil
+}
+
+// Table is the columns' names and the rows as cell.Show takes them.
+func (l Listing) Table() (head []string, rows [][]string) {
+	settings, values := train.Differences(l.runs...)
+	head = append([]string{"run"}, settings...)
+	head = append(head, "accuracy, %", "training, s", "date", "state")
+	for i, s := range l.runs {
+		accuracy, seconds := "–", "–"
+		if !s.Result.StartedAt.IsZero() {
+			accuracy, seconds = fmt.Sprintf("%.2f", s.Result.TestAccuracy), fmt.Sprintf("%.1f", s.Result.TrainSeconds)
+		}
+		row := append([]string{s.Title()}, values[i]...)
+		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format("2006-01-02 15:04"), s.Status()))
+	}
+	return head, rows
+}
+
+// Stored draws how some finished runs on disk went, a curve for each. They are called as for [train.Find]. In the legend
+// one without a name of the user's is called by what differs between them.
+//
+//	look.Stored(look.TestAccuracy, look.ByEpoch, "my best", "VGG16-CIFAR-10-4ed1")
+func Stored(what Measure, by By, names ...string) figure.Figure {
+	var runs []train.Stored
+	for _, name := range names {
+		run, err := train.Find(name)
+		if err != nil {
+			return figure.Failed(err)
+		}
+		runs = append(runs, run)
+	}
+	settings, values := train.Differences(runs...)
+	var all []course
+	for i, run := range runs {
+		history, err := run.History()
+		if err != nil {
+			return figure.Failed(err)
+		}
+		var parts []string
+		for k, setting := range settings {
+			parts = append(parts, setting+" "+values[i][k])
+		}
+		label := strings.Join(parts, ", ")
+		if run.Name != "" || label == "" {
+			label = run.Title()
+		}
+		all = append(all, course{label, history, run.Result.ValidationImages > 0})
+	}
+	return curves(what, by, all)
+}
