@@ -61,12 +61,12 @@ func newSVG(c Chart, series []Series) *svg {
 	}
 	g.left, g.low = min(g.left, g.right), lowest(g.low, g.high)
 	if len(series) == 0 {
-		g.left, g.low, g.high = 0, 0, 1
+		g.left, g.low, g.high = 0, 0, 0
 	}
 	if g.left == g.right {
 		g.left, g.right = g.left-0.5, g.right+0.5
 	}
-	if g.low == g.high {
+	if g.low == g.high && len(series) > 0 {
 		g.low, g.high = g.low-0.5, g.high+0.5
 	}
 	return g
@@ -96,7 +96,7 @@ func (g *svg) axes() {
 		g.write(g.x(tick.Value), bottom+textSize+5, "", tick.Label)
 		fmt.Fprintf(&g.Builder, `<path d="M%.1f %.1fv4" stroke="currentColor"/>`, g.x(tick.Value), bottom)
 	}
-	for _, tick := range ticks(g.low, g.high) {
+	for _, tick := range ticks(g.low, g.high) { // none if there is nothing to draw
 		g.write(svgLeft-6, g.y(tick.Value)+4, ` text-anchor="end"`, tick.Label)
 		fmt.Fprintf(&g.Builder, `<path d="M%d %.1fH%.1f" stroke="currentColor" stroke-opacity="0.15"/>`,
 			svgLeft, g.y(tick.Value), right)
