@@ -55,7 +55,7 @@ func TestLiveInANotebook(t *testing.T) {
 			t.Errorf("stored %v: came in the order %q", stored, p.Order)
 		}
 		said := fmt.Sprint(p.Displays[0].Data[protocol.MIMETextPlain])
-		want := regexp.MustCompile(`^` + line + `(.|\n)*2 epochs in .* s, \d+ images a second: test loss 2\.\d+, test accuracy \d+\.\d+ %$`)
+		want := regexp.MustCompile(`^` + line + `(.|\n)*2 epochs in .* s, \d+ images a second: validation accuracy \d+\.\d+ %, test loss 2\.\d+, test accuracy \d+\.\d+ %$`)
 		if !want.MatchString(said) || strings.Contains(said, "stored") != stored {
 			t.Errorf("stored %v: said %q", stored, said)
 		}
@@ -71,7 +71,7 @@ func TestLiveInANotebook(t *testing.T) {
 // Where nobody watches, a training leaves lines and a picture, and no updates.
 func TestLiveWithoutAReader(t *testing.T) {
 	p := standin.Run(t, command("train", t.TempDir(), notebook.HeadlessEnv+"=1"))
-	if want := regexp.MustCompile(`^before\n` + line + `.*\nepoch 1 of 2: .*\nepoch 2 of 2: .*\n2 epochs in .*\nafter\n$`); !want.MatchString(p.Printed) {
+	if want := regexp.MustCompile(`^before\n` + line + `.*\nepoch 1 of 2, .*\nepoch 2 of 2, .*\n2 epochs in .*\nafter\n$`); !want.MatchString(p.Printed) {
 		t.Errorf("printed %q", p.Printed)
 	}
 	if len(p.Updates) != 1 || p.Updates[0].Data[protocol.MIMEImagePNG] == nil || p.Updates[0].DisplayID != "" {
@@ -82,7 +82,7 @@ func TestLiveWithoutAReader(t *testing.T) {
 // Without a notebook there are lines.
 func TestLiveOutsideOfANotebook(t *testing.T) {
 	output, err := command("train", t.TempDir()).CombinedOutput()
-	if want := regexp.MustCompile(`^before\n` + line + `.*\nepoch 1 of 2: .*\nepoch 2 of 2: .*\n2 epochs in .*\nafter\n$`); err != nil || !want.Match(output) {
+	if want := regexp.MustCompile(`^before\n` + line + `.*\nepoch 1 of 2, .*\nepoch 2 of 2, .*\n2 epochs in .*\nafter\n$`); err != nil || !want.Match(output) {
 		t.Errorf("%v, printed %q", err, output)
 	}
 }

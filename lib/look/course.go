@@ -120,11 +120,17 @@ func (c *course) status(now time.Time) string {
 // tested says what an epoch gave.
 func (c *course) tested(epoch int) string {
 	h := c.epochs[epoch-1]
-	line := fmt.Sprintf("epoch %d of %d: loss %.4f, ", epoch, c.Epochs, h.TrainLoss)
+	return fmt.Sprintf("epoch %d of %d, after %s: loss %.4f, %s",
+		epoch, c.Epochs, span(h.TrainSeconds), h.TrainLoss, c.tests(h))
+}
+
+// tests says how well the network did after an epoch.
+func (c *course) tests(h train.EpochHistory) string {
+	test := fmt.Sprintf("test loss %.4f, test accuracy %.2f %%", h.TestLoss, h.TestAccuracy)
 	if c.ValidationImages > 0 {
-		line += fmt.Sprintf("validation accuracy %.2f %%, ", h.ValidationAccuracy)
+		return fmt.Sprintf("validation accuracy %.2f %%, %s", h.ValidationAccuracy, test)
 	}
-	return line + fmt.Sprintf("test loss %.4f, test accuracy %.2f %%, after %s", h.TestLoss, h.TestAccuracy, span(h.TrainSeconds))
+	return test
 }
 
 // outcome says how it ended.
@@ -143,8 +149,8 @@ func (c *course) outcome() string {
 	if c.Epochs > 1 {
 		epochs = fmt.Sprintf("%d epochs", c.Epochs)
 	}
-	return fmt.Sprintf("%s in %s, %s images a second: test loss %.4f, test accuracy %.2f %%",
-		epochs, span(c.seconds), speed(float64(c.Epochs*c.Images)/c.seconds), last.TestLoss, last.TestAccuracy)
+	return fmt.Sprintf("%s in %s, %s images a second: %s",
+		epochs, span(c.seconds), speed(float64(c.Epochs*c.Images)/c.seconds), c.tests(last))
 }
 
 // lines is a chart with what to draw in it.

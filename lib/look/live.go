@@ -170,7 +170,9 @@ func (r *report) Tell(e train.Event) {
 			_ = r.bar.Set(len(r.course.losses))
 		}
 	case train.Tested:
-		r.say(r.course.tested(e.Epoch))
+		if e.Epochs > 1 { // or else the last line says it
+			r.say(r.course.tested(e.Epoch))
+		}
 	case train.Ended:
 		if r.bar != nil {
 			_ = r.bar.Clear()
