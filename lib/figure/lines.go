@@ -61,7 +61,7 @@ func lineColor(series []Series, i int) color.NRGBA {
 
 const (
 	strongLine = 1.6 // screen pixels
-	paleLine   = 1
+	paleLine   = 1.0
 )
 
 // addLine adds a series to the plot.

@@ -39,7 +39,8 @@ func LinesSVG(c Chart, series ...Series) (string, error) {
 		c.width(), c.height(), html.EscapeString(c.about(drawn)), c.width(), textSize)
 	g.axes()
 	for i, s := range drawn {
-		g.line(s, fmt.Sprintf("#%02x%02x%02x", lineColor(drawn, i).R, lineColor(drawn, i).G, lineColor(drawn, i).B))
+		c := lineColor(drawn, i)
+		g.line(s, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
 	}
 	g.WriteString("</svg>")
 	return g.String(), nil
@@ -106,10 +107,13 @@ func (g *svg) axes() {
 
 // line draws a series, and its name above the data.
 func (g *svg) line(s Series, color string) {
-	style := fmt.Sprintf(`fill="none" stroke="%s" stroke-width="%g" stroke-linejoin="round"`, color, strongLine)
+	width, opacity := strongLine, 1.0
 	if s.Pale {
-		style = fmt.Sprintf(`fill="none" stroke="%s" stroke-width="%d" stroke-opacity="0.4"`, color, paleLine)
+		width, opacity = paleLine, 0.5
 	}
+	// Nearer to the text's colour, so darker on white and lighter on black, where the browser can mix colours.
+	style := fmt.Sprintf(`fill="none" stroke="%s" style="stroke: color-mix(in srgb, %s 80%%, currentColor)" `+
+		`stroke-width="%g" stroke-opacity="%g" stroke-linejoin="round"`, color, color, width, opacity)
 	g.WriteString(`<path d="M`)
 	for i := range s.X {
 		fmt.Fprintf(&g.Builder, "%.1f %.1f ", g.x(s.X[i]), g.y(s.Y[i]))
@@ -120,5 +124,5 @@ func (g *svg) line(s Series, color string) {
 	}
 	fmt.Fprintf(&g.Builder, `<path d="M%d %dh18" %s/>`, g.legend, svgTop-16, style)
 	g.write(float64(g.legend+22), svgTop-12, ` text-anchor="start"`, s.Name)
-	g.legend += 22 + width(s.Name, small(textSize))/density + 14
+	g.legend += 22 + int(small(textSize).Width(s.Name).Points())/density + 14
 }

@@ -2,6 +2,7 @@ package look
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,17 +83,13 @@ func (c *course) about() string {
 		parts = append(parts, fmt.Sprintf("trained on %s (stored; Fresh: true trains again)",
 			c.Stored.StartedAt.Local().Format("2006-01-02 15:04")))
 	}
-	return strings.Join(append(parts, words(c.went, c.guess)...), " · ")
-}
-
-// words are the texts that are not empty.
-func words(texts ...string) (all []string) {
-	for _, text := range texts {
-		if text != "" {
-			all = append(all, text)
-		}
+	if c.went != "" {
+		parts = append(parts, c.went)
 	}
-	return all
+	if c.guess != "" && !c.ended {
+		parts = append(parts, c.guess)
+	}
+	return strings.Join(parts, " · ")
 }
 
 // status says where the training stands.
@@ -159,7 +156,7 @@ type lines struct {
 	series []figure.Series
 }
 
-// chartColumns is how many losses a chart can show side by side.
+// chartColumns is how many losses a chart can show side by side: as many as it is wide, about.
 const chartColumns = 320
 
 // charts are the loss and, if there is more than one epoch, the accuracy after each.
@@ -171,7 +168,8 @@ func (c *course) charts() []lines {
 	}
 	// The mean is of 50 steps, as the book's other curves; of fewer in a short training, of more than a hair in a long one.
 	window := max(1, min(50, c.steps()/10), c.steps()/chartColumns)
-	single, mean := thin(c.losses, window, perUnit)
+	columns := (chartColumns*len(c.losses) + c.steps() - 1) / c.steps() // that it fills so far
+	single, mean := thin(c.losses, min(columns, len(c.losses)), window, perUnit)
 	single.Name = "each step"
 	if mean.Name = fmt.Sprintf("mean of %d", window); window > 1 {
 		loss.series = []figure.Series{single, mean}
@@ -196,12 +194,11 @@ func (c *course) charts() []lines {
 	return []lines{loss, accuracy}
 }
 
-// thin makes lines of losses with no more points than a chart can show: of each column of it the least and the largest
-// loss, and the mean of the last steps before its end.
-func thin(losses []float32, window, perUnit int) (single, mean figure.Series) {
+// thin makes lines of losses with no more points than a chart can show: of each of its columns the least and the
+// largest loss, and the mean of the last steps before its end. The first and the last loss are among them.
+func thin(losses []float32, columns, window, perUnit int) (single, mean figure.Series) {
 	single.Pale = true
 	sum, from := 0.0, 0
-	columns := min(chartColumns, len(losses))
 	for column := range columns {
 		to := (column + 1) * len(losses) / columns
 		least, largest := from, from
@@ -216,10 +213,15 @@ func thin(losses []float32, window, perUnit int) (single, mean figure.Series) {
 				sum -= float64(losses[i-window])
 			}
 		}
-		for _, i := range []int{min(least, largest), max(least, largest)} {
-			if n := len(single.X); n == 0 || float64(i)/float64(perUnit) > single.X[n-1] {
-				single.Add(float64(i)/float64(perUnit), float64(losses[i]))
-			}
+		kept := []int{min(least, largest), max(least, largest)}
+		if column == 0 {
+			kept = append([]int{0}, kept...)
+		}
+		if column == columns-1 {
+			kept = append(kept, to-1)
+		}
+		for _, i := range slices.Compact(kept) {
+			single.Add(float64(i)/float64(perUnit), float64(losses[i]))
 		}
 		mean.Add(float64(to-1)/float64(perUnit), sum/float64(min(window, to)))
 		from = to

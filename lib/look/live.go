@@ -130,16 +130,16 @@ func (p *page) end() {
 // drawn is the charts, side by side where there is room, and a line.
 func drawn(charts []lines, status string) string {
 	var b strings.Builder
-	b.WriteString(`<div style="display: flex; flex-wrap: wrap; gap: 0 16px">`)
+	b.WriteString(`<div style="display: flex; flex-wrap: wrap; gap: 0 16px; overflow-x: auto">`)
 	for _, l := range charts {
 		svg, err := figure.LinesSVG(l.Chart, l.series...)
 		if err != nil {
 			svg = html.EscapeString(err.Error())
 		}
-		fmt.Fprintf(&b, `<div style="flex: 1 1 260px; max-width: %dpx">%s</div>`, l.Width, svg)
+		fmt.Fprintf(&b, `<div style="flex: 1 0 300px; max-width: %dpx">%s</div>`, l.Width, svg)
 	}
-	fmt.Fprintf(&b, `</div><div style="font-variant-numeric: tabular-nums">%s</div>`, html.EscapeString(status))
-	return b.String()
+	b.WriteString("</div>" + notebook.Lines(status))
+	return "<div>" + b.String() + "</div>"
 }
 
 // report tells of a training in a few lines.

@@ -106,7 +106,7 @@ func TestPage(t *testing.T) {
 			}
 		}
 		line := "VGG16: 9.23 million parameters, 153 million MACs an image · xla:cpu · two cores"
-		if want := []string{line, line + " · training takes about 1 min 40 s", line + " · training takes about 1 min 40 s\n" +
+		if want := []string{line, line + " · training takes about 1 min 40 s", line + "\n" +
 			"2 epochs in 1 min 40 s, 256 images a second: test loss 0.2500, test accuracy 82.00 %"}; !slices.Equal(said, want) {
 			t.Errorf("said %q, want %q", said, want)
 		}
@@ -250,12 +250,15 @@ func TestThin(t *testing.T) {
 		for i := range losses {
 			losses[i] = random.Float32()
 		}
-		single, mean := thin(losses, 50, 10)
-		if len(single.X) > 2*chartColumns || len(mean.X) > chartColumns || n <= chartColumns && len(single.X) != n {
+		single, mean := thin(losses, min(n, chartColumns), 50, 10)
+		if len(single.X) > 2*chartColumns+2 || len(mean.X) > chartColumns || n <= chartColumns && len(single.X) != n {
 			t.Errorf("%d losses: %d and %d points", n, len(single.X), len(mean.X))
 		}
 		if slices.Max(single.Y) != float64(slices.Max(losses)) || slices.Min(single.Y) != float64(slices.Min(losses)) {
 			t.Errorf("%d losses: a peak is missing", n)
+		}
+		if single.X[0] != 0 || single.X[len(single.X)-1] != float64(n-1)/10 {
+			t.Errorf("%d losses: they go from %v to %v", n, single.X[0], single.X[len(single.X)-1])
 		}
 		if !slices.IsSorted(single.X) || !slices.IsSorted(mean.X) {
 			t.Errorf("%d losses: the lines go back", n)

@@ -37,7 +37,7 @@ SEEN = """index => {
 OUTPUTS = """index => jupyterapp.shell.currentWidget.content.model.cells.get(index).outputs.toJSON()"""
 IDLE = """index => { const c = jupyterapp.shell.currentWidget.content.model.cells.get(index);
   return c.executionCount !== null && c.executionState === 'idle'; }"""
-KERNEL = """() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"""
+KERNEL = "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"
 TIME = 300_000  # milliseconds that a training may take
 
 
@@ -78,7 +78,7 @@ def watch(page, out: Path) -> list[str]:
     """Looks on while a cell trains."""
     flaws, drawn, statuses = [], [], []
     run(page, 1)
-    views = {"light": (1280, 1000), "dark": (1280, 1000), "narrow": (560, 1000)}
+    views = {"narrow": (800, 1000), "dark": (1280, 1000), "light": (1280, 1000)}
     while not page.evaluate(IDLE, 1):
         seen = page.evaluate(SEEN, 1)
         if len(seen["texts"]) > 2:
@@ -87,7 +87,7 @@ def watch(page, out: Path) -> list[str]:
         if seen["charts"] and seen["charts"] != (drawn or [None])[-1]:
             drawn.append(seen["charts"])
             statuses.append(seen["texts"][-1].splitlines()[-1])
-            if len(drawn) > 3 and views:  # it has something to show
+            if views and not statuses[-1].startswith("epoch 1 "):  # there is something to see
                 name, (width, height) = next(iter(views.items()))
                 del views[name]
                 page.set_viewport_size({"width": width, "height": height})
@@ -142,11 +142,13 @@ def reload(page, out: Path, settle) -> list[str]:
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     settle(page)
-    page.wait_for_timeout(4000)
-    status = page.evaluate(KERNEL)
     before = page.evaluate(SEEN, 2)
+    page.wait_for_timeout(4000)
+    after = page.evaluate(SEEN, 2)
+    moved = "changes" if after != before else "stays as it was"
     page.screenshot(path=out / f"{NAME}-reloaded.png")
-    print(f"{NAME}: after a reload the kernel is {status}, below the cell stand {[t[-80:] for t in before['texts']]}")
+    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and what stands below the cell {moved}: "
+          f"{[text[-80:] for text in after['texts']]}")
     run(page, 2)
     started = time.monotonic()
     page.wait_for_function(IDLE, arg=2, timeout=TIME)

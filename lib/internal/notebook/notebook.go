@@ -43,10 +43,20 @@ func HTML(page, text string) Content {
 	return Content{Data: map[protocol.MIMEType]any{protocol.MIMETextHTML: page, protocol.MIMETextPlain: text}}
 }
 
-// Prose is lines of text in the page's own type, broken between words where the window is narrow.
-func Prose(lines ...string) Content {
-	text := strings.Join(lines, "\n")
-	return HTML("<div>"+strings.ReplaceAll(html.EscapeString(text), "\n", "<br>\n")+"</div>", text)
+// Prose is lines of text in the page's own type.
+func Prose(lines ...string) Content { return HTML(Lines(lines...), strings.Join(lines, "\n")) }
+
+// Lines is lines of text as a part of a page. In a narrow window they are broken at " · ", where there is such a place.
+func Lines(lines ...string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(`<div style="font-variant-numeric: tabular-nums">`)
+		for part := range strings.SplitAfterSeq(line, " · ") {
+			fmt.Fprintf(&b, `<span style="display: inline-block; white-space: pre-wrap">%s</span>`, html.EscapeString(part))
+		}
+		b.WriteString("</div>\n")
+	}
+	return b.String()
 }
 
 // Picture is a figure, with its description.
