@@ -43,8 +43,9 @@ TIME = 300_000  # milliseconds that a training may take
 
 def write(path: Path, seeds: list[int]) -> None:
     """A notebook with a training for each seed."""
-    cells = [{"cell_type": "code", "execution_count": None, "id": f"c{i}", "metadata": {}, "outputs": [], "source": source}
-             for i, source in enumerate([HEAD, *(TRAINING % seed for seed in seeds)])]
+    sources = [HEAD, *(TRAINING % seed for seed in seeds)]
+    cells = [{"cell_type": "code", "execution_count": None, "id": f"c{i}", "metadata": {}, "outputs": [],
+              "source": source} for i, source in enumerate(sources)]
     path.write_text(json.dumps({
         "cells": cells, "nbformat": 4, "nbformat_minor": 5,
         "metadata": {"kernelspec": {"display_name": "Go (convbook)", "language": "go", "name": "convbook"}}}))
@@ -52,8 +53,8 @@ def write(path: Path, seeds: list[int]) -> None:
 
 def run(page, index: int) -> None:
     """Runs a cell as Shift + Enter does, and does not wait."""
-    page.evaluate("i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; n.mode = 'command'; }",
-                  index)
+    page.evaluate("i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; "
+                  "n.mode = 'command'; }", index)
     page.locator(".jp-Notebook").first.focus()
     page.keyboard.press("Shift+Enter")
 
@@ -66,12 +67,12 @@ def theme(page, name: str) -> None:
 def live(page, out: Path, url: str, settle) -> list[str]:
     """Trains in a notebook of its own, in the folder of the screenshots, and returns what is wrong."""
     path = out / f"{NAME}.ipynb"
-    write(path, [1, 2])
+    write(path, [1, 2, 3])
     page.goto(f"{url}lab/tree/build/{out.name}/{NAME}.ipynb?reset")
     settle(page)
     run(page, 0)
     page.wait_for_function(IDLE, arg=0, timeout=TIME)
-    return watch(page, out) + saved(page, path) + reload(page, out, settle)
+    return watch(page, out) + saved(page, path) + stop(page, out) + reload(page, out, settle)
 
 
 def watch(page, out: Path) -> list[str]:
@@ -102,16 +103,19 @@ def watch(page, out: Path) -> list[str]:
     page.screenshot(path=out / f"{NAME}-end.png")
     if views or len(drawn) < 5:
         flaws.append(f"a training is over after {len(drawn)} pictures, with no time for {list(views)}")
-    if not any(re.search(r"epoch \d+ of 10 · batch \d+ of 938 · \d+ images a second · .* gone, .* left", s) for s in statuses):
+    where = re.compile(r"epoch \d+ of 10 · batch \d+ of 938 · \d+ images a second · .* gone, .* left")
+    if not any(where.search(status) for status in statuses):
         flaws.append(f"a training says nothing of where it stands: {statuses}")
-    print(f"{NAME}: {len(drawn)} pictures, the longest of {max((len(''.join(d)) for d in drawn), default=0)} characters")
+    longest = max((len("".join(charts)) for charts in drawn), default=0)
+    print(f"{NAME}: {len(drawn)} pictures, the longest of {longest} characters")
     return flaws + left(page, 1)
 
 
 def left(page, index: int) -> list[str]:
     """What is wrong with what a training left below its cell: a line and one picture."""
     outputs = page.evaluate(OUTPUTS, index)
-    if [sorted(output.get("data", {})) for output in outputs] != [["text/html", "text/plain"], ["image/png", "text/plain"]]:
+    kinds = [["text/html", "text/plain"], ["image/png", "text/plain"]]
+    if [sorted(output.get("data", {})) for output in outputs] != kinds:
         return [f"a training left {json.dumps(outputs)[:300]}"]
     told = "".join(outputs[0]["data"]["text/plain"])
     if not re.search(r"10 epochs in .*: test loss .*, test accuracy \d\d\.\d\d %", told):
@@ -132,26 +136,53 @@ def saved(page, path: Path) -> list[str]:
     return []
 
 
+def begin(page, index: int) -> None:
+    """Runs a cell and waits until it has trained for some seconds."""
+    run(page, index)
+    page.wait_for_function("i => jupyterapp.shell.currentWidget.content.widgets[i].node.querySelector('svg path')",
+                           arg=index, timeout=TIME)
+    page.wait_for_timeout(3000)
+
+
+def stop(page, out: Path) -> list[str]:
+    """Stops a training and goes on with it."""
+    begin(page, 2)
+    started = time.monotonic()
+    page.evaluate("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.wait_for_function(IDLE, arg=2, timeout=TIME)
+    print(f"{NAME}: stopped after {time.monotonic() - started:.1f} s")
+    page.wait_for_timeout(500)
+    page.screenshot(path=out / f"{NAME}-stopped.png")
+    outputs = page.evaluate(OUTPUTS, 2)
+    line = "".join(outputs[0].get("data", {}).get("text/plain", ""))
+    if "run it again to go on from there" not in line or "image/png" not in outputs[1].get("data", {}):
+        return [f"a training that was stopped left {json.dumps(outputs)[:600]}"]
+    run(page, 2)
+    page.wait_for_function(IDLE, arg=2, timeout=TIME)
+    flaws = left(page, 2)
+    if " · goes on after step " not in page.evaluate(OUTPUTS, 2)[0]["data"]["text/plain"]:
+        flaws.append("a training that was stopped began anew")
+    return flaws
+
+
 def reload(page, out: Path, settle) -> list[str]:
     """Reloads the page while a cell trains. JupyterLab shows nothing of what such a cell does from then on, but it
     goes on, and the cell shows it when it is run again."""
-    run(page, 2)
-    page.wait_for_function("i => jupyterapp.shell.currentWidget.content.widgets[i].node.querySelector('svg path')",
-                           arg=2, timeout=TIME)
-    page.wait_for_timeout(3000)
+    begin(page, 3)
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     settle(page)
-    before = page.evaluate(SEEN, 2)
-    page.wait_for_timeout(4000)
-    after = page.evaluate(SEEN, 2)
+    page.wait_for_timeout(2000)  # for outputs to be painted
+    before = page.evaluate(SEEN, 3)
+    page.wait_for_timeout(3000)
+    after = page.evaluate(SEEN, 3)
     moved = "changes" if after != before else "stays as it was"
     page.screenshot(path=out / f"{NAME}-reloaded.png")
     print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and what stands below the cell {moved}: "
           f"{[text[-80:] for text in after['texts']]}")
-    run(page, 2)
+    run(page, 3)
     started = time.monotonic()
-    page.wait_for_function(IDLE, arg=2, timeout=TIME)
+    page.wait_for_function(IDLE, arg=3, timeout=TIME)
     page.screenshot(path=out / f"{NAME}-again.png")
     print(f"{NAME}: run again, the cell answers after {time.monotonic() - started:.1f} s")
-    return left(page, 2)
+    return left(page, 3)
