@@ -14,6 +14,7 @@ import (
 	"os"
 
 	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/internal/notebook"
 )
 
 // Must returns v, or ends the cell with the error.
@@ -27,7 +28,7 @@ func OK(err error) {
 	if err == nil {
 		return
 	}
-	printed() // what was printed and shown before the error stands above it
+	notebook.Printed() // what was printed and shown before the error stands above it
 	fmt.Fprintln(os.Stderr, "error:", err)
 	os.Exit(1)
 }

@@ -1,19 +1,15 @@
 package cell_test
 
 import (
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +18,7 @@ import (
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/cell"
 	"example.org/convbook/lib/figure"
+	"example.org/convbook/lib/internal/notebook/standin"
 )
 
 // cells are programs that a test runs as processes of their own, because they may end them.
@@ -146,109 +143,24 @@ func TestShowInATerminal(t *testing.T) {
 	}
 }
 
-// page is what a cell left in a notebook.
-type page struct {
-	sync.Mutex
-	displays []protocol.DisplayData
-	printed  string
-	order    []string // texts of both, as they came
-}
-
-// notebook stands in for GoNB's kernel: it runs a cell and answers it. What the cell prints is read late.
-func notebook(t *testing.T, name string) *page {
-	t.Helper()
-	forth, back := filepath.Join(t.TempDir(), "forth"), filepath.Join(t.TempDir(), "back")
-	for _, pipe := range []string{forth, back} {
-		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := command(name, protocol.GONB_PIPE_ENV+"="+forth, protocol.GONB_PIPE_BACK_ENV+"="+back)
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	c.Stdout, c.Stderr = writer, writer
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	writer.Close()
-	limit := time.AfterFunc(20*time.Second, func() { c.Process.Kill() })
-	defer limit.Stop()
-	var p page
-	var reading sync.WaitGroup
-	reading.Go(func() { p.read(reader) })
-	p.answer(t, forth, back)
-	reading.Wait()
-	c.Wait()
-	return &p
-}
-
-// read takes its time with what the cell prints.
-func (p *page) read(reader io.Reader) {
-	buffer := make([]byte, 1<<16)
-	for {
-		time.Sleep(50 * time.Millisecond)
-		n, err := reader.Read(buffer)
-		if err != nil {
-			return
-		}
-		p.Lock()
-		p.printed += string(buffer[:n])
-		p.order = append(p.order, string(buffer[:n]))
-		p.Unlock()
-	}
-}
-
-// answer takes what the cell displays, until it ends.
-func (p *page) answer(t *testing.T, forth, back string) {
-	reader, err := os.Open(forth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	writer, err := os.OpenFile(back, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
-	decoder, encoder := gob.NewDecoder(reader), gob.NewEncoder(writer)
-	for {
-		var data protocol.DisplayData
-		if err := decoder.Decode(&data); err != nil {
-			return
-		}
-		if value, ok := data.Data[protocol.MIMECommValue].(protocol.CommValue); ok { // the cell waits for an answer
-			answer := protocol.CommValue{Address: protocol.GonbuiSyncAckAddress, Value: value.Value}
-			if err := encoder.Encode(&answer); err != nil {
-				t.Error(err)
-				return
-			}
-			continue
-		}
-		p.Lock()
-		p.displays = append(p.displays, data)
-		p.order = append(p.order, fmt.Sprint(data.Data[protocol.MIMETextPlain]))
-		p.Unlock()
-	}
-}
+// notebook runs a cell as GoNB's kernel does.
+func notebook(t *testing.T, name string) *standin.Page { return standin.Run(t, command(name)) }
 
 // What is printed and what is shown arrive in the order in which the cell said them.
 func TestPrintedAndShown(t *testing.T) {
 	want := []string{"printed\n", "shown", "printed again\n", "shown again"}
-	if p := notebook(t, "order"); !slices.Equal(p.order, want) {
-		t.Errorf("%q came, want %q", p.order, want)
+	if p := notebook(t, "order"); !slices.Equal(p.Order, want) {
+		t.Errorf("%q came, want %q", p.Order, want)
 	}
 }
 
 // In a notebook everything comes as it can be shown best, in the order of the call, with a form as text beside it.
 func TestShowInANotebook(t *testing.T) {
 	p := notebook(t, "show")
-	if p.printed != "" {
-		t.Errorf("printed %q", p.printed)
+	if p.Printed != "" {
+		t.Errorf("printed %q", p.Printed)
 	}
-	displays := p.displays
+	displays := p.Displays
 	var texts []string
 	for _, d := range displays {
 		texts = append(texts, fmt.Sprint(d.Data[protocol.MIMETextPlain]))
@@ -282,11 +194,11 @@ func TestShowInANotebook(t *testing.T) {
 // What was shown before an error has arrived when the cell ends, and nothing that stands after it.
 func TestErrorInANotebook(t *testing.T) {
 	p := notebook(t, "figure")
-	if len(p.displays) != 1 || p.displays[0].Data[protocol.MIMETextPlain] != "before" {
-		t.Errorf("displayed %v", p.displays)
+	if len(p.Displays) != 1 || p.Displays[0].Data[protocol.MIMETextPlain] != "before" {
+		t.Errorf("displayed %v", p.Displays)
 	}
-	if want := "error: chart \"T\" has no name for each axis: set X and Y\n"; p.printed != want {
-		t.Errorf("printed %q, want %q", p.printed, want)
+	if want := "error: chart \"T\" has no name for each axis: set X and Y\n"; p.Printed != want {
+		t.Errorf("printed %q, want %q", p.Printed, want)
 	}
 }
 

@@ -16,9 +16,10 @@ import (
 // Chart is the words around a chart.
 type Chart struct {
 	Title  string
-	X, Y   string // the axes' names, with units
-	Width  int    // in screen pixels; 600 if 0
-	Height int    // in screen pixels; 320 if 0
+	X, Y   string  // the axes' names, with units
+	Width  int     // in screen pixels; 600 if 0
+	Height int     // in screen pixels; 320 if 0
+	XEnd   float64 // of lines: how far the x-axis goes at least
 }
 
 func (c Chart) width() int {

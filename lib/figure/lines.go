@@ -2,6 +2,7 @@ package figure
 
 import (
 	"fmt"
+	"image/color"
 	"math"
 
 	"gonum.org/v1/plot"
@@ -15,22 +16,56 @@ func Lines(c Chart, series ...Series) Figure {
 	if err != nil {
 		return Failed(err)
 	}
-	alt := fmt.Sprintf("Line chart: %s, %s over %s", c.Title, c.Y, c.X)
 	for i, s := range series {
-		if err := c.addLine(p, s, i); err != nil {
+		if err := c.addLine(p, s, lineColor(series, i)); err != nil {
 			return Failed(err)
 		}
-		alt += fmt.Sprintf("; %s from %.4g to %.4g", s.Name, s.Y[0], s.Y[len(s.Y)-1])
 	}
-	if p.Y.Min > 0 && p.Y.Min < p.Y.Max/2 {
-		p.Y.Min = 0
-	}
+	p.X.Max = max(p.X.Max, c.XEnd)
+	p.Y.Min = lowest(p.Y.Min, p.Y.Max)
 	placeLegend(p, series)
-	return c.draw(p, alt)
+	return c.draw(p, c.about(series))
 }
 
-// addLine adds series i to the plot.
-func (c Chart) addLine(p *plot.Plot, s Series, i int) error {
+// about says in words what lines show.
+func (c Chart) about(series []Series) string {
+	about := fmt.Sprintf("Line chart: %s, %s over %s", c.Title, c.Y, c.X)
+	for _, s := range series {
+		about += fmt.Sprintf("; %s from %.4g to %.4g", s.Name, s.Y[0], s.Y[len(s.Y)-1])
+	}
+	return about
+}
+
+// lowest is where the y-axis begins: at 0 if the data are not far from there.
+func lowest(low, high float64) float64 {
+	if low > 0 && low < high/2 {
+		return 0
+	}
+	return low
+}
+
+// lineColor is the colour of series i.
+func lineColor(series []Series, i int) color.NRGBA {
+	strong := 0
+	for _, s := range series[:i] {
+		if !s.Pale {
+			strong++
+		}
+	}
+	c := color.NRGBA(palette[strong%len(palette)])
+	if series[i].Pale {
+		c.A = 0x60
+	}
+	return c
+}
+
+const (
+	strongLine = 1.6 // screen pixels
+	paleLine   = 1.0
+)
+
+// addLine adds a series to the plot.
+func (c Chart) addLine(p *plot.Plot, s Series, ink color.NRGBA) error {
 	xy, err := s.points()
 	if err != nil {
 		return fmt.Errorf("chart %q: %w", c.Title, err)
@@ -39,8 +74,11 @@ func (c Chart) addLine(p *plot.Plot, s Series, i int) error {
 	if err != nil {
 		return fmt.Errorf("series %q: %w", s.Name, err)
 	}
-	line.Color = palette[i%len(palette)]
-	line.Width = points(1.6)
+	line.Color = ink
+	line.Width = points(strongLine)
+	if s.Pale {
+		line.Width = points(paleLine)
+	}
 	p.Add(line)
 	if len(xy) == 1 { // a line of one point shows nothing
 		dot, err := plotter.NewScatter(xy)

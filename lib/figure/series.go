@@ -10,6 +10,7 @@ import (
 type Series struct {
 	Name string
 	X, Y []float64
+	Pale bool // as a line: thin and light, in the colour of the next series, which stands out from it
 }
 
 // NewSeries is a series of values against 0, 1, 2, …
@@ -26,7 +27,7 @@ func (s *Series) Add(x, y float64) { s.X, s.Y = append(s.X, x), append(s.Y, y) }
 
 // From is the series against first, first + 1, first + 2, …
 func (s Series) From(first float64) Series {
-	moved := Series{Name: s.Name}
+	moved := Series{Name: s.Name, Pale: s.Pale}
 	for i, y := range s.Y {
 		moved.Add(first+float64(i), y)
 	}
@@ -35,7 +36,7 @@ func (s Series) From(first float64) Series {
 
 // Smooth is the series with each value replaced by the mean of it and the ones before it, n together at most.
 func (s Series) Smooth(n int) Series {
-	smooth := Series{Name: s.Name, X: s.X}
+	smooth := Series{Name: s.Name, X: s.X, Pale: s.Pale}
 	n = max(n, 1)
 	sum := 0.0
 	for i, y := range s.Y {

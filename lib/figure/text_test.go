@@ -17,13 +17,13 @@ func TestLongTextsStayInside(t *testing.T) {
 	ten := slices.Repeat([]float64{98765.43}, 10)
 	labels := slices.Repeat([]string{"automobile"}, 10)
 	for name, f := range map[string]Figure{
-		"lines":        Lines(c, Series{long, []float64{0, 1}, []float64{1, 2}}, Series{"other", []float64{0, 1}, []float64{2, 2}}),
-		"large ticks":  Lines(Chart{X: "x", Y: "y", Width: 200}, Series{"a", []float64{0, 12345678}, []float64{1e6, 2e7}}),
+		"lines":        Lines(c, Series{Name: long, X: []float64{0, 1}, Y: []float64{1, 2}}, Series{Name: "other", X: []float64{0, 1}, Y: []float64{2, 2}}),
+		"large ticks":  Lines(Chart{X: "x", Y: "y", Width: 200}, Series{Name: "a", X: []float64{0, 12345678}, Y: []float64{1e6, 2e7}}),
 		"bars":         Bars(c, labels, Series{Y: ten}),
-		"bars, groups": Bars(c, labels, Series{long, nil, ten}, Series{"b", nil, ten}),
+		"bars, groups": Bars(c, labels, Series{Name: long, Y: ten}, Series{Name: "b", Y: ten}),
 		"bubbles": Bubbles(c, "million", Bubble{"an unusually long name", 1, 1, 1}, Bubble{"an unusually long name", 2, 1, 1},
 			Bubble{"an unusually long name", 3, 1, 1}),
-		"contours":   Contours(c, bowl(), Series{long, []float64{0, 1}, []float64{1, 2}}),
+		"contours":   Contours(c, bowl(), Series{Name: long, X: []float64{0, 1}, Y: []float64{1, 2}}),
 		"confusion":  Confusion(long, [][]int{{1, 0}, {0, 1000000}}, []string{"a", "b"}),
 		"numbers":    Numbers(long, matrix(2, 1e-30, -1e30)),
 		"grid":       Grid(Pictures{Title: long, Images: []image.Image{dot, dot}, Captions: []string{long, long}, Width: 120}),

@@ -61,21 +61,21 @@ var axes = map[By]struct{ title, axis string }{
 
 // Curves draws how some runs went, a curve for each.
 func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
-	var all []course
+	var all []curve
 	for _, run := range runs {
-		all = append(all, course{name(run), run.History, run.Task.Data.HasValidation()})
+		all = append(all, curve{name(run), run.History, run.Task.Data.HasValidation()})
 	}
 	return curves(what, by, all)
 }
 
-// course is how a run went, and what it is called.
-type course struct {
+// curve is how a run went, and what it is called.
+type curve struct {
 	name string
 	train.History
 	validated bool // whether it has a validation split
 }
 
-func curves(what Measure, by By, runs []course) figure.Figure {
+func curves(what Measure, by By, runs []curve) figure.Figure {
 	measure, known := measures[what]
 	axis, knownToo := axes[by]
 	if !known || !knownToo {
@@ -111,7 +111,7 @@ func curves(what Measure, by By, runs []course) figure.Figure {
 }
 
 // smoothing is over how many steps a loss is averaged: 50, or a tenth of the shortest run.
-func smoothing(runs []course) int {
+func smoothing(runs []curve) int {
 	window := 50
 	for _, run := range runs {
 		window = min(window, max(1, len(run.Losses)/10))

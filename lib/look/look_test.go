@@ -45,6 +45,10 @@ func run(t *testing.T) (*train.Run, *train.Predictions) {
 }
 
 func TestMain(m *testing.M) {
+	if program, ok := cells[os.Getenv("CELL")]; ok {
+		program()
+		return
+	}
 	runs, err := os.MkdirTemp("", "look")
 	if err != nil {
 		panic(err)

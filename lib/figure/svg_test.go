@@ -1,0 +1,164 @@
+package figure
+
+import (
+	"encoding/xml"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// element is a part of an SVG.
+type element struct {
+	XMLName  xml.Name
+	Attrs    []xml.Attr `xml:",any,attr"`
+	Text     string     `xml:",chardata"`
+	Elements []element  `xml:",any"`
+}
+
+func (e element) attr(name string) string {
+	for _, a := range e.Attrs {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func parse(t *testing.T, svg string) element {
+	t.Helper()
+	var e element
+	if err := xml.Unmarshal([]byte(svg), &e); err != nil {
+		t.Fatalf("%v in %s", err, svg)
+	}
+	return e
+}
+
+// The line goes where the numbers at the axes say.
+func TestLinesSVG(t *testing.T) {
+	c := Chart{Title: `Loss <&"`, X: "epoch", Y: "loss, 中文", Width: 400, Height: 250, XEnd: 10}
+	svg, err := LinesSVG(c, Series{Name: "single", X: []float64{0, 2, 4}, Y: []float64{4, 1, 3}, Pale: true},
+		Series{Name: "mean", X: []float64{0, 4}, Y: []float64{4, 2}}, Series{Name: "none yet"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := parse(t, svg)
+	if want := `Line chart: Loss <&", loss, 中文 over epoch; single from 4 to 3; mean from 4 to 2`; root.attr("aria-label") != want {
+		t.Errorf("is described as %q, want %q", root.attr("aria-label"), want)
+	}
+	if root.attr("viewBox") != "0 0 400 250" {
+		t.Errorf("is of size %s", root.attr("viewBox"))
+	}
+	at := map[string]element{}
+	for _, e := range root.Elements {
+		at[e.Text] = e
+	}
+	for _, text := range []string{c.Title, c.X, c.Y, "single", "mean", "10", "4"} {
+		if _, ok := at[text]; !ok {
+			t.Errorf("does not say %q", text)
+		}
+	}
+	if _, ok := at["none yet"]; ok {
+		t.Error("names a series without values")
+	}
+	number := func(s string) float64 {
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+	var lines [][]float64
+	for _, e := range root.Elements {
+		if d := e.attr("d"); e.attr("fill") == "none" && strings.Contains(d, " ") && !strings.ContainsAny(d, "VHh") {
+			var line []float64
+			for v := range strings.FieldsSeq(strings.TrimPrefix(d, "M")) {
+				line = append(line, number(v))
+			}
+			lines = append(lines, line)
+			if want := e.attr("stroke"); want != "#0072b2" {
+				t.Errorf("a line is %s", want)
+			}
+		}
+	}
+	if len(lines) != 2 || len(lines[0]) != 6 || len(lines[1]) != 4 {
+		t.Fatalf("has the lines %v", lines)
+	}
+	// The numbers stand below their x, and beside their y, whose text hangs 4 pixels lower.
+	zero, ten := number(at["0"].attr("x")), number(at["10"].attr("x"))
+	if got, want := lines[1][2], zero+(ten-zero)*0.4; math.Abs(got-want) > 0.2 && at["0"].attr("text-anchor") == "" {
+		t.Errorf("4 epochs are at %v, want %v", got, want)
+	}
+	if got, want := lines[1][1], number(at["4"].attr("y"))-4; at["4"].attr("text-anchor") == "end" && math.Abs(got-want) > 0.2 {
+		t.Errorf("the loss 4 is at %v, want %v", got, want)
+	}
+}
+
+// Before there is anything to draw there is a chart already, and a single point can be seen.
+func TestLinesSVGOfLittle(t *testing.T) {
+	c := Chart{X: "epoch", Y: "accuracy, %", XEnd: 10}
+	svg, err := LinesSVG(c)
+	if err != nil || strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
+		t.Errorf("%v: %s", err, svg)
+	}
+	svg, err = LinesSVG(c, Series{Name: "test", X: []float64{1}, Y: []float64{50}})
+	if err != nil || !strings.Contains(svg, "<circle") || strings.Contains(svg, "NaN") {
+		t.Errorf("%v: %s", err, svg)
+	}
+	parse(t, svg)
+	for want, err := range map[string]error{
+		`chart "" has no name for each axis`: second(LinesSVG(Chart{X: "x"})),
+		`series "a": plotter`:                second(LinesSVG(c, Series{Name: "a", X: []float64{1}, Y: []float64{math.NaN()}})),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func second(_ string, err error) error { return err }
+
+func ExampleLinesSVG() {
+	svg, err := LinesSVG(Chart{Title: "Loss", X: "step", Y: "loss"}, NewSeries("batch", []float32{2, 1, 0.5}))
+	fmt.Println(len(svg) < 4000, err)
+	// Output: true <nil>
+}
+
+// curve is how a loss may go, as many points as a chart can show.
+func curve() []Series {
+	single, mean := Series{Name: "single", Pale: true}, Series{Name: "mean of 50"}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 320 {
+		epoch := float64(i) / 32
+		loss := 0.3 + 2/(1+3*epoch)
+		single.Add(epoch, loss*(0.8-0.2*random.Float64()))
+		single.Add(epoch, loss*(1.2+0.4*random.Float64()))
+		mean.Add(epoch, loss)
+	}
+	return []Series{single, mean}
+}
+
+// An update of a page that changes must be small.
+func TestLinesSVGIsSmall(t *testing.T) {
+	if svg, err := LinesSVG(Chart{X: "epoch", Y: "loss", Width: 440}, curve()...); err != nil || len(svg) > 20_000 {
+		t.Errorf("%v, %d bytes", err, len(svg))
+	}
+}
+
+func BenchmarkLinesSVG(b *testing.B) {
+	for b.Loop() {
+		if _, err := LinesSVG(Chart{X: "epoch", Y: "loss", Width: 440}, curve()...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLinesPNG(b *testing.B) {
+	for b.Loop() {
+		if _, err := Lines(Chart{X: "epoch", Y: "loss", Width: 440}, curve()...).PNG(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+"""Watches a training in a real browser, as a reader does: see browser.py."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+NAME = "training"
+HEAD = """%noautoget
+import (
+\t"example.org/convbook/lib/cell"
+\t"example.org/convbook/lib/dataset"
+\t"example.org/convbook/lib/look"
+\t"example.org/convbook/lib/train"
+\t"example.org/convbook/lib/zoo"
+)"""
+TRAINING = """var seen = train.Task{
+\tNet: zoo.CNN(6), Data: dataset.MNIST().Normalize(0.1307, 0.3081),
+\tConfig: train.Config{
+\t\tEpochs: 10, Batch: 64, Seed: %d, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Progress: look.Live(),
+\t},
+}
+
+%%%%
+cell.Must(seen.Fit())"""
+
+# What a reader sees below a cell: what the line and the chart say, and what is too wide.
+SEEN = """index => {
+  const outputs = Array.from(jupyterapp.shell.currentWidget.content.widgets[index].node
+    .querySelectorAll('.jp-OutputArea-output'));
+  return {
+    texts: outputs.map(output => output.innerText),
+    charts: outputs.map(output => Array.from(output.querySelectorAll('svg')).map(svg => svg.outerHTML)).flat(),
+    images: outputs.map(output => Array.from(output.querySelectorAll('img')).map(image => image.alt)).flat(),
+    narrow: outputs.filter(output => output.scrollWidth > output.clientWidth + 1).length};
+}"""
+OUTPUTS = """index => jupyterapp.shell.currentWidget.content.model.cells.get(index).outputs.toJSON()"""
+IDLE = """index => { const c = jupyterapp.shell.currentWidget.content.model.cells.get(index);
+  return c.executionCount !== null && c.executionState === 'idle'; }"""
+KERNEL = "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"
+TIME = 300_000  # milliseconds that a training may take
+
+
+def write(path: Path, seeds: list[int]) -> None:
+    """A notebook with a training for each seed."""
+    sources = [HEAD, *(TRAINING % seed for seed in seeds)]
+    cells = [{"cell_type": "code", "execution_count": None, "id": f"c{i}", "metadata": {}, "outputs": [],
+              "source": source} for i, source in enumerate(sources)]
+    path.write_text(json.dumps({
+        "cells": cells, "nbformat": 4, "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"display_name": "Go (convbook)", "language": "go", "name": "convbook"}}}))
+
+
+def run(page, index: int) -> None:
+    """Runs a cell as Shift + Enter does, and does not wait."""
+    page.evaluate("i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; "
+                  "n.mode = 'command'; }", index)
+    page.locator(".jp-Notebook").first.focus()
+    page.keyboard.press("Shift+Enter")
+
+
+def theme(page, name: str) -> None:
+    page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+    page.wait_for_timeout(1000)
+
+
+def live(page, out: Path, url: str, settle) -> list[str]:
+    """Trains in a notebook of its own, in the folder of the screenshots, and returns what is wrong."""
+    path = out / f"{NAME}.ipynb"
+    write(path, [1, 2, 3])
+    page.goto(f"{url}lab/tree/build/{out.name}/{NAME}.ipynb?reset")
+    settle(page)
+    run(page, 0)
+    page.wait_for_function(IDLE, arg=0, timeout=TIME)
+    return watch(page, out) + saved(page, path) + stop(page, out) + reload(page, out, settle)
+
+
+def watch(page, out: Path) -> list[str]:
+    """Looks on while a cell trains."""
+    flaws, drawn, statuses = [], [], []
+    run(page, 1)
+    views = {"narrow": (800, 1000), "dark": (1280, 1000), "light": (1280, 1000)}
+    while not page.evaluate(IDLE, 1):
+        seen = page.evaluate(SEEN, 1)
+        if len(seen["texts"]) > 2:
+            flaws.append(f"updates pile up: {seen['texts']}")
+            break
+        if seen["charts"] and seen["charts"] != (drawn or [None])[-1]:
+            drawn.append(seen["charts"])
+            statuses.append(seen["texts"][-1].splitlines()[-1])
+            if views and not statuses[-1].startswith("epoch 1 "):  # there is something to see
+                name, (width, height) = next(iter(views.items()))
+                del views[name]
+                page.set_viewport_size({"width": width, "height": height})
+                theme(page, "JupyterLab Dark" if name == "dark" else "JupyterLab Light")
+                page.evaluate("i => jupyterapp.shell.currentWidget.content.scrollToItem(i, 'end')", 1)
+                page.wait_for_timeout(800)
+                if page.evaluate(SEEN, 1)["narrow"]:
+                    flaws.append(f"a training is wider than its cell ({name})")
+                page.screenshot(path=out / f"{NAME}-{name}.png")
+        page.wait_for_timeout(300)
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.screenshot(path=out / f"{NAME}-end.png")
+    if views or len(drawn) < 5:
+        flaws.append(f"a training is over after {len(drawn)} pictures, with no time for {list(views)}")
+    where = re.compile(r"epoch \d+ of 10 · batch \d+ of 938 · \d+ images a second · .* gone, .* left")
+    if not any(where.search(status) for status in statuses):
+        flaws.append(f"a training says nothing of where it stands: {statuses}")
+    longest = max((len("".join(charts)) for charts in drawn), default=0)
+    print(f"{NAME}: {len(drawn)} pictures, the longest of {longest} characters")
+    return flaws + left(page, 1)
+
+
+def left(page, index: int) -> list[str]:
+    """What is wrong with what a training left below its cell: a line and one picture."""
+    outputs = page.evaluate(OUTPUTS, index)
+    kinds = [["text/html", "text/plain"], ["image/png", "text/plain"]]
+    if [sorted(output.get("data", {})) for output in outputs] != kinds:
+        return [f"a training left {json.dumps(outputs)[:300]}"]
+    told = "".join(outputs[0]["data"]["text/plain"])
+    if not re.search(r"10 epochs in .*: test loss .*, test accuracy \d\d\.\d\d %", told):
+        return [f"a training left the line {told!r}"]
+    if not outputs[1]["metadata"]["image/png"].get("alt") or page.evaluate(SEEN, index)["images"] == []:
+        return ["the picture of a training has no alternative text, or cannot be seen"]
+    return []
+
+
+def saved(page, path: Path) -> list[str]:
+    """What is wrong with the notebook's file: it holds the picture, and nothing of what changed before."""
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1000)
+    text = path.read_text()
+    print(f"{NAME}: the notebook has {len(text)} characters")
+    if text.count('"image/png": "') != 1 or "<svg" in text or "<script" in text:
+        return ["the saved notebook does not hold one picture"]
+    return []
+
+
+def begin(page, index: int) -> None:
+    """Runs a cell and waits until it has trained for some seconds."""
+    run(page, index)
+    page.wait_for_function("i => jupyterapp.shell.currentWidget.content.widgets[i].node.querySelector('svg path')",
+                           arg=index, timeout=TIME)
+    page.wait_for_timeout(3000)
+
+
+def stop(page, out: Path) -> list[str]:
+    """Stops a training and goes on with it."""
+    begin(page, 2)
+    started = time.monotonic()
+    page.evaluate("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.wait_for_function(IDLE, arg=2, timeout=TIME)
+    print(f"{NAME}: stopped after {time.monotonic() - started:.1f} s")
+    page.wait_for_timeout(500)
+    page.screenshot(path=out / f"{NAME}-stopped.png")
+    outputs = page.evaluate(OUTPUTS, 2)
+    line = "".join(outputs[0].get("data", {}).get("text/plain", ""))
+    if "run it again to go on from there" not in line or "image/png" not in outputs[1].get("data", {}):
+        return [f"a training that was stopped left {json.dumps(outputs)[:600]}"]
+    run(page, 2)
+    page.wait_for_function(IDLE, arg=2, timeout=TIME)
+    flaws = left(page, 2)
+    if " · goes on after step " not in page.evaluate(OUTPUTS, 2)[0]["data"]["text/plain"]:
+        flaws.append("a training that was stopped began anew")
+    return flaws
+
+
+def reload(page, out: Path, settle) -> list[str]:
+    """Reloads the page while a cell trains. JupyterLab shows nothing of what such a cell does from then on, but it
+    goes on, and the cell shows it when it is run again."""
+    begin(page, 3)
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    settle(page)
+    page.wait_for_timeout(2000)  # for outputs to be painted
+    before = page.evaluate(SEEN, 3)
+    page.wait_for_timeout(3000)
+    after = page.evaluate(SEEN, 3)
+    moved = "changes" if after != before else "stays as it was"
+    page.screenshot(path=out / f"{NAME}-reloaded.png")
+    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and what stands below the cell {moved}: "
+          f"{[text[-80:] for text in after['texts']]}")
+    run(page, 3)
+    started = time.monotonic()
+    page.wait_for_function(IDLE, arg=3, timeout=TIME)
+    page.screenshot(path=out / f"{NAME}-again.png")
+    print(f"{NAME}: run again, the cell answers after {time.monotonic() - started:.1f} s")
+    return left(page, 3)
