@@ -127,6 +127,7 @@ func TestRemoveOlderThan(t *testing.T) {
 	if err := lock.Lock(); err != nil {
 		t.Fatal(err)
 	}
+	defer lock.Unlock() // not before: a lock that nobody has any more is given back
 	for name, run := range runs {
 		if ago := time.Now().Add(-29*24*time.Hour - 23*time.Hour); name != "new" {
 			if err := os.Chtimes(run.Dir(), ago, ago); err != nil {

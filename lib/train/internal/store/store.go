@@ -130,13 +130,26 @@ func (r *Run) Older(format int) (dirs []string) {
 			continue
 		}
 		dir := filepath.Join(filepath.Dir(r.dir), entry.Name())
-		text, err := os.ReadFile(filepath.Join(dir, Config))
-		var of struct{ Format int }
-		if err == nil && json.Unmarshal(text, &of) == nil && of.Format != 0 && of.Format != format {
+		if of := formatOf(dir); of != 0 && of != format {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
+}
+
+// formatOf is the format of the run in a folder, 0 if that cannot be read.
+func formatOf(dir string) int {
+	folder, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0
+	}
+	defer folder.Close()
+	text, err := readFile(folder, Config)
+	var of struct{ Format int }
+	if err != nil || json.Unmarshal(text, &of) != nil {
+		return 0
+	}
+	return of.Format
 }
 
 // Damaged is the error of a finished run that is not what was written.
