@@ -250,8 +250,12 @@ func (p *plan) sayChange() {
 
 var saidOlder sync.Once
 
-// sayOlder says, once in a process, that there are runs of the same name that another version of the book stored.
+// sayOlder says, once in a process, that there are runs of the same name that another version of the book stored. Like
+// sayChange it says nothing where the output is kept.
 func (p *plan) sayOlder() {
+	if os.Getenv(resultsEnv) != "" {
+		return
+	}
 	dirs := p.place.Older(format)
 	if len(dirs) == 0 {
 		return
