@@ -1,25 +1,13 @@
 package diagram_test
 
 import (
-	"bytes"
-	"flag"
-	"image"
-	"image/png"
-	"os"
-	"path/filepath"
-	"reflect"
 	"testing"
 
 	"example.org/convbook/lib/diagram"
+	"example.org/convbook/lib/internal/golden"
 	"example.org/convbook/lib/nn"
 )
 
-var update = flag.Bool("update", false, "draw the golden pictures in testdata anew")
-
-// Every network's diagram has the pixels of its picture in testdata. A change that is meant is looked at and then taken
-// over with
-//
-//	go test ./lib/diagram -run Golden -update
 func TestGolden(t *testing.T) {
 	block := nn.Residual(nn.Conv(4, 1), nn.ReLU, nn.Conv(8, 3).Padding(1))
 	for name, net := range map[string]nn.Layer{
@@ -38,30 +26,6 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join("testdata", name+".png")
-		if *update {
-			if err := os.WriteFile(path, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(pixels(t, got), pixels(t, want)) {
-			other := filepath.Join(os.TempDir(), "golden-"+name+".png")
-			os.WriteFile(other, got, 0o644)
-			t.Errorf("%s is another picture: see %s", name, other)
-		}
+		golden.Compare(t, name, got)
 	}
-}
-
-// pixels is the picture in a PNG file: two versions of Go may pack the same one into other bytes.
-func pixels(t *testing.T, content []byte) image.Image {
-	t.Helper()
-	picture, err := png.Decode(bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return picture
 }

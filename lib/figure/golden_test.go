@@ -1,20 +1,13 @@
 package figure_test
 
 import (
-	"bytes"
-	"flag"
 	"image"
-	"image/png"
-	"os"
-	"path/filepath"
-	"reflect"
 	"testing"
 
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/figure"
+	"example.org/convbook/lib/internal/golden"
 )
-
-var update = flag.Bool("update", false, "draw the golden pictures in testdata anew")
 
 // samples is one figure of each kind, or more.
 func samples() map[string]figure.Figure {
@@ -75,9 +68,6 @@ func bowl() figure.Surface {
 	return figure.NewSurface(-3, 3, -3, 3, 41, func(x, y float64) float64 { return x*x + y*y })
 }
 
-// Every figure has the pixels of its picture in testdata. A change that is meant is looked at and then taken over with
-//
-//	go test ./lib/figure -run Golden -update
 func TestGolden(t *testing.T) {
 	for name, f := range samples() {
 		got, err := f.PNG()
@@ -85,30 +75,6 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		path := filepath.Join("testdata", name+".png")
-		if *update {
-			if err := os.WriteFile(path, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(pixels(t, got), pixels(t, want)) {
-			other := filepath.Join(os.TempDir(), "golden-"+name+".png")
-			os.WriteFile(other, got, 0o644)
-			t.Errorf("%s is another picture: see %s", name, other)
-		}
+		golden.Compare(t, name, got)
 	}
-}
-
-// pixels is the picture in a PNG file: two versions of Go may pack the same one into other bytes.
-func pixels(t *testing.T, content []byte) image.Image {
-	t.Helper()
-	picture, err := png.Decode(bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return picture
 }
