@@ -221,6 +221,7 @@ var foreign = map[string]string{
 	"lib/figure/text.go":          "captions",
 	"cmd/claims":                  "the book's prose, and the machine's description",
 	"cmd/faults":                  "/proc",
+	"cmd/runs":                    "a time on the command line",
 	"tools/house":                 "notebooks and Go files",
 }
 
