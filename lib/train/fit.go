@@ -65,8 +65,7 @@ func (p *plan) fit(ctx context.Context) (*Run, error) {
 			return run.shown(), err
 		}
 	}
-	p.sayOlder()
-	p.sayChange()
+	p.sayStored()
 	return p.train(ctx)
 }
 

@@ -245,10 +245,15 @@ func (s Stored) Pin(pinned bool) error {
 // Remove deletes the run, unless it is pinned or another process is training it.
 func (s Stored) Remove() error { return store.Remove(s.Dir) }
 
-// others are the finished runs of the task's network on the same data set, with other settings, the latest first. Where
-// they cannot be listed there are none: the task itself says what is wrong with the folder.
-func (p *plan) others() (runs []Stored) {
-	all, _ := runsOf(p.label())
+// namesakes are the runs of a network and a data set that are called as the task's are. Where they cannot be listed there
+// are none: the task itself says what is wrong with the folder.
+func (p *plan) namesakes() []Stored {
+	runs, _ := runsOf(p.label())
+	return runs
+}
+
+// others are those of the runs that are finished, of the task's network on the same data set, with other settings.
+func (p *plan) others(all []Stored) (runs []Stored) {
 	for _, s := range all {
 		if s.State == "finished" && s.Result.Network == p.summary.Network && s.Result.Data.Name == p.Data.Name &&
 			len(differences(s.place, p.place)) > 0 {

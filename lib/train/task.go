@@ -210,7 +210,7 @@ func (t Task) Load() (*Run, error) {
 // run that is most like it.
 func (p *plan) missing() error {
 	nearest := ""
-	if runs := p.others(); len(runs) > 0 {
+	if runs := p.others(p.namesakes()); len(runs) > 0 {
 		least := slices.MinFunc(runs, func(a, b Stored) int { return p.distance(a) - p.distance(b) })
 		nearest = fmt.Sprintf("; against %s: %s", least.trained(), difference(least.place, p.place))
 	}
@@ -236,32 +236,35 @@ func (p *plan) installed() (*Run, error) {
 	return p.stored()
 }
 
-// sayChange says what differs from the run before, if the network was trained on the data already. Where somebody keeps
-// what is printed, it says nothing: the runs before are those that happen to be on this machine, and an executed
-// notebook must not change with them.
-func (p *plan) sayChange() {
+// sayStored says what is stored of the network and the data already. Where somebody keeps what is printed, it says
+// nothing: the runs before are those that happen to be on this machine, and an executed notebook must not change with
+// them.
+func (p *plan) sayStored() {
 	if os.Getenv(resultsEnv) != "" {
 		return
 	}
-	if runs := p.others(); len(runs) > 0 {
+	all := p.namesakes()
+	p.sayOlder(all)
+	if runs := p.others(all); len(runs) > 0 { // the latest first
 		p.Progress.Tell(Noted{fmt.Sprintf("against %s: %s", runs[0].trained(), difference(runs[0].place, p.place))})
 	}
 }
 
 var saidOlder sync.Once
 
-// sayOlder says, once in a process, that there are runs of the same name that another version of the book stored. Like
-// sayChange it says nothing where the output is kept.
-func (p *plan) sayOlder() {
-	if os.Getenv(resultsEnv) != "" {
-		return
+// sayOlder says, once in a process, that some of the runs were stored by another version of the book.
+func (p *plan) sayOlder(all []Stored) {
+	var older []string
+	for _, s := range all {
+		if s.State == "older" && filepath.Ext(s.ID) == "" { // finished, and not replaced
+			older = append(older, s.ID)
+		}
 	}
-	dirs := p.place.Older(format)
-	if len(dirs) == 0 {
+	if len(older) == 0 {
 		return
 	}
 	saidOlder.Do(func() {
 		p.Progress.Tell(Noted{fmt.Sprintf("stored runs of this network and data that another version of the book trained: %d. "+
-			"They are left alone and not used (the first is %s; make runs lists them)", len(dirs), filepath.Base(dirs[0]))})
+			"They are left alone and not used (the first is %s; make runs lists them)", len(older), slices.Min(older))})
 	})
 }

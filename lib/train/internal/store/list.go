@@ -64,7 +64,7 @@ func List(label string) (entries []Entry, err error) {
 		gone := false
 		for _, found := range names {
 			name := folderName.FindStringSubmatch(found.Name())
-			if name == nil || !strings.HasPrefix(found.Name(), prefix) {
+			if name == nil || label != "" && strings.TrimSuffix(found.Name(), name[1]) != prefix {
 				continue
 			}
 			e := Entry{Dir: filepath.Join(dir, found.Name()), Digits: name[1]}

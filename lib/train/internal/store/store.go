@@ -35,7 +35,6 @@ const (
 // Run is a run's place on disk, whether anything is there or not.
 type Run struct {
 	dir   string // where its files are once it is finished
-	label string // what its folder's name tells people
 	about []byte // its config.json
 	model string // the sum of its model, once it is loaded or finished
 }
@@ -63,8 +62,7 @@ func New(label string, about any) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	label = plain(label)
-	return &Run{dir: filepath.Join(runs, label+"-"+sum(text)[:sumInName]), label: label, about: text}, nil
+	return &Run{dir: filepath.Join(runs, plain(label)+"-"+sum(text)[:sumInName]), about: text}, nil
 }
 
 // sumInName is how many digits of a description's sum tell runs with the same label apart.
@@ -119,37 +117,6 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 		return nil, r.cannotWrite(err)
 	}
 	return lock.Unlock, nil
-}
-
-// Older lists the folders of runs with the same label that were stored in another format. They are nobody's business
-// here: an earlier version of the book wrote them, or a later one.
-func (r *Run) Older(format int) (dirs []string) {
-	entries, _ := os.ReadDir(filepath.Dir(r.dir)) // without a folder there are none
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), r.label+"-") || len(entry.Name()) != len(filepath.Base(r.dir)) {
-			continue
-		}
-		dir := filepath.Join(filepath.Dir(r.dir), entry.Name())
-		if of := formatOf(dir); of != 0 && of != format {
-			dirs = append(dirs, dir)
-		}
-	}
-	return dirs
-}
-
-// formatOf is the format of the run in a folder, 0 if that cannot be read.
-func formatOf(dir string) int {
-	folder, err := os.OpenRoot(dir)
-	if err != nil {
-		return 0
-	}
-	defer folder.Close()
-	text, err := readFile(folder, Config)
-	var of struct{ Format int }
-	if err != nil || json.Unmarshal(text, &of) != nil {
-		return 0
-	}
-	return of.Format
 }
 
 // Damaged is the error of a finished run that is not what was written.

@@ -35,17 +35,7 @@ func TestErrorsThatAreNoDamage(t *testing.T) {
 func TestLongNames(t *testing.T) {
 	t.Setenv(Env, t.TempDir())
 	for _, label := range []string{strings.Repeat("long", 100), "a/b c", "手写数字", ""} {
-		r, err := New(label, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		unlock, err := r.Lock(t.Context(), func() {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Begin(); err != nil {
-			t.Error(err)
-		}
+		_, unlock := begun(t, label, 1)
 		unlock()
 	}
 }
@@ -63,21 +53,27 @@ func TestNameIsTheDescriptionsSum(t *testing.T) {
 	}
 }
 
+// begun is a run whose training begins, locked.
+func begun(t *testing.T, label string, about any) (r *Run, unlock func() error) {
+	t.Helper()
+	r, err := New(label, about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unlock, err = r.Lock(t.Context(), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	return r, unlock
+}
+
 // finished puts finished runs into the folder of runs.
 func finished(t *testing.T, runs int) {
 	t.Helper()
 	for i := range runs {
-		r, err := New("A run", i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		unlock, err := r.Lock(t.Context(), func() {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Begin(); err != nil {
-			t.Fatal(err)
-		}
+		r, unlock := begun(t, "A run", i)
 		for _, name := range []string{History, Model, Result, Test} {
 			if err := r.WriteJSON(name, i); err != nil {
 				t.Fatal(err)
