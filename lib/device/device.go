@@ -9,12 +9,14 @@ package device
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
@@ -63,7 +65,11 @@ func open(config string) (compute.Backend, error) {
 		}
 	}
 	xla.EnableAutoInstall(false) // nothing is downloaded behind the reader's back
-	if available := xla.GetAvailablePlugins(); !slices.Contains(available, plugin) {
+	available, err := plugins()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(available, plugin) {
 		command, known := install[plugin]
 		if !known {
 			return nil, fmt.Errorf("unknown XLA device %q in %s=%s: use xla:cpu or xla:cuda",
@@ -80,6 +86,26 @@ func open(config string) (compute.Backend, error) {
 		return nil, fmt.Errorf("XLA's plugin for %q does not load: %s", plugin, firstLine(err))
 	}
 	return backend, nil
+}
+
+// plugins lists the plugins that go-xla finds. It says nothing of a folder that it cannot open, and panics at a file
+// that is no library.
+func plugins() (names []string, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("XLA's plugin does not load: remove .venv in the book's folder and run `make setup` there")
+		}
+	}()
+	if names = xla.GetAvailablePlugins(); len(names) > 0 {
+		return names, nil
+	}
+	here, err := os.Open(".")
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return nil, fmt.Errorf("cannot look for XLA's plugin: %w: "+
+			"raise the number of files that may be open (ulimit -n)", err)
+	}
+	here.Close()
+	return nil, nil
 }
 
 // Line describes the opened backend in one line for the top of a notebook, for instance

@@ -1,8 +1,13 @@
 package device
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"example.org/convbook/lib/device/internal/pluginpath"
@@ -30,6 +35,37 @@ func TestOpenNamesTheCommandThatInstallsAPlugin(t *testing.T) {
 	}
 	if want := "XLA cannot use CUDA: run `make cuda` in the book's folder, and make sure that nvidia-smi shows a GPU"; !strings.Contains(err.Error(), want) {
 		t.Errorf("open(xla:cuda): error %q, want %q in it", err, want)
+	}
+}
+
+// A process of its own opens the backend, since go-xla looks for plugins once in a process.
+func TestOpenWithoutAPluginThatLoads(t *testing.T) {
+	if limit, child := os.LookupEnv("CONVBOOK_TEST_FILES"); child {
+		if files, err := strconv.ParseUint(limit, 10, 64); err == nil {
+			if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files, Max: files}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := open(defaultBackend)
+		fmt.Printf("error: %v\n", err)
+		return
+	}
+	noLibrary := t.TempDir()
+	if err := os.WriteFile(filepath.Join(noLibrary, "pjrt_c_api_cpu_plugin.so"), []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ files, plugins, want string }{
+		{"", t.TempDir(), "XLA's plugin for \"cpu\" is not installed: run `make setup` in the book's folder"},
+		{"", noLibrary, "XLA's plugin does not load: remove .venv in the book's folder and run `make setup` there"},
+		{"3", t.TempDir(), "cannot look for XLA's plugin: open .: too many open files: " +
+			"raise the number of files that may be open (ulimit -n)"},
+	} {
+		child := exec.Command(os.Args[0], "-test.run=^TestOpenWithoutAPluginThatLoads$")
+		child.Env = append(os.Environ(), "CONVBOOK_TEST_FILES="+c.files, pluginpath.Env+"="+c.plugins)
+		out, err := child.Output()
+		if line, _, _ := strings.Cut(string(out), "\n"); err != nil || line != "error: "+c.want {
+			t.Errorf("with %s files that may be open: %q, %v, want %q", c.files, line, err, c.want)
+		}
 	}
 }
 
