@@ -63,8 +63,8 @@ func works() []work {
 }
 
 // start makes a worker of it. Momentum makes the optimizer keep the gradient of the first step, for -agree.
-func (w work) start() (*train.Worker, error) {
-	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1}
+func (w work) start(precision train.Precision) (*train.Worker, error) {
+	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1, Precision: precision}
 	return train.Task{Net: w.net, Data: w.data, Config: config}.Worker()
 }
 
@@ -86,6 +86,7 @@ func main() {
 	serve := flag.String("serve", "", "the `work` to do once for each line of input")
 	agree := flag.String("agree", "", "the `work` to write weights, scores and gradients of")
 	out := flag.String("out", filepath.Join("build", "bench.json"), "where the results go")
+	precision := flag.String("precision", "", "of convolutions, for -serve: float32 if empty, or bfloat16")
 	list := flag.Bool("list", false, "list the works")
 	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
 	epochs := flag.Int("epochs", 10, "how long to train it")
@@ -97,7 +98,7 @@ func main() {
 			fmt.Println(w.name)
 		}
 	case *serve != "":
-		err = withWork(*serve, server)
+		err = withWork(*serve, func(w work) error { return server(w, train.Precision(*precision)) })
 	case *agree != "":
 		err = withWork(*agree, func(w work) error { return w.agreement(flag.Arg(0)) })
 	case *net != "":
@@ -148,8 +149,8 @@ func withWork(name string, do func(work) error) error {
 }
 
 // server does a round for each line that it reads.
-func server(w work) error {
-	worker, err := w.start()
+func server(w work, precision train.Precision) error {
+	worker, err := w.start(precision)
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func server(w work) error {
 // in a batch of 128, about one in a million is so close to 0 that rounding decides whether it passes.
 func (w work) agreement(path string) error {
 	w.data, w.batch = noise(w.data), 4
-	worker, err := w.start()
+	worker, err := w.start(train.Float32)
 	if err != nil {
 		return err
 	}
@@ -311,12 +312,12 @@ func all(out string) error {
 		}))
 	}
 	for _, w := range works() {
-		start := func() error { _, err := w.start(); return err }
+		start := func() error { _, err := w.start(train.Float32); return err }
 		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin
 		run(timed("compile "+w.name, start))
 		os.Setenv("CONVBOOK_COMPILED", compiled)
 		run(timed("load compiled "+w.name, start))
-		worker, err := w.start()
+		worker, err := w.start(train.Float32)
 		if err != nil {
 			return err
 		}

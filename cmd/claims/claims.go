@@ -56,6 +56,8 @@ func photos(first, crop int, flip string) Data {
 
 func (r Recipe) epochs(n int) Recipe { r.Epochs = n; return r }
 
+func (r Recipe) bfloat16() Recipe { r.Precision = "bfloat16"; return r }
+
 // part is how many photographs show what batch norm and augmentation bring, for all of them would take hours.
 const part = 5000
 
@@ -65,6 +67,8 @@ var (
 	cnn         = arm{"CNN", Work{Network: "CNN", Data: digitsPlain, Recipe: digitsRecipe}}
 	cnnPermuted = arm{"CNN, permuted", Work{Network: "CNN", Data: digitsPermuted, Recipe: digitsRecipe}}
 	net         = arm{"Net", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe}}
+	netBrief    = arm{"bfloat16", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe.bfloat16()}}
+	vggBrief    = arm{"bfloat16", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe.epochs(3).bfloat16()}}
 	vggNotes    = arm{"the notes' recipe", Work{Network: "VGG16", Data: photos(0, 4, "random"), Recipe: notesRecipe}}
 	vggBook     = arm{"the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe}}
 	vggHurried  = arm{"three epochs of the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe.epochs(3)}}
@@ -129,6 +133,12 @@ var claims = []claim{
 		says: "VGG16 reaches what it reaches in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(4)},
 	{name: "vgg16-book-as-pytorch", where: readme, seeds: 3,
 		says: "VGG16 reaches what it reaches in PyTorch, by the book's recipe.", a: vggBook, what: accuracy, rule: within(1)},
+
+	{name: "net-bfloat16", where: readme, seeds: 5,
+		says: "Net does as well with convolutions in bfloat16.", a: netBrief, b: net, what: accuracy, rule: within(2)},
+	{name: "vgg16-bfloat16", where: readme, seeds: 3,
+		says: "VGG16 does as well with convolutions in bfloat16, after three epochs of the book's recipe.",
+		a:    vggBrief, b: vggHurried, what: accuracy, rule: within(1)},
 }
 
 // by is the arm's training as one of the two does it.

@@ -66,7 +66,8 @@ type Recipe struct {
 	Rate      float64 `json:"rate"`
 	Momentum  float64 `json:"momentum,omitempty"`
 	Decay     float64 `json:"decay,omitempty"`
-	WarmUp    float64 `json:"warm_up,omitempty"` // share of the steps of one cycle; a constant rate if 0
+	WarmUp    float64 `json:"warm_up,omitempty"`   // share of the steps of one cycle; a constant rate if 0
+	Precision string  `json:"precision,omitempty"` // bfloat16, or float32 if empty
 }
 
 // networks are those that the claims are about, by the names of their works.
@@ -171,6 +172,9 @@ func (r Recipe) String() string {
 	if r.WarmUp > 0 {
 		parts = append(parts, fmt.Sprintf("one cycle, warm-up %v", r.WarmUp))
 	}
+	if r.Precision != "" {
+		parts = append(parts, r.Precision)
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -221,7 +225,8 @@ func (w Work) task() (t train.Task, err error) {
 // config is the recipe as a notebook writes it.
 func (w Work) config() (c train.Config, err error) {
 	r := w.Recipe
-	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Progress: train.Quiet}
+	c = train.Config{Epochs: r.Epochs, Batch: r.Batch, Seed: w.Seed, Precision: train.Precision(r.Precision),
+		Progress: train.Quiet}
 	switch r.Loss {
 	case "negative log-likelihood":
 		c.Loss = train.NLL

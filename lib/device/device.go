@@ -21,6 +21,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
+	"golang.org/x/sys/cpu"
 
 	_ "example.org/convbook/lib/device/internal/pluginpath"
 	"example.org/convbook/lib/internal/env"
@@ -147,6 +148,12 @@ func OneDNN(backend compute.Backend) bool {
 	}
 	plugin, err := pjrt.GetPlugin("cpu")
 	return err == nil && plugin.Attributes()["convbook_onednn"] == true
+}
+
+// BFloat16 reports whether the backend multiplies bfloat16 faster than float32: GPUs do, and processors with AVX512-BF16
+// by oneDNN.
+func BFloat16(backend compute.Backend) bool {
+	return !IsCPU(backend) || OneDNN(backend) && cpu.X86.HasAVX512BF16
 }
 
 // processor is the processor's name as Linux gives it, else the architecture.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/go-xla/pjrt"
 	"github.com/gomlx/gomlx/core/graph"
@@ -85,25 +87,41 @@ func TestConvolutionsByOneDNN(t *testing.T) {
 		{16, 6, 64, 64, 3, 1, 3, 3}, // dilation
 		{16, 5, 64, 64, 3, 4, 2, 1}, // pixels that no window sees
 	} {
-		x, w, pull := random(c.batch, c.side, c.side, c.channels), random(c.kernel, c.kernel, c.channels, c.filters), random(c.batch, c.out(), c.out(), c.filters)
-		got := graph.MustExecOnceN(backend, func(x, w, pull *graph.Node) []*graph.Node {
-			around := [2]int{c.padding, c.padding}
-			y := graph.Convolve(x, w).Strides(c.stride).Dilations(c.dilation).PaddingPerDim([][2]int{around, around}).Done()
-			return append([]*graph.Node{y}, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, pull)), x, w)...)
-		}, x, w, pull)
-		xs, ws, pulls := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](w), tensors.MustCopyFlatData[float32](pull)
-		want := [3][]float64{make([]float64, len(pulls)), make([]float64, len(xs)), make([]float64, len(ws))}
-		c.each(func(x, w, y int) {
-			want[0][y] += float64(xs[x] * ws[w])
-			want[1][x] += float64(pulls[y] * ws[w])
-			want[2][w] += float64(pulls[y] * xs[x])
-		})
-		for i, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
-			for j, v := range tensors.MustCopyFlatData[float32](got[i]) {
-				if math.Abs(float64(v)-want[i][j]) > 1e-4 {
-					t.Errorf("%+v: value %d of %s is %g, want %g", c, j, name, v, want[i][j])
-					break
-				}
+		c.test(t, backend, dtypes.Float32, 0)
+		if BFloat16(backend) {
+			c.test(t, backend, dtypes.BFloat16, 1./128) // a result is rounded to 8 bits, a sum of two parts twice
+		}
+	}
+}
+
+// test computes the convolution and its gradients with values of a type, whose results are as exact as it allows.
+func (c convolution) test(t *testing.T, backend compute.Backend, precision dtypes.DType, rounding float64) {
+	x, w := random(c.batch, c.side, c.side, c.channels), random(c.kernel, c.kernel, c.channels, c.filters)
+	pull := random(c.batch, c.out(), c.out(), c.filters)
+	got := graph.MustExecOnceN(backend, func(x, w, pull *graph.Node) []*graph.Node {
+		around := [2]int{c.padding, c.padding}
+		x, w, pull = graph.ConvertDType(x, precision), graph.ConvertDType(w, precision), graph.ConvertDType(pull, precision)
+		y := graph.Convolve(x, w).Strides(c.stride).Dilations(c.dilation).PaddingPerDim([][2]int{around, around}).Done()
+		found := append([]*graph.Node{y}, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, pull)), x, w)...)
+		found = append(found, x, w, pull)
+		for i, node := range found {
+			found[i] = graph.ConvertDType(node, dtypes.Float32)
+		}
+		return found
+	}, x, w, pull)
+	values := func(i int) []float32 { return tensors.MustCopyFlatData[float32](got[i]) }
+	xs, ws, pulls := values(3), values(4), values(5) // as they were rounded
+	want := [3][]float64{make([]float64, len(pulls)), make([]float64, len(xs)), make([]float64, len(ws))}
+	c.each(func(x, w, y int) {
+		want[0][y] += float64(xs[x]) * float64(ws[w])
+		want[1][x] += float64(pulls[y]) * float64(ws[w])
+		want[2][w] += float64(pulls[y]) * float64(xs[x])
+	})
+	for i, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
+		for j, v := range values(i) {
+			if math.Abs(float64(v)-want[i][j]) > 1e-4+rounding*math.Abs(want[i][j]) {
+				t.Errorf("%v %+v: value %d of %s is %g, want %g", precision, c, j, name, v, want[i][j])
+				break
 			}
 		}
 	}

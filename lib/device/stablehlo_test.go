@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/cpu"
 )
 
 // These are the tests of plugin/stablehlo.c, which reads programs, and of what onednn.c makes of them.
@@ -52,8 +54,8 @@ func needOneDNN(t *testing.T) {
 	t.Skip("there is no oneDNN for this machine")
 }
 
-// The three kinds of convolutions, as go-xla writes them, and their plans, worked out by hand: the kind; the sizes of
-// x, w and y; the distances of their values; stride, dilation, padding before and after.
+// The three kinds of convolutions, as go-xla writes them, and their plans, worked out by hand: the kind; the type, which
+// oneDNN numbers 3; the sizes of x, w and y; the distances of their values; stride, dilation, padding before and after.
 const (
 	forward = `
 func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> tensor<16x7x7x96xf32> {
@@ -71,7 +73,7 @@ func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> 
   "stablehlo.return"(%129) : (tensor<16x7x7x96xf32>) -> ()
 }
 `
-	forwardPlan = "0, 16, 64, 7, 7, 96, 64, 3, 3, 16, 96, 7, 7, " +
+	forwardPlan = "0, 3, 16, 64, 7, 7, 96, 64, 3, 3, 16, 96, 7, 7, " +
 		"3136, 1, 448, 64, 1, 96, 18432, 6144, 4704, 1, 672, 96, 1, 1, 1, 1, 1, 1, 1, 1"
 
 	byImages = `
@@ -88,7 +90,7 @@ func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> 
     window_strides = array<i64: 1, 1>
   } : (tensor<16x4x4x128xf32>, tensor<3x3x64x128xf32>) -> tensor<16x8x8x64xf32>
 `
-	byImagesPlan = "1, 16, 64, 8, 8, 128, 64, 3, 3, 16, 128, 4, 4, " +
+	byImagesPlan = "1, 3, 16, 64, 8, 8, 128, 64, 3, 3, 16, 128, 4, 4, " +
 		"4096, 1, 512, 64, 1, 128, 24576, 8192, 2048, 1, 512, 128, 2, 2, 1, 1, 1, 1, 0, 0"
 
 	byWeights = `
@@ -104,7 +106,7 @@ func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> 
     window_strides = array<i64: 1, 1>
   } : (tensor<16x8x8x64xf32>, tensor<16x4x4x128xf32>) -> tensor<3x3x64x128xf32>
 `
-	byWeightsPlan = "2, 16, 64, 8, 8, 128, 64, 3, 3, 16, 128, 4, 4, " +
+	byWeightsPlan = "2, 3, 16, 64, 8, 8, 128, 64, 3, 3, 16, 128, 4, 4, " +
 		"4096, 1, 512, 64, 1, 128, 24576, 8192, 2048, 1, 512, 128, 2, 2, 1, 1, 1, 1, 0, 0"
 )
 
@@ -144,6 +146,7 @@ func backwards(program string) string {
 func TestReadingConvolutions(t *testing.T) {
 	program := sanitized(t, "plugin/check/rewrite.c")
 	t.Run("however they are written", func(t *testing.T) { howeverWritten(t, program) })
+	t.Run("in bfloat16", func(t *testing.T) { inBFloat16(t, program) })
 	t.Run("left to XLA", func(t *testing.T) { leftToXLA(t, program) })
 	t.Run("unreadable", func(t *testing.T) { unreadable(t, program) })
 }
@@ -192,6 +195,19 @@ func howeverWritten(t *testing.T, program string) {
 	}
 }
 
+// Convolutions in bfloat16, which oneDNN numbers 2, are handed over where the processor multiplies it.
+func inBFloat16(t *testing.T, program string) {
+	for _, c := range []struct{ text, plan string }{
+		{forward, forwardPlan}, {byImages, byImagesPlan}, {byWeights, byWeightsPlan},
+	} {
+		rewritten, status := rewrite(t, program, strings.ReplaceAll(c.text, "xf32>", "xbf16>"))
+		plan := strings.Replace(c.plan, ", 3,", ", 2,", 1)
+		if handed := strings.Contains(rewritten, plan); status != 0 || handed != cpu.X86.HasAVX512BF16 {
+			t.Errorf("status %d, handed over: %v, %s", status, handed, rewritten)
+		}
+	}
+}
+
 // rewrite runs the program that rewrites.
 func rewrite(t *testing.T, program, text string) (rewritten string, status int) {
 	t.Helper()
@@ -209,7 +225,8 @@ func rewrite(t *testing.T, program, text string) (rewritten string, status int) 
 func leftToXLA(t *testing.T, program string) {
 	for what, text := range map[string]string{
 		"double precision":      replaced(t, forward, "xf32>", "xf64>"),
-		"half precision":        replaced(t, forward, "xf32>", "xbf16>"),
+		"half precision":        replaced(t, forward, "xf32>", "xf16>"),
+		"two types":             replaced(t, forward, "96xf32>", "96xbf16>"),
 		"complex numbers":       replaced(t, forward, "xf32>", "xcomplex<f32>>"),
 		"a size not known":      replaced(t, forward, "<16x7x7", "<?x7x7"),
 		"groups":                replaced(t, forward, "feature_group_count = 1", "feature_group_count = 2"),

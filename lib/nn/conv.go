@@ -55,7 +55,9 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if !c.info.NoBias {
 		bias = parameter(scope, x, "bias", bound, 1, 1, 1, filters)
 	}
-	y := convolve.Convolve(x, weights, c.info.Stride, c.info.Padding)
+	y := inPrecision(x, weights, func(x, weights *graph.Node) *graph.Node {
+		return convolve.Convolve(x, weights, c.info.Stride, c.info.Padding)
+	})
 	positions := y.Shape().Dim(1) * y.Shape().Dim(2)
 	note(x, cost{macs: positions * weights.Shape().Size(), kernel: kernel, stride: c.info.Stride})
 	if bias == nil {

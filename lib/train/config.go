@@ -15,6 +15,7 @@ type Config struct {
 	Loss      Loss      // what to make small; CrossEntropy if not set
 	Optimizer Optimizer // how to follow the gradient
 	Schedule  Schedule  // how the learning rate changes; it does not if not set
+	Precision Precision // of what convolutions multiply; Float32 if not set
 	Seed      int       // decides the initial weights, the order of the images and everything else that is random
 
 	// What follows does not change the result.
@@ -26,6 +27,18 @@ type Config struct {
 
 	perCall int // steps that one call of the device does at most, for tests; as many as its time allows if not set
 }
+
+// Precision is the type of the values that convolutions multiply, in training and in tests. Weights, sums and everything
+// else are float32.
+type Precision string
+
+const (
+	Float32 Precision = "" // 24 binary digits
+
+	// BFloat16 has 8 binary digits and float32's range, and takes half the memory. PyTorch's autocast does the same on
+	// processors. It wants a GPU, or a processor with AVX512-BF16.
+	BFloat16 Precision = "bfloat16"
+)
 
 // withDefaults fills in what is not set.
 func (c Config) withDefaults() Config {
@@ -58,6 +71,8 @@ func (c Config) check() error {
 		return fmt.Errorf("test batch is %d: it must be at least 1", c.TestBatch)
 	case c.SaveEvery < 0:
 		return fmt.Errorf("a checkpoint every %v: it must be more than 0", c.SaveEvery)
+	case c.Precision != Float32 && c.Precision != BFloat16:
+		return fmt.Errorf("precision is %q: it must be train.Float32 or train.BFloat16", c.Precision)
 	case c.Optimizer.update == nil:
 		return errors.New("no optimizer: set one, such as train.SGD(0.01, 0.5)")
 	}
@@ -83,6 +98,7 @@ type Recipe struct {
 	WeightDecay float64 `json:"weight_decay,omitempty"` // of the penalty that is part of the gradients
 	Schedule    string  `json:"schedule,omitempty"`
 	WarmUp      float64 `json:"warm_up,omitempty"` // the share of the steps in which the rate rises
+	Precision   string  `json:"precision,omitempty"`
 	Seed        int     `json:"seed"`
 }
 
@@ -92,7 +108,7 @@ func (c Config) recipe() Recipe {
 		Loss: c.Loss.name, Smoothing: c.Loss.smoothing,
 		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum,
 		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay,
-		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp,
+		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, Precision: string(c.Precision),
 	}
 }
 
@@ -117,5 +133,8 @@ func (r Recipe) String() string {
 		parts = append(parts, r.Schedule)
 	}
 	add("warm-up %v", r.WarmUp)
+	if r.Precision != "" {
+		parts = append(parts, r.Precision)
+	}
 	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
 }

@@ -118,6 +118,7 @@ var described = []struct {
 	{"weight decay", "none", func(k known) any { return k.Recipe.WeightDecay }},
 	{"schedule", "none", func(k known) any { return k.Recipe.Schedule }},
 	{"warm-up", "none", func(k known) any { return k.Recipe.WarmUp }},
+	{"precision", "float32", func(k known) any { return k.Recipe.Precision }},
 	{"data", "none", func(k known) any { return k.Data.Name }},
 	{"training images", "all", func(k known) any { return k.Data.First }},
 	{"test images", "all", func(k known) any { return k.Data.FirstTest }},

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,6 +77,10 @@ func (p *plan) engine() (*engine, error) {
 	backend, err := device.Open()
 	if err != nil {
 		return nil, err
+	}
+	if p.Precision == BFloat16 && !device.BFloat16(backend) {
+		return nil, errors.New("the device does not multiply bfloat16: leave Precision out, or compute on a GPU " +
+			"or on a processor with AVX512-BF16")
 	}
 	return &engine{p, backend, model.NewStore()}, nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
+
+	"example.org/convbook/lib/nn"
 )
 
 // program is a compiled graph that reads the store's variables and may change them.
@@ -37,6 +39,9 @@ func (e *engine) program(does string, mode mode, inputs []shapes.Shape,
 	err := exceptions.TryCatch[error](func() {
 		model.SetStore(p.graph, e.vars)
 		e.vars.SetTraining(p.graph, mode.training)
+		if e.Precision == BFloat16 {
+			nn.SetPrecision(p.graph, dtypes.BFloat16)
+		}
 		for v := range e.vars.IterVariables() {
 			p.vars = append(p.vars, v)
 			v.NodeValue(p.graph) // makes it a parameter

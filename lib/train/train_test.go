@@ -534,6 +534,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"a checkpoint every -1s":                                          func(c *Task) { c.SaveEvery = -time.Second },
 		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Task) { c.Schedule = OneCycle(1) },
 		"the task has no network: set Net":                                func(c *Task) { c.Net = nil },
+		"precision is \"float8\": it must be train.Float32":               func(c *Task) { c.Precision = "float8" },
 		"test batch is -1":                                                func(c *Task) { c.TestBatch = -1 },
 		"progress every -1 steps":                                         func(c *Task) { c.Progress = Lines(-1) },
 	} {

@@ -13,8 +13,9 @@
 // Where most of a window lies outside of the map, as at the end of a deep network, a product of matrices for each pair
 // of a pixel of the map and a place of the window is faster than any of them, as it multiplies no zeros.
 //
-// What oneDNN has no fast code for stays with XLA: other layouts and types than float32, and groups. A convolution that
-// cannot be read is an error: nobody would notice otherwise that all are slow.
+// What oneDNN has no fast code for stays with XLA: other layouts, groups, and other types than float32 or, where the
+// processor multiplies it, bfloat16. A convolution that cannot be read is an error: nobody would notice otherwise that
+// all are slow.
 
 #define _GNU_SOURCE
 #include <omp.h>
@@ -39,7 +40,7 @@ enum { FORWARD, BY_IMAGES, BY_WEIGHTS };
 // Sizes and strides are in oneDNN's order: batch, channels, height, width; of the weights filters, channels, height,
 // width.
 struct plan {
-  int64_t kind;
+  int64_t kind, type; // of all values: dnnl_f32 or dnnl_bf16
   int64_t x[4], w[4], y[4], x_strides[4], w_strides[4], y_strides[4];
   int64_t stride[2], dilation[2], before[2], after[2];
 };
@@ -84,19 +85,24 @@ static bool fast(const_dnnl_primitive_desc_t description) {
   return strstr(name, "jit") || strstr(name, "brg");
 }
 
+// size_of is how many bytes a value has.
+static int64_t size_of(const struct plan *p) { return p->type == dnnl_bf16 ? 2 : sizeof(float); }
+
 // describe is oneDNN's description of a convolution of that many images, or NULL where it has none or a slow one.
 static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
-  omp_set_num_threads(1); // of this thread: the others are XLA's
-  dnnl_memory_desc_t x = NULL, w = NULL, y = NULL;
+  omp_set_num_threads(1);                                      // of this thread: the others are XLA's
+  dnnl_memory_desc_t x = NULL, w = NULL, y = NULL, sum = NULL; // sum: of the parts' gradients, not rounded
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_primitive_desc_t forward = NULL, made = NULL;
   const int64_t dilates[2] = {p->dilation[0] - 1, p->dilation[1] - 1};
   const int64_t x_sizes[4] = {images, p->x[1], p->x[2], p->x[3]}, y_sizes[4] = {images, p->y[1], p->y[2], p->y[3]};
+  const dnnl_data_type_t type = (dnnl_data_type_t)p->type;
   if (!dnnl_primitive_attr_create(&attributes) &&
       !dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) &&
-      !dnnl_memory_desc_create_with_strides(&x, 4, x_sizes, dnnl_f32, p->x_strides) &&
-      !dnnl_memory_desc_create_with_tag(&w, 4, p->w, dnnl_f32, dnnl_format_tag_any) &&
-      !dnnl_memory_desc_create_with_strides(&y, 4, y_sizes, dnnl_f32, p->y_strides) &&
+      !dnnl_memory_desc_create_with_strides(&x, 4, x_sizes, type, p->x_strides) &&
+      !dnnl_memory_desc_create_with_tag(&w, 4, p->w, type, dnnl_format_tag_any) &&
+      !dnnl_memory_desc_create_with_tag(&sum, 4, p->w, dnnl_f32, dnnl_format_tag_any) &&
+      !dnnl_memory_desc_create_with_strides(&y, 4, y_sizes, type, p->y_strides) &&
       !dnnl_convolution_forward_primitive_desc_create(&forward, engine, dnnl_forward_training, dnnl_convolution_direct,
         x, w, NULL, y, p->stride, dilates, p->before, p->after, attributes)) {
     if (p->kind == FORWARD) made = forward;
@@ -104,7 +110,7 @@ static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
       dnnl_convolution_backward_data_primitive_desc_create(
         &made, engine, dnnl_convolution_direct, x, w, y, p->stride, dilates, p->before, p->after, forward, attributes);
     else
-      dnnl_convolution_backward_weights_primitive_desc_create(&made, engine, dnnl_convolution_direct, x, w, NULL, y,
+      dnnl_convolution_backward_weights_primitive_desc_create(&made, engine, dnnl_convolution_direct, x, sum, NULL, y,
         p->stride, dilates, p->before, p->after, forward, attributes);
   }
   if (made && !fast(made)) {
@@ -115,6 +121,7 @@ static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
   dnnl_memory_desc_destroy(x);
   dnnl_memory_desc_destroy(w);
   dnnl_memory_desc_destroy(y);
+  dnnl_memory_desc_destroy(sum);
   dnnl_primitive_attr_destroy(attributes);
   return made;
 }
@@ -141,6 +148,7 @@ enum { PIXELS = 4096 }; // most of a map, and places of a window, for which prod
 // mostly_outside tells whether products of matrices are faster than oneDNN's convolutions, which they are from a
 // quarter of zeros on, if the matrices are large enough and lie as images and weights usually do.
 static bool mostly_outside(const struct plan *p) {
+  if (p->type != dnnl_f32) return false;
   if (p->x[2] * p->x[3] > PIXELS || p->w[2] * p->w[3] > PIXELS || p->y[2] * p->y[3] > PIXELS) return false;
   if (4 * pairs(p, 2) * pairs(p, 3) >= 3 * p->y[2] * p->y[3] * p->w[2] * p->w[3]) return false;
   return p->x[0] >= 16 && p->x[1] >= 64 && p->y[1] >= 64 && p->x_strides[1] == 1 && p->y_strides[1] == 1 &&
@@ -255,7 +263,7 @@ static bool prepare(struct convolution *c) {
   const int *names = ARGUMENTS[p->kind];
   dnnl_memory_desc_t w = NULL;
   const_dnnl_memory_desc_t inner = NULL; // the weights' order in all parts
-  if (dnnl_memory_desc_create_with_strides(&w, 4, p->w, dnnl_f32, p->w_strides)) return false;
+  if (dnnl_memory_desc_create_with_strides(&w, 4, p->w, (dnnl_data_type_t)p->type, p->w_strides)) return false;
   if (dnnl_memory_create(&c->w, w, engine, DNNL_MEMORY_NONE)) return false;
   dnnl_primitive_desc_t description = NULL;
   int larger = (int)(p->x[0] % c->parts); // parts with one image more
@@ -278,7 +286,7 @@ static bool prepare(struct convolution *c) {
       return false;
   }
   c->reorder = p->kind == BY_WEIGHTS ? reorder_of(inner, w, false) : reorder_of(w, inner, false);
-  if (p->kind == BY_WEIGHTS) c->add = reorder_of(inner, w, true);
+  if (p->kind == BY_WEIGHTS) c->add = reorder_of(inner, inner, true);
   return c->reorder && (c->add || p->kind != BY_WEIGHTS);
 }
 
@@ -369,8 +377,8 @@ static bool ready_memories(struct convolution *c) {
   if (!at(c->w, c->arrays[1])) return false;
   if (p->kind != BY_WEIGHTS && !reorders(c->reorder, c->w, c->part->w)) return false;
   for (struct part *part = c->part; part < c->part + c->parts; part++) {
-    char *x = c->arrays[0] + part->image * p->x_strides[0] * (int64_t)sizeof(float);
-    char *y = c->arrays[2] + part->image * p->y_strides[0] * (int64_t)sizeof(float);
+    char *x = c->arrays[0] + part->image * p->x_strides[0] * size_of(p);
+    char *y = c->arrays[2] + part->image * p->y_strides[0] * size_of(p);
     if (!at(part->x, x) || !at(part->y, y)) return false;
   }
   return true;
@@ -394,8 +402,8 @@ static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
   bool done = !job->failed;
   leave(job);
   if (c->plan.kind != BY_WEIGHTS || c->products) return done;
-  for (int i = 0; done && i < c->parts; i++) done = reorders(i ? c->add : c->reorder, c->part[i].w, c->w);
-  return done;
+  for (int i = 1; done && i < c->parts; i++) done = reorders(c->add, c->part[i].w, c->part->w);
+  return done && reorders(c->reorder, c->part->w, c->w);
 }
 
 static XLA_FFI_Error *failure(XLA_FFI_CallFrame *call) {
@@ -581,6 +589,11 @@ static bool plan_of(
   return true;
 }
 
+// multiplies_bf16 tells whether the processor does; elsewhere oneDNN spends its time on making float32 of it.
+static bool multiplies_bf16(void) {
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 enum verdict { HANDED, LEFT, UNREADABLE }; // to oneDNN, to XLA, and an error
 
 // judge reads a convolution and makes a plan of it. What it cannot read goes to problem.
@@ -593,8 +606,9 @@ static enum verdict judge(const struct operation *o, bool reversed, struct plan 
     *problem = texts[i];
     if (!read_type(texts[i], types + i)) return UNREADABLE;
   }
+  p->type = is(types[0].element, "bf16") && multiplies_bf16() ? dnnl_bf16 : dnnl_f32;
   for (int i = 0; i < 3; i++)
-    if (types[i].rank != 4 || !is(types[i].element, "f32")) return LEFT;
+    if (types[i].rank != 4 || !is(types[i].element, p->type == dnnl_bf16 ? "bf16" : "f32")) return LEFT;
   for (int i = 0; i < o->attribute_count; i++) // a name with a point is another dialect's, such as a distribution's
     if (memchr(o->attributes[i].name.at, '.', o->attributes[i].name.size)) return LEFT;
   struct window window;

@@ -36,6 +36,7 @@ static char *ones(size_t count) {
 
 int main(void) {
   struct plan plan = {.kind = FORWARD,
+    .type = dnnl_f32,
     .x = {2 * PARTS, CHANNELS, SIDE, SIDE},
     .w = {CHANNELS, CHANNELS, 3, 3},
     .y = {2 * PARTS, CHANNELS, SIDE, SIDE},

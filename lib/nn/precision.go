@@ -1,0 +1,21 @@
+package nn
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+type precisionKey struct{}
+
+// SetPrecision lets the convolutions of a graph multiply values of another type than float32, such as bfloat16: of the
+// images and the weights, which stay float32 themselves, as do sums and everything else. Gradients are computed alike.
+func SetPrecision(g *graph.Graph, precision dtypes.DType) { g.AttachState(precisionKey{}, precision) }
+
+// inPrecision is f(x, weights), computed with values of the type that SetPrecision told the graph.
+func inPrecision(x, weights *graph.Node, f func(x, weights *graph.Node) *graph.Node) *graph.Node {
+	precision, set := x.Graph().State(precisionKey{}).(dtypes.DType)
+	if !set || precision == x.DType() {
+		return f(x, weights)
+	}
+	return graph.ConvertDType(f(graph.ConvertDType(x, precision), graph.ConvertDType(weights, precision)), x.DType())
+}
