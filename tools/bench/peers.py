@@ -5,6 +5,8 @@
 
 First all of them compute the same from the same weights: scores of test images and gradients of a batch, to 1e-4. Then
 each gets its own process, and they take turns, round by round. What comes out are ratios: a peer's time by the book's.
+
+Where the processor multiplies bfloat16, PyTorch's autocast to it is timed beside the book's convolutions in it.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import numpy
 CLONE = Path(__file__).resolve().parents[2]
 OURS = CLONE / "build" / "bench"
 PEERS = ["PyTorch", "PyTorch, channels last", "PyTorch, compiled", "JAX"]
+BFLOAT16 = "bfloat16"
 
 # Network, images, batch, steps in a round: what `go run ./cmd/bench` has. 0 steps: an epoch; -1: 1,000 test images.
 WORKS = {
@@ -105,19 +108,21 @@ class PyTorch:
         import torch
         torch.set_num_threads(os.cpu_count() or 1)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-        self.torch, self.mode, self.work = torch, mode, work
+        self.torch, self.work = torch, work
         self.name, self.shape, self.batch, self.steps = WORKS[work]
         torch.manual_seed(1)
         net, self.flattened = sequential(self.name, self.shape[1:])
         self.net = net.to(DEVICE)
-        if mode == "channels last":
+        self.last = mode in ("channels last", BFLOAT16)
+        if self.last:
             self.net = self.net.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.net.parameters(), RATE, MOMENTUM)
-        self.apply = torch.compile(self.net) if mode == "compiled" else self.net
+        apply = torch.compile(self.net) if mode in ("compiled", BFLOAT16) else self.net
+        self.apply = torch.autocast(DEVICE, torch.bfloat16)(apply) if mode == BFLOAT16 else apply
 
     def image_tensor(self, images: numpy.ndarray):
         x = self.torch.from_numpy(numpy.ascontiguousarray(normalised(images).transpose(0, 3, 1, 2))).to(DEVICE)
-        return x.contiguous(memory_format=self.torch.channels_last) if self.mode == "channels last" else x
+        return x.contiguous(memory_format=self.torch.channels_last) if self.last else x
 
     def load(self, work: str) -> None:
         images, labels = made_up(work)
@@ -151,7 +156,7 @@ class PyTorch:
                 parameter.copy_(torch.from_numpy(numpy.ascontiguousarray(convert(ours[f"weights/{name}"]))))
         self.net.eval()
         with torch.no_grad():
-            scores = self.apply(self.image_tensor(ours["test"])).cpu().numpy()
+            scores = self.apply(self.image_tensor(ours["test"])).float().cpu().numpy()
         self.net.train()
         labels = torch.from_numpy(ours["labels"]).long().to(DEVICE)
         loss = torch.nn.functional.cross_entropy(self.apply(self.image_tensor(ours["batch"])), labels)
@@ -321,10 +326,12 @@ def compare(work: str, peers: list[str], rounds: int) -> dict:
             found = json.loads(told.splitlines()[-1])
             worst = max(found, key=found.get)
             print(f"{work}: {name} agrees to {found[worst]:.1e} ({worst})", flush=True)
-            if not found[worst] <= 1e-4:
+            if not found[worst] <= (0.1 if name.endswith(BFLOAT16) else 1e-4):
                 raise SystemExit(f"error: {work}: {name} and the book differ by {found[worst]:.1e} in {worst}: "
                                  "not timed")
         processes = {"convbook": Process([str(OURS), "-serve", work])}
+        if any(name.endswith(BFLOAT16) for name in peers):
+            processes[f"convbook, {BFLOAT16}"] = Process([str(OURS), "-serve", work, "-precision", BFLOAT16])
         for name in peers:
             processes[name] = Process([sys.executable, __file__, "--serve", name, work, file])
         seconds = {name: [] for name in processes}
@@ -340,10 +347,12 @@ def compare(work: str, peers: list[str], rounds: int) -> dict:
 
 
 def report(work: str, seconds: dict) -> str:
-    ours = seconds["convbook"]
-    lines = [f"{work}: convbook {statistics.median(ours):.4f} s"]
+    lines = [f"{work}: convbook {statistics.median(seconds['convbook']):.4f} s"]
     for name, theirs in seconds.items():
         if name != "convbook":
+            ours = seconds["convbook"]
+            if name == f"PyTorch, {BFLOAT16}":
+                ours = seconds[f"convbook, {BFLOAT16}"]
             ratios = sorted(t / o for t, o in zip(theirs, ours))
             lines.append(f"  {name:<24} {statistics.median(theirs):.4f} s   {statistics.median(ratios):.2f} "
                          f"({ratios[0]:.2f} – {ratios[-1]:.2f})")
@@ -354,7 +363,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("works", nargs="*", help="all if none")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default=";".join(PEERS), help="names with ; between them")
+    usual = PEERS + [f"PyTorch, {BFLOAT16}"] * ("avx512_bf16" in Path("/proc/cpuinfo").read_text())
+    parser.add_argument("--peers", default=";".join(usual), help="names with ; between them")
     parser.add_argument("--out", default=str(CLONE / "build" / "bench-peers.json"))
     parser.add_argument("--serve", nargs=3, metavar=("PEER", "WORK", "FILE"), help=argparse.SUPPRESS)
     parser.add_argument("--agree", nargs=3, metavar=("PEER", "WORK", "FILE"), help=argparse.SUPPRESS)
