@@ -2,10 +2,11 @@
 //
 //	go run ./cmd/bench                          all of it: a table, and build/bench.json
 //	go run ./cmd/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
+//	go run ./cmd/bench -describe                all works with their networks, as JSON
 //	go run ./cmd/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
 //	go run ./cmd/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
 //
-// tools/bench/peers.py and gpu.py run the last three, side by side with PyTorch and JAX.
+// tools/bench/peers.py and gpu.py run the last four, side by side with PyTorch and JAX.
 package main
 
 import (
@@ -39,33 +40,55 @@ type work struct {
 	net   nn.Layer
 	data  dataset.Images
 	batch int
-	steps int // of training in a round: an epoch if 0; none, but 1,000 test images, if negative
+	steps int // of training in a round: an epoch if 0; none, but a test, if negative
+	tests int // images in that
 }
 
+// works are all of them: what the notes train, then the other networks of the zoo, small and as they were made.
 func works() []work {
 	mnist := normalised(dataset.MNIST())
 	cifar := normalised(dataset.CIFAR10())
-	return []work{
-		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0},
-		{"FC2Layer, inference", zoo.FC2Layer(8), mnist.FirstTest(1000), 64, -1},
-		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0},
-		{"CNN, inference", zoo.CNN(6), mnist.FirstTest(1000), 64, -1},
-		{"Net, epoch", zoo.Net(10), cifar, 64, 0},
-		{"Net, inference", zoo.Net(10), cifar.FirstTest(1000), 64, -1},
-		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1},
-		{"VGG16, inference", zoo.VGG16(10), cifar.FirstTest(1000), 128, -1},
-		{"SmallAlexNet, step", zoo.SmallAlexNet(10), cifar, 64, 1},
-		{"SmallZFNet, step", zoo.SmallZFNet(10), cifar, 64, 1},
-		{"SmallVGG-11, step", zoo.SmallVGG(11, 10), cifar, 64, 1},
-		{"SmallGoogLeNet, step", zoo.SmallGoogLeNet(10), cifar, 64, 1},
-		{"SmallResNet-18, step", zoo.SmallResNet(18, 16, 10), cifar, 64, 1},
+	all := []work{
+		{"FC2Layer, epoch", zoo.FC2Layer(8), mnist, 64, 0, 0},
+		{"FC2Layer, inference", zoo.FC2Layer(8), mnist, 64, -1, 1000},
+		{"CNN, epoch", zoo.CNN(6), mnist, 64, 0, 0},
+		{"CNN, inference", zoo.CNN(6), mnist, 64, -1, 1000},
+		{"Net, epoch", zoo.Net(10), cifar, 64, 0, 0},
+		{"Net, inference", zoo.Net(10), cifar, 64, -1, 1000},
+		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1, 0},
+		{"VGG16, inference", zoo.VGG16(10), cifar, 128, -1, 1000},
 	}
+	add := func(net nn.Layer, data dataset.Images, batch, tests int) {
+		name := nn.Name(net)
+		all = append(all, work{name + ", step", net, data, batch, 1, 0},
+			work{name + ", inference", net, data, batch, -1, tests})
+	}
+	for _, net := range []nn.Layer{zoo.SmallAlexNet(10), zoo.SmallZFNet(10), zoo.SmallVGG(11, 10), zoo.SmallGoogLeNet(10),
+		zoo.SmallResNet(18, 16, 10)} {
+		add(net, cifar, 64, 256)
+	}
+	large := noise(dataset.New("photographs", cifar.Classes, 224, 224, 3, nil), 64, 32)
+	for _, net := range []nn.Layer{zoo.AlexNetOneTower(10), zoo.VGG(16, 10), zoo.GoogLeNet(10, false), zoo.ResNet(18, 10),
+		zoo.ResNet(50, 10), zoo.ResNet(152, 10)} {
+		add(net, large, 16, 32)
+	}
+	return all
 }
+
+// large tells whether a round takes seconds, and compiling a minute.
+func (w work) large() bool { return w.data.Height > 100 }
 
 // start makes a worker of it. Momentum makes the optimizer keep the gradient of the first step, for -agree.
 func (w work) start(precision train.Precision) (*train.Worker, error) {
 	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1, Precision: precision}
-	return train.Task{Net: w.net, Data: w.data, Config: config}.Worker()
+	data := w.data
+	if w.tests > 0 {
+		data = data.FirstTest(w.tests)
+	}
+	if w.tests < 1000 {
+		config.TestBatch = w.tests // all at once
+	}
+	return train.Task{Net: w.net, Data: data, Config: config}.Worker()
 }
 
 // round does the work once.
@@ -87,6 +110,7 @@ func main() {
 	agree := flag.String("agree", "", "the `work` to write weights, scores and gradients of")
 	out := flag.String("out", filepath.Join("build", "bench.json"), "where the results go")
 	precision := flag.String("precision", "", "of convolutions, for -serve: float32 if empty, or bfloat16")
+	describe := flag.Bool("describe", false, "describe the works")
 	list := flag.Bool("list", false, "list the works")
 	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
 	epochs := flag.Int("epochs", 10, "how long to train it")
@@ -97,6 +121,8 @@ func main() {
 		for _, w := range works() {
 			fmt.Println(w.name)
 		}
+	case *describe:
+		err = describeAll()
 	case *serve != "":
 		err = withWork(*serve, func(w work) error { return server(w, train.Precision(*precision)) })
 	case *agree != "":
@@ -137,6 +163,32 @@ func trainAsNotes(name string, epochs int) error {
 	return json.NewEncoder(os.Stdout).Encode(run.Result)
 }
 
+// describeAll writes what the peers must know of the works.
+func describeAll() error {
+	type description struct {
+		Name    string         `json:"name"`
+		Network nn.Description `json:"network"`
+		Images  [4]int         `json:"images"` // training images, height, width, channels
+		Batch   int            `json:"batch"`
+		Steps   int            `json:"steps"`
+		Tests   int            `json:"tests"`
+	}
+	var all []description
+	for _, w := range works() {
+		summary, err := nn.Summarize(w.net, w.data.Height, w.data.Width, w.data.Channels)
+		if err != nil {
+			return err
+		}
+		train, err := w.data.Train()
+		if err != nil {
+			return err
+		}
+		images := [4]int{train.Len(), w.data.Height, w.data.Width, w.data.Channels}
+		all = append(all, description{w.name, summary.Description(), images, w.batch, w.steps, w.tests})
+	}
+	return json.NewEncoder(os.Stdout).Encode(all)
+}
+
 func withWork(name string, do func(work) error) error {
 	var names []string
 	for _, w := range works() {
@@ -172,7 +224,9 @@ func server(w work, precision train.Precision) error {
 // which of them a max-pool's gradient goes to is up to the last bit; and of the 20 million values that pass VGG16's ReLUs
 // in a batch of 128, about one in a million is so close to 0 that rounding decides whether it passes.
 func (w work) agreement(path string) error {
-	w.data, w.batch = noise(w.data), 4
+	if w.batch = 4; !w.large() {
+		w.data = noise(w.data, 1024, 1000)
+	}
 	worker, err := w.start(train.Float32)
 	if err != nil {
 		return err
@@ -220,7 +274,7 @@ func (w work) agreement(path string) error {
 }
 
 // noise is a data set of the same form, normalised alike, of random pixels.
-func noise(like dataset.Images) dataset.Images {
+func noise(like dataset.Images, train, test int) dataset.Images {
 	random := rand.New(rand.NewPCG(1, 0))
 	split := func(images int) *dataset.Split {
 		s := &dataset.Split{Pixels: make([]byte, images*like.Height*like.Width*like.Channels), Labels: make([]byte, images)}
@@ -232,9 +286,8 @@ func noise(like dataset.Images) dataset.Images {
 		}
 		return s
 	}
-	train, test := split(1024), split(1000)
 	return normalised(dataset.New("noise", like.Classes, like.Height, like.Width, like.Channels,
-		func() (*dataset.Split, *dataset.Split, error) { return train, test, nil }))
+		func() (*dataset.Split, *dataset.Split, error) { return split(train), split(test), nil }))
 }
 
 // normalised is the data set as the notes normalise it: peers.py does the same.
@@ -312,6 +365,9 @@ func all(out string) error {
 		}))
 	}
 	for _, w := range works() {
+		if w.large() {
+			continue // `make bench-peers` times them
+		}
 		start := func() error { _, err := w.start(train.Float32); return err }
 		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin
 		run(timed("compile "+w.name, start))

@@ -302,7 +302,13 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	if err != nil {
 		return err
 	}
-	asked, err := json.Marshal(map[string]any{"work": w, "folder": folder, "permutation": w.permutation()})
+	images := sets[w.Data.Set].open()
+	summary, err := nn.Summarize(networks[w.Network], images.Height, images.Width, images.Channels)
+	if err != nil {
+		return err
+	}
+	asked, err := json.Marshal(map[string]any{
+		"work": w, "network": summary.Description(), "folder": folder, "permutation": w.permutation()})
 	if err != nil {
 		return err
 	}

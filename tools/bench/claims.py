@@ -1,9 +1,9 @@
 """Trains a network of the book in PyTorch, for `make claims`: the same data, recipe and number of steps, PyTorch's own
 initial weights, order and random changes.
 
-    echo '{"work": …, "folder": …, "permutation": …}' | build/peers/bin/python tools/bench/claims.py
+    echo '{"work": …, "network": …, "folder": …, "permutation": …}' | build/peers/bin/python tools/bench/claims.py
 
-The work is what a row of figures/ledger.jsonl says of one, the folder has the data set's files as the cache has them.
+The work is what a row of figures/ledger.jsonl says of one, the network its description, and the folder has the data set's files as the cache has them.
 What it reached is printed as JSON in the last line. A training that is interrupted begins anew.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 # Threads that wait by spinning are many times slower beside other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import networks
 import numpy
-import peers
 import torch
 from torch import nn
 from torch.nn import functional
@@ -31,8 +31,6 @@ FILES = {  # pixels and labels, and how many bytes of a header come before them
 }
 # The others gain less by compiling than it takes, and little by a second thread, which waits beside other work.
 LARGE = {"VGG16"}
-
-peers.LAYERS["VGG16-without-batch-norm"] = [layer for layer in peers.LAYERS["VGG16"] if layer != "batch-norm"]
 
 
 def read(data: dict, folder: Path, permutation: list[int] | None):
@@ -114,13 +112,12 @@ def optimizers(recipe: dict, net: nn.Module, steps: int):
                                                       pct_start=recipe["warm_up"], cycle_momentum=False) for o in made]
 
 
-def train(work: dict, folder: Path, permutation: list[int] | None) -> dict:
+def train(work: dict, network: dict, folder: Path, permutation: list[int] | None) -> dict:
     data, recipe = work["data"], work["recipe"]
     large = work["network"] in LARGE
     torch.set_num_threads(len(os.sched_getaffinity(0)) if large else 1)
     torch.manual_seed(work["seed"])
-    net, _ = peers.sequential(work["network"], SHAPES[data["set"]])
-    net = net.to(memory_format=torch.channels_last)
+    net = networks.InPyTorch(network).net.to(memory_format=torch.channels_last)
     images, labels, test_images, test_labels, black = read(data, folder, permutation)
     changes = Changes(data, images, black)
     apply = torch.compile(net, dynamic=False) if large else net
@@ -166,4 +163,4 @@ def train(work: dict, folder: Path, permutation: list[int] | None) -> dict:
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    print(json.dumps(train(asked["work"], Path(asked["folder"]), asked["permutation"])))
+    print(json.dumps(train(asked["work"], asked["network"], Path(asked["folder"]), asked["permutation"])))
