@@ -129,16 +129,21 @@ sweep: setup data $(VENV)/.sweep ## train a notebook with many settings: NB=12 P
 	@exec $(PYTHON) tools/sweep/sweep.py --profile "$(PROFILE)" --set "$$P" --trials "$(TRIALS)" --early "$(EARLY)" \
 		--cores "$(CORES)" --of "$(OF)" --many "$(MANY)" --cluster "$(CLUSTER)" $(NB)
 
+scheduler: PORT := 8786
 scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:8786; HOST=0.0.0.0 listens to other machines
-	@$(DASK) scheduler --host "$(HOST)" --port "$(if $(filter 8888,$(PORT)),8786,$(PORT))" --no-dashboard --no-show
+	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
+	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --no-dashboard
 
 worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, as many at once as there are times CORES=1
 	@test -n "$(CLUSTER)" || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
-	@n=$$(($$(nproc) / $(CORES))); $(DASK) worker "$(CLUSTER)" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) \
-		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard
+	@test "$(CORES)" -ge 0 || { echo 'error: CORES is a whole number, 0 for all, not $(CORES)' >&2; exit 1; }
+	@# A worker ends with its scheduler, and waits ten minutes for another one.
+	@trap 'exit 130' INT TERM HUP; export CONVBOOK_CORES="$(CORES)"; n=$$(($(CORES) > 0 ? $$(nproc) / $(CORES) : 1)); \
+	while $(DASK) worker "$(CLUSTER)" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
+		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard; do :; done
 
 # A trial whose worker dies is given to another one once.
-DASK := exec env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
+DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
 
 test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests, and every notebook in its smoke profile
 
@@ -186,8 +191,8 @@ lint-python: $(VENV)/.lint
 
 lint-text: $(VENV)/.lint
 	$(PYTHON) tools/lint/prose.py
-	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones
-	$(VENV)/bin/hadolint docker/Dockerfile
+	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones tools/sweep/ssh tools/sweep/slurm.sh
+	$(VENV)/bin/hadolint docker/Dockerfile tools/sweep/Dockerfile
 
 vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
 	@mkdir -p build

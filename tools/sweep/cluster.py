@@ -94,6 +94,7 @@ def there(distributed, address: str):
 
 @contextlib.contextmanager
 def here(distributed, cores: int):
+    os.environ["CONVBOOK_CORES"] = str(cores)
     usable = len(os.sched_getaffinity(0))
     workers = max(1, usable // cores) if cores else 1
     with distributed.LocalCluster(

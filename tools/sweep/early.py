@@ -6,7 +6,7 @@ import optuna
 from execution import UserError
 
 RULES = ("halving", "median")
-KEPT = 3  # of so many settings, one is then trained with the other seeds
+KEPT = 3  # one setting in three is then trained with the other seeds
 
 
 class Judge:
@@ -46,5 +46,5 @@ class Judge:
         return optuna.create_study(direction="maximize", pruner=pruner)
 
     def kept(self, settings: int) -> int:
-        """How many of so many settings are worth the other seeds."""
+        """How many settings are worth the other seeds."""
         return math.ceil(settings / KEPT)

@@ -60,9 +60,11 @@ class Records:
                 self.known[record["key"]] = record
 
     def of(self, one: One) -> dict | None:
-        """The record of a trial whose run is still there."""
+        """The record of a trial whose run is still there, in the folder of runs that is used now."""
         record = self.known.get(one.key)
-        return record if record and (Path(record["dir"]) / "SHA256SUMS").exists() else None
+        if record and (runs_folder() / Path(record["dir"]).name / "SHA256SUMS").exists():
+            return record
+        return None
 
     def add(self, one: One) -> None:
         record = {"key": one.key, "parameters": one.trial.values(), "dir": one.dir, "epochs": one.epochs}
@@ -99,7 +101,7 @@ class Sweep:
         self.screen, self.events, self.futures = Screen(), queue.SimpleQueue(), {}
         self.took = []  # seconds of the trials that were done now
         self.again = {}  # how often a trial was handed out
-        self.workers = 0
+        self.workers = None  # until they are counted
 
     def run(self, connection: cluster.Connection) -> None:
         """Does what is not done yet. With a judge, only the settings that do best with the first seed get others."""
@@ -175,13 +177,10 @@ class Sweep:
         self.screen.line(self.about(one))
 
     def gathered(self, future, outcome: dict) -> str:
-        """The folder of a trial's run on this disk, to which it is copied if the worker has another one."""
+        """The folder of a trial's run among this machine's, to which it is copied if the worker has others."""
         there = Path(outcome["run"]["dir"])
-        sums = there / "SHA256SUMS"
-        if sums.exists() and sums.read_text() == outcome["sums"]:
-            return str(there)
         here = runs_folder() / there.name
-        if not here.exists():
+        if not (here / "SHA256SUMS").exists():
             content = self.connection.files(future, str(there))
             lines = {f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in content.items()}
             if content.keys() < FILES or not lines >= set(outcome["sums"].splitlines()):
@@ -215,7 +214,7 @@ class Sweep:
             told.append(f"best {results.accuracy(best.epochs[-1]):.2f} % ({best.trial})")
         if self.took and ended < len(states):
             left = sum(self.took) / len(self.took) * (len(states) - ended - states.count("running") / 2)
-            told.append(f"about {duration(left / max(1, self.workers))} left")
+            told.append(f"about {duration(left / max(1, self.workers or 0))} left")
         return " · ".join(told)
 
     def stop(self) -> None:
@@ -254,7 +253,7 @@ def orders(path: Path, options) -> list[One]:
         base |= run.smoke_settings(notebook)
     base = run.checked(path.stem, notebook, base)
     common = {"notebook": path.stem, "text": trial.text_of(notebook), "source": run.source_hash(notebook),
-              "network": options.of, "cores": options.cores, "version": trial.version()}
+              "network": options.of, "version": trial.version()}
     return [One(one, {**common, "values": base | one.values()}) for one in trials]
 
 

@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import sys
 import tempfile
 import unittest
@@ -223,6 +224,7 @@ class Going(unittest.TestCase):
         self.records = sweep.Records(folder / "x.jsonl")
         self.all = [one_of(one) for one in trials(text)]
         going = sweep.Sweep(self.all, self.records, judge, list(noted))
+        self.enterContext(mock.patch.dict(os.environ, {"CONVBOOK_RUNS": str(folder.parent)}))
         with mock.patch.object(sweep.Sweep, "gathered", lambda *_: str(folder)), \
                 contextlib.redirect_stdout(io.StringIO()) as printed:
             going.run(cluster)
@@ -338,9 +340,9 @@ class Kernel(unittest.TestCase):
         after = 'import "os"\n\n%%\nos.WriteFile("next", nil, 0o600)'
         text = trial.text_of(notebook_of(TRAINS, after))
         order = {"notebook": "10_x", "text": text, "values": {"lr": 0.5, "seed": 7, "name": "run"}, "network": "Net",
-                 "cores": 0, "version": trial.version()}
+                 "version": trial.version()}
         told = []
-        with mock.patch.object(run, "NOTEBOOKS", folder), mock.patch.object(trial, "share", lambda cores: [0]):
+        with mock.patch.object(run, "NOTEBOOKS", folder), mock.patch.object(trial, "share", lambda: [0]):
             outcome = trial.train("k", order, told.append)
             self.assertEqual((outcome["stopped"], outcome["sums"]), (False, "0.5 7"))
             self.assertEqual([(e["epoch"], e["test_accuracy"]) for e in told], [(1, 7), (2, 7)])

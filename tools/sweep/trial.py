@@ -38,12 +38,14 @@ def version() -> str:
     return total.hexdigest()
 
 
-def share(cores: int) -> list[int]:
-    """The cores that this worker's trials may use: its part of those that the process has. Workers that Dask started
-    together have names that end in a number, which says which part; one that stands alone has all."""
+def share() -> list[int]:
+    """The cores that this worker's trials may use: as many as CONVBOOK_CORES says of those that the process has.
+    Workers that Dask started together have names that end in a number, which says which; one that stands alone has all.
+    """
     from distributed import get_worker
 
     mine = sorted(os.sched_getaffinity(os.getpid()))
+    cores = int(os.environ.get("CONVBOOK_CORES", "0"))
     number = re.search(r"(?:^|-cores-)([0-9]+)$", str(get_worker().name))
     if not cores or not number:
         return mine
@@ -81,7 +83,7 @@ class Training(execution.Execution):
 
 def train(key: str, order: dict, tell=None) -> dict:
     """Does a trial and returns its run, or how far it came before it was stopped. The order has the notebook's name and
-    text, the parameters' values, the network that counts, the number of cores and the book's version."""
+    text, the parameters' values, the network that counts and the book's version."""
     if order["version"] != version():
         raise Failed(f"the book on {os.uname().nodename} is another version than the one that sent the trial: bring "
                      "both to the same commit")
@@ -92,7 +94,7 @@ def train(key: str, order: dict, tell=None) -> dict:
     try:
         path = folder / f"{order['notebook']}.ipynb"
         path.write_text(order["text"])
-        return watched(key, Training(path, order["values"], order["network"], share(order["cores"])), tell)
+        return watched(key, Training(path, order["values"], order["network"], share()), tell)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
