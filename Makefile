@@ -132,7 +132,7 @@ sweep: setup data $(VENV)/.sweep ## train a notebook with many settings: NB=12 P
 scheduler: PORT := 8786
 scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:8786; HOST=0.0.0.0 listens to other machines
 	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
-	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --no-dashboard
+	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --dashboard-address 127.0.0.1:0
 
 worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, as many at once as there are times CORES=1
 	@test -n "$(CLUSTER)" || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }

@@ -98,7 +98,7 @@ def here(distributed, cores: int):
     usable = len(os.sched_getaffinity(0))
     workers = max(1, usable // cores) if cores else 1
     with distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0,
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0,
             silence_logs=50) as local, distributed.Client(local) as client:
         client.register_plugin(deaf(distributed))
         yield Connection(client, True)

@@ -101,6 +101,7 @@ class Sweep:
         self.screen, self.events, self.futures = Screen(), queue.SimpleQueue(), {}
         self.took = []  # seconds of the trials that were done now
         self.again = {}  # how often a trial was handed out
+        self.hopeless = set()  # the keys of the trials that this sweep has stopped
         self.workers = None  # until they are counted
 
     def run(self, connection: cluster.Connection) -> None:
@@ -157,11 +158,16 @@ class Sweep:
             return  # of an attempt that died, or told twice
         one.epochs.append(epoch)
         if judged and self.judge.hopeless(one.key, epoch["epoch"], epoch["epochs"], results.accuracy(epoch)):
+            self.hopeless.add(one.key)
             self.connection.stop([one.key])
 
     def ended(self, one: One, future, judged: bool) -> None:
         """A trial came to an end, good or not."""
         outcome, error = self.connection.outcome(future)
+        del self.futures[one.key]
+        if outcome and outcome["stopped"] and one.key not in self.hopeless:
+            one.state, one.epochs = "waiting", []  # another sweep had asked for it, too, and stopped it
+            return
         if error:
             one.state, one.error = "failed", error
         elif outcome["stopped"]:
@@ -173,7 +179,6 @@ class Sweep:
             self.records.add(one)
         if judged:
             self.judge.ended(one.key, results.accuracy(one.epochs[-1]) if one.state == "done" else None)
-        del self.futures[one.key]
         self.screen.line(self.about(one))
 
     def gathered(self, future, outcome: dict) -> str:

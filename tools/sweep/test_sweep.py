@@ -253,6 +253,19 @@ class Going(unittest.TestCase):
         self.assertEqual(self.states(), {"lr=0.1": "failed", "lr=0.2": "done"})
         self.assertIn("lr=0.1: failed twice: the loss became NaN · ", printed)
 
+    def test_a_trial_that_another_sweep_stopped_is_done_again(self):
+        stand_in = StandIn({"lr=0.1": [10, 20]})
+        stand_in.stopped = {one_of(one).key for one in trials("lr=0.1")}
+        submit = stand_in.submit
+
+        def once(name, key, order):
+            if name.endswith("-2"):
+                stand_in.stopped = set()
+            return submit(name, key, order)
+        stand_in.submit = once
+        self.go("lr=0.1", stand_in)
+        self.assertEqual((self.states(), len(stand_in.trained)), ({"lr=0.1": "done"}, 2))
+
     def test_a_signal_stops_it(self):
         with self.assertRaises(sweep.Interrupted):
             self.go("lr=0.1,0.2", StandIn({}), noted=[2])
@@ -299,7 +312,7 @@ class Command(unittest.TestCase):
                     self.assertIn(told, errors.getvalue())
                     self.assertEqual(errors.getvalue().count("\n"), 1)
 
-    @unittest.skipUnless(ENGINE, "Dask is not installed")
+    @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
     def test_an_address_where_nobody_answers(self):
         with mock.patch.object(cluster, "TIMEOUT", 0.5):
             for address, told in {"tcp://127.0.0.1:1": "nobody answers at tcp://127.0.0.1:1",
@@ -353,6 +366,30 @@ class Kernel(unittest.TestCase):
         with self.assertRaisesRegex(trial.Failed, "is another version than the one that sent the trial"):
             trial.train("k", {**order, "version": "old"}, told.append)
 
+    @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
+    def test_a_worker_that_is_killed_is_replaced(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(mock.patch.dict(os.environ, {"CONVBOOK_RUNS": str(folder)}))
+        one = sweep.One(space.Trial((("lr", 0.5),), 7), {
+            "notebook": "10_x", "text": trial.text_of(notebook_of(DIES.replace("FOLDER", str(folder)))), "source": "s",
+            "values": {"lr": 0.5, "seed": 7, "name": str(folder / "run")}, "network": "", "version": trial.version()})
+        (folder / "run").mkdir()
+        (folder / "run" / "SHA256SUMS").touch()
+        going = sweep.Sweep([one], sweep.Records(folder / "x.jsonl"), None, [])
+        with contextlib.redirect_stdout(io.StringIO()), cluster.connect("", 0) as connection:
+            going.run(connection)
+        self.assertEqual((one.state, one.error, len(one.epochs)), ("done", "", 2))
+        self.assertTrue((folder / "died").exists())
+
+
+# A cell that kills the worker which executes it, but not a second time.
+DIES = TRAINS.replace("dir, _ :=", """if _, err := os.Stat("FOLDER/died"); err != nil {
+	os.WriteFile("FOLDER/died", nil, 0o600)
+	worker, _ := strconv.Atoi(os.Getenv("JPY_PARENT_PID"))
+	syscall.Kill(worker, syscall.SIGKILL)
+	time.Sleep(time.Minute)
+}
+dir, _ :=""").replace('"path/filepath"', '"path/filepath"\n\t"strconv"\n\t"syscall"\n\t"time"')
 
 if __name__ == "__main__":
     unittest.main()
