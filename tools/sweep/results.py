@@ -36,7 +36,7 @@ class Setting:
         self.done = [trial for trial in trials if trial.state == "done"]
         self.accuracies = [accuracy(trial.epochs[-1]) for trial in self.done]
         self.tested = [trial.epochs[-1]["test_accuracy"] for trial in self.done]
-        begun = [trial for trial in trials if trial.epochs]
+        begun = [trial for trial in trials if trial.epochs and trial.state != "done"]
         self.epochs = max((len(trial.epochs) for trial in begun), default=0)
         self.last = max((accuracy(trial.epochs[-1]) for trial in begun), default=float("-inf"))
 

@@ -108,13 +108,14 @@ class Sweep:
         """Does what is not done yet. With a judge, only the settings that do best with the first seed get others."""
         self.connection = connection
         connection.listen(lambda epoch: self.events.put(("epoch", epoch["key"], epoch)))
-        first = self.all[0].trial.seed
         if not self.judge:
             return self.work(self.all, judged=False)
-        self.work([one for one in self.all if one.trial.seed == first], judged=True)
-        rest = [one for one in self.all if one.trial.seed != first]
-        ranked = [setting.values for setting in results.ranking([one for one in self.all if one not in rest])]
-        kept = set(ranked[: self.judge.kept(len(ranked))])
+        seed = self.all[0].trial.seed
+        first = [one for one in self.all if one.trial.seed == seed]
+        rest = [one for one in self.all if one.trial.seed != seed]
+        self.work(first, judged=True)
+        best = results.ranking(first)[: self.judge.kept(len(first))]
+        kept = {setting.values for setting in best if setting.done}
         for one in rest:
             if one.state == "waiting" and one.trial.setting not in kept:
                 one.state = "skipped"

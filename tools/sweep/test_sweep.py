@@ -285,6 +285,8 @@ class Going(unittest.TestCase):
                 self.assertLessEqual(done, 0.5 * 18 * 8)
                 self.assertIn("stopped", self.states().values())
                 self.assertIn("skipped", self.states().values())
+                again = {one.trial.setting for one in self.all if one.trial.seed > 1 and one.state != "skipped"}
+                self.assertTrue(all(one.state == "done" for one in self.all if one.trial.setting in again))
 
 
 class Records(unittest.TestCase):
