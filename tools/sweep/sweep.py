@@ -253,10 +253,9 @@ def orders(path: Path, options) -> list[One]:
     notebook = run.read(path)
     trials = space.trials(path.stem, notebook, options.set, options.trials, bool(options.many))
     # A sweep chooses by validation images: the notebook says how many of the training images to keep back for it.
-    about = notebook.metadata.get("convbook", {}).get("sweep", {})
-    base = {name: str(value) for name, value in about.items()}
+    base = run.settings_of(notebook, "sweep")
     if options.profile == "smoke":
-        base |= run.smoke_settings(notebook)
+        base |= run.settings_of(notebook, "smoke")
     base = run.checked(path.stem, notebook, base)
     common = {"notebook": path.stem, "text": trial.text_of(notebook), "source": run.source_hash(notebook),
               "network": options.of, "version": trial.version()}

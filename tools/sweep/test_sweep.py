@@ -298,6 +298,17 @@ class Records(unittest.TestCase):
 
 
 class Command(unittest.TestCase):
+    def test_a_sweep_keeps_the_validation_images_back_that_the_notebook_says(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "10_x.ipynb"
+            nbformat.write(notebook_of(sweep={"batch": 5000, "mirror": True}), path)
+            options = mock.Mock(set="lr=0.1,0.2", trials=0, many="", of="", profile="full")
+            self.assertEqual([one.order["values"] for one in sweep.orders(path, options)], [
+                {"batch": 5000, "mirror": True, "lr": 0.1}, {"batch": 5000, "mirror": True, "lr": 0.2}])
+            options.profile, options.set = "smoke", "batch=7"
+            self.assertEqual([one.order["values"] for one in sweep.orders(path, options)], [
+                {"batch": 7, "mirror": True, "epochs": 1}])
+
     def test_what_is_wrong_is_told_before_anything_starts(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "10_x.ipynb"

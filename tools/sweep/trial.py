@@ -30,9 +30,9 @@ class Failed(Exception):
 
 def version() -> str:
     """Identifies what notebooks are built on: the book's library and what it requires."""
-    files = sorted((run.CLONE / "lib").rglob("*.go")) + [run.CLONE / "go.mod", run.CLONE / "go.sum"]
+    files = [file for kind in ("*.go", "*.c", "*.h") for file in sorted((run.CLONE / "lib").rglob(kind))]
     total = hashlib.sha256()
-    for file in files:
+    for file in [*files, run.CLONE / "go.mod", run.CLONE / "go.sum"]:
         if not file.name.endswith("_test.go"):
             total.update(str(file.relative_to(run.CLONE)).encode() + b"\0" + file.read_bytes())
     return total.hexdigest()
