@@ -80,7 +80,8 @@ endif
 
 # What the user gives on the command line: make run NB=10 P="epochs=2 lr=0.02" PROFILE=smoke, make bench-peers ROUNDS=5,
 # make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite", make faults SEED=1 ONLY=damage/17, make claims
-# NAME=cnn-beats-fc BUDGET=40m, make vulncheck VULNDB=file:///...
+# NAME=cnn-beats-fc BUDGET=40m, make vulncheck VULNDB=file:///..., make sweep NB=12 P="lr=log(1e-4,1e-2) seed=1..3" TRIALS=30
+# EARLY=halving CORES=2 OF=Net MANY=yes CLUSTER=tcp://host:8786.
 NB :=
 P :=
 PROFILE := full
@@ -94,12 +95,18 @@ SEED :=
 NAME :=
 BUDGET :=
 VULNDB :=
+TRIALS := 0
+EARLY :=
+CORES := 1
+OF :=
+MANY :=
+CLUSTER :=
 
 # What is checked of how things are written.
 STYLE := lint-go lint-c lint-python lint-text
 
 .PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
-	book runs claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
+	book sweep scheduler worker runs claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -116,15 +123,38 @@ run: override export P := $(value P)
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
 	@$(PYTHON) tools/notebooks/run.py --profile "$(PROFILE)" --set "$$P" $(NB)
 
+# tools/sweep/README.md says how trials get to other machines.
+sweep: override export P := $(value P)
+sweep: setup data $(VENV)/.sweep ## train a notebook with many settings: NB=12 P="lr=0.001,0.003 batch=32,64 seed=1..3" EARLY=halving
+	@exec $(PYTHON) tools/sweep/sweep.py --profile "$(PROFILE)" --set "$$P" --trials "$(TRIALS)" --early "$(EARLY)" \
+		--cores "$(CORES)" --of "$(OF)" --many "$(MANY)" --cluster "$(CLUSTER)" $(NB)
+
+scheduler: PORT := 8786
+scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:8786; HOST=0.0.0.0 listens to other machines
+	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
+	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --dashboard-address 127.0.0.1:0
+
+worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, as many at once as there are times CORES=1
+	@test -n "$(CLUSTER)" || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
+	@test "$(CORES)" -ge 0 || { echo 'error: CORES is a whole number, 0 for all, not $(CORES)' >&2; exit 1; }
+	@# A worker ends with its scheduler, and waits ten minutes for another one.
+	@trap 'exit 130' INT TERM HUP; export CONVBOOK_CORES="$(CORES)"; n=$$(($(CORES) > 0 ? $$(nproc) / $(CORES) : 1)); \
+	while $(DASK) worker "$(CLUSTER)" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
+		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard; do :; done
+
+# A trial whose worker dies is given to another one once.
+DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
+
 test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests, and every notebook in its smoke profile
 
 test-go: setup data
 	go test ./...
 	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
-test-python: setup $(VENV)/.lint
+test-python: setup $(VENV)/.lint $(VENV)/.sweep
 	$(PYTHON) -m unittest discover -s tools/lint
 	$(PYTHON) -m unittest discover -s tools/notebooks
+	$(PYTHON) -m unittest discover -s tools/sweep
 
 test-notebooks: setup data
 	$(PYTHON) tools/notebooks/run.py --check
@@ -161,8 +191,8 @@ lint-python: $(VENV)/.lint
 
 lint-text: $(VENV)/.lint
 	$(PYTHON) tools/lint/prose.py
-	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones
-	$(VENV)/bin/hadolint docker/Dockerfile
+	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones tools/sweep/ssh tools/sweep/slurm.sh
+	$(VENV)/bin/hadolint docker/Dockerfile tools/sweep/Dockerfile
 
 vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
 	@mkdir -p build
@@ -289,7 +319,7 @@ $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV
 			-o $@.partial lib/device/plugin/plugin.c
 	@mv $@.partial $@
 
-$(VENV)/.lint $(VENV)/.test: $(VENV)/.%: tools/requirements/%.txt $(VENV)/.python
+$(VENV)/.lint $(VENV)/.test $(VENV)/.sweep: $(VENV)/.%: tools/requirements/%.txt $(VENV)/.python
 	@$(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE)
 	@touch $@
 
@@ -297,7 +327,7 @@ lock: ## pin tools/requirements/*.in anew, with hashes
 	@python3 -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet uv==0.13.9
 	@echo "jax; python_version < '3'" > build/lock/without-jax.txt
-	@for name in book lint test cuda; do \
+	@for name in book lint test cuda sweep; do \
 		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
 			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade \
 			tools/requirements/$$name.in -o tools/requirements/$$name.txt; done

@@ -122,6 +122,29 @@ func TestBarHeights(t *testing.T) {
 	}
 }
 
+// Of three values, the line stands at their mean: here on the one in the middle.
+func TestSpreadShowsMeans(t *testing.T) {
+	middle := func(c color.RGBA, values ...float64) float64 {
+		_, picture := content(t, Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{values, {0, 10}}))
+		sum, n := 0, 0
+		for y := range picture.Bounds().Dy() {
+			for x := range picture.Bounds().Dx() / 2 {
+				if color.RGBAModel.Convert(picture.At(x, y)) == c {
+					sum, n = sum+y, n+1
+				}
+			}
+		}
+		return float64(sum) / float64(n)
+	}
+	if line, dot := middle(palette[0], 2, 4, 9), middle(palette[1], 5); math.Abs(line-dot) > 2 {
+		t.Errorf("the mean of 2, 4 and 9 is drawn in line %.1f, a 5 in line %.1f", line, dot)
+	}
+	want := "Chart of means and values: T, y; a b mean 3.00 from 2.00 to 4.00"
+	if got := Spread(Chart{Title: "T", X: "x", Y: "y"}, []string{"a\nb"}, [][]float64{{2, 4}}).Alt; got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
 func TestTicksAreRound(t *testing.T) {
 	for _, c := range []struct {
 		low, high float64
@@ -192,6 +215,8 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
 		`path "p" starts outside of the map`:       Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
 		`"s" has 1 values for 2 labels`:            Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
+		"2 labels and the values of 1":             Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{{1}}),
+		`"b" has no values`:                        Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{{1}, {}}),
 		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
 		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
 		"a row of figures needs at least one":      Row(),

@@ -46,6 +46,7 @@ func samples() map[string]figure.Figure {
 		"bars": figure.Bars(axes, []string{"A\n1.2 M", "B\n3.4 M"}, figure.Series{Y: []float64{52.25, 84.5}}),
 		"bar-groups": figure.Bars(axes, []string{"one", "two"},
 			figure.Series{Name: "a", Y: []float64{1, 4}}, figure.Series{Name: "b", Y: []float64{2, 0}}),
+		"spread": figure.Spread(axes, []string{"rate 1\nbatch 2", "rate 3\nbatch 4"}, [][]float64{{61, 62, 63.5}, {64, 65}}),
 		"bubbles": figure.Bubbles(large, "million",
 			figure.Bubble{Name: "small", X: 8, Y: 16, Size: 1}, figure.Bubble{Name: "middle", X: 50, Y: 15.5, Size: 2},
 			figure.Bubble{Name: "large", X: 152, Y: 3.5, Size: 4}),

@@ -35,6 +35,7 @@ func (t Task) FitContext(ctx context.Context) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Progress = p.noted()
 	run, err := p.fit(ctx)
 	if err != nil {
 		return nil, err

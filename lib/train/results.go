@@ -25,27 +25,10 @@ func (r *Run) report() error {
 	if path == "" {
 		return nil
 	}
-	if err := r.addLine(path); err != nil {
+	about := line{r.Dir(), r.plan.place.About(), r.Result, r.plan.Data.String(), r.plan.recipe().String()}
+	if err := addLine(path, about); err != nil {
 		return fmt.Errorf("cannot note the run in the file that %s names: %w: make it writable or unset %[1]s",
 			resultsEnv, err)
 	}
 	return nil
-}
-
-// addLine adds it in one piece, since other processes may add theirs at the same time.
-func (r *Run) addLine(path string) error {
-	about := line{r.Dir(), r.plan.place.About(), r.Result, r.plan.Data.String(), r.plan.recipe().String()}
-	text, err := json.Marshal(about)
-	if err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	if _, err := file.Write(append(text, '\n')); err != nil {
-		file.Close()
-		return err
-	}
-	return file.Close()
 }

@@ -73,7 +73,8 @@ class GuardedKernel(AsyncKernelManager):
 
     transport = CaselessStrEnum(["ipc"], "ipc")
 
-    def __init__(self, **options):
+    def __init__(self, cores: list[int] | None = None, **options):
+        self.cores = cores  # those that it may use; all if None
         self.folder = Path(tempfile.mkdtemp(prefix="convbook-", dir=temporary()))  # nobody else can enter it
         super().__init__(kernel_name=kernel.NAME, connection_file=str(self.folder / f"kernel-{uuid.uuid4()}.json"),
                          shutdown_wait_time=60, **options)  # guard.py does not take as long, and must not be killed
@@ -82,13 +83,13 @@ class GuardedKernel(AsyncKernelManager):
         return str(self.folder / "kernel")
 
     def format_kernel_cmd(self, extra_arguments=None) -> list[str]:
-        return [sys.executable, "-I", str(GUARD), str(self.folder), *super().format_kernel_cmd(extra_arguments)]
+        only = ["taskset", "--cpu-list", ",".join(map(str, self.cores))] if self.cores else []
+        kernel = super().format_kernel_cmd(extra_arguments)
+        return [*only, sys.executable, "-I", str(GUARD), str(self.folder), *kernel]
 
-    def start(self, folder: Path, results: Path):
-        """Starts the kernel in a folder, and returns the guard's process. Runs that cells use are noted in a file.
-        Cells know that nobody watches them."""
-        environment = {**os.environ, "TMPDIR": str(self.folder), "CONVBOOK_RESULTS": str(results),
-                       "CONVBOOK_HEADLESS": "1"}
+    def start(self, folder: Path, environment: dict[str, str]):
+        """Starts the kernel in a folder, and returns the guard's process. Cells know that nobody watches them."""
+        environment = {**os.environ, **environment, "TMPDIR": str(self.folder), "CONVBOOK_HEADLESS": "1"}
         with open(LOG, "ab") as log:
             run_sync(self.start_kernel)(cwd=str(folder), env=environment, stdout=log, stderr=log)
         return self.provisioner.process
@@ -149,12 +150,14 @@ def holds(process: psutil.Process, pipes: set[str]) -> bool:
 
 
 class Execution:
-    """One notebook, its kernel, and how they do."""
+    """One notebook, its kernel, and how they do. The kernel may be kept to some of the cores."""
 
-    def __init__(self, path: Path, output: Path, values: dict, cells: int):
-        self.path, self.output, self.values, self.cells = path, output, values, cells
+    def __init__(self, path: Path, output: Path, values: dict, cells: int, cores: list[int] | None = None):
+        self.path, self.output, self.values, self.cells, self.cores = path, output, values, cells, cores
         self.kernel = self.guard = self.cell = None
+        self.folder = path.parent  # where cells run
         self.results = output.with_suffix(".jsonl")  # where package train notes runs
+        self.environment = {"CONVBOOK_RESULTS": str(self.results)}
         self.why = ""  # the reason for which it was stopped
         self.looks = {}  # how often in a row each sign of a cell that cannot end was seen
         self.lock = threading.Lock()
@@ -167,9 +170,9 @@ class Execution:
             with self.lock:
                 if self.why:
                     raise Stopped
-                self.kernel = GuardedKernel()
+                self.kernel = GuardedKernel(self.cores)
                 self.results.unlink(missing_ok=True)
-                self.guard = self.kernel.start(self.path.parent, self.results)
+                self.guard = self.kernel.start(self.folder, self.environment)
             papermill.execute_notebook(*paths, self.values, engine_name="convbook", kernel_name=kernel.NAME,
                                        language="go", progress_bar=False, execution=self)
         except Exception as error:  # whatever it is, the other notebooks still run

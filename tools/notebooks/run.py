@@ -92,8 +92,8 @@ def read(path: Path):
     except Exception as error:  # of many kinds, as the file may hold anything
         raise UserError(f"{path.name} is no notebook of Jupyter: {one_line(error)}") from None
     about = notebook.metadata.get("convbook", {})
-    if not isinstance(about, dict) or not isinstance(about.get("smoke", {}), dict):
-        raise UserError(f"{path.name} has metadata that are not the book's: convbook and its smoke are objects")
+    if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in ("smoke", "sweep")):
+        raise UserError(f"{path.name} has metadata that are not the book's: convbook, smoke and sweep are objects")
     wanted = notebook.metadata.get("kernelspec", {}).get("language") or "go"
     if wanted != "go":
         raise UserError(f"{path.name} is written in {wanted}, but the book's kernel runs Go")
@@ -287,10 +287,11 @@ def check(paths: list[Path]) -> None:
               f"`make book NB={path.stem}` renews them", flush=True)
 
 
-def smoke_settings(notebook) -> dict[str, str]:
-    """The settings of a notebook's smoke profile, as they would be given on the command line."""
-    smoke = notebook.metadata.get("convbook", {}).get("smoke", {})
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in smoke.items()}
+def settings_of(notebook, kind: str) -> dict[str, str]:
+    """The settings in a notebook's metadata, as they would be given on the command line: those of its smoke profile, or
+    those of a sweep."""
+    settings = notebook.metadata.get("convbook", {}).get(kind, {})
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in settings.items()}
 
 
 @contextlib.contextmanager
@@ -361,7 +362,7 @@ def run(options) -> int:
     for path in paths:
         try:
             notebook = read(path)
-            chosen = smoke_settings(notebook) if options.profile == "smoke" else {}
+            chosen = settings_of(notebook, "smoke") if options.profile == "smoke" else {}
             values = checked(path.stem, notebook, {**chosen, **settings})
             executions.append(Execution(path, out / path.name, values, number_of_cells(notebook)))
         except UserError as error:

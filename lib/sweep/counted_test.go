@@ -1,0 +1,17 @@
+package sweep
+
+import "example.org/convbook/lib/train"
+
+// A training of many is one line, at its end.
+func Example_counted() {
+	about := train.Training{Epochs: 10}
+	c := counted{3, 18}
+	c.Tell(train.Started{Training: about})
+	for epoch := 1; epoch <= 10; epoch++ {
+		c.Tell(train.Tested{Training: about, Epoch: epoch, EpochHistory: train.EpochHistory{ValidationAccuracy: 61.5}})
+	}
+	c.Tell(train.Noted{Text: "another process is training this run: waiting for it"})
+	// Output:
+	// training 3 of 18: 61.50 % of the validation images
+	// another process is training this run: waiting for it
+}

@@ -1,0 +1,174 @@
+// Package sweep trains a network with several settings, each with several seeds, and tells which does best on validation
+// images.
+//
+//	found := cell.Must(sweep.Fit(tasks, 1, 2, 3))
+//	cell.Show(found, found.Chart())
+//	best := found.Best()
+//
+// It does one training after another. For more than one machine or one core there is `make sweep`.
+package sweep
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+
+	"example.org/convbook/lib/figure"
+	"example.org/convbook/lib/train"
+)
+
+// Results are the settings from best to worst, by their mean accuracy on the validation images.
+type Results struct {
+	names    []string // of the settings that are not the same in all
+	settings []setting
+}
+
+// setting is a task with what its trainings gave, one for each seed.
+type setting struct {
+	task   train.Task
+	values []string // of what Results names
+	runs   []*train.Run
+}
+
+// Fit trains each task with each of the seeds, all tasks with the first seed first. What is stored already is not trained
+// again. A task that shows no progress of its own prints a line when it is done.
+//
+// Every task needs a validation split: whoever chooses by the test images has none left to tell what the choice is worth.
+func Fit(tasks []train.Task, seeds ...int) (Results, error) {
+	if err := check(tasks, seeds); err != nil {
+		return Results{}, err
+	}
+	found := Results{settings: make([]setting, len(tasks))}
+	for s, seed := range seeds {
+		for i, task := range tasks {
+			found.settings[i].task = task
+			task.Seed = seed
+			if task.Progress == nil {
+				task.Progress = counted{s*len(tasks) + i + 1, len(seeds) * len(tasks)}
+			}
+			run, err := task.Fit()
+			if err != nil {
+				return Results{}, fmt.Errorf("setting %d with seed %d: %w", i+1, seed, err)
+			}
+			found.settings[i].runs = append(found.settings[i].runs, run)
+		}
+	}
+	if err := found.describe(); err != nil {
+		return Results{}, err
+	}
+	slices.SortStableFunc(found.settings, func(a, b setting) int { return cmp.Compare(b.mean(), a.mean()) })
+	return found, nil
+}
+
+func check(tasks []train.Task, seeds []int) error {
+	switch {
+	case len(tasks) == 0:
+		return errors.New("there are no tasks to choose from: add some to the list")
+	case len(seeds) == 0:
+		return errors.New("no seed is given: name some, as in sweep.Fit(tasks, 1, 2, 3)")
+	}
+	for i, seed := range seeds {
+		if slices.Contains(seeds[:i], seed) {
+			return fmt.Errorf("seed %d is given twice: it would give the same network again", seed)
+		}
+	}
+	for i, task := range tasks {
+		if !task.Data.HasValidation() {
+			return fmt.Errorf("task %d has no validation images to choose by: keep some back with Data.Validate(5000)", i+1)
+		}
+	}
+	return nil
+}
+
+// describe finds what differs between the settings.
+func (r *Results) describe() error {
+	all, err := train.Runs()
+	if err != nil {
+		return err
+	}
+	byDir := map[string]train.Stored{}
+	for _, s := range all {
+		byDir[s.Dir] = s
+	}
+	var first []train.Stored
+	for _, s := range r.settings {
+		stored, ok := byDir[s.runs[0].Dir()]
+		if !ok {
+			return fmt.Errorf("the run in %s was removed meanwhile", s.runs[0].Dir())
+		}
+		first = append(first, stored)
+	}
+	names, values := train.Differences(first...)
+	r.names = names
+	for i := range r.settings {
+		r.settings[i].values = values[i]
+	}
+	return nil
+}
+
+// Best is the task of the best setting, with its own seed.
+func (r Results) Best() train.Task { return r.settings[0].task }
+
+// Runs are the trainings of the best setting, in the order of the seeds.
+func (r Results) Runs() []*train.Run { return r.settings[0].runs }
+
+// Table is the columns' names and the rows as cell.Show takes them: what differs between the settings, the mean of their
+// accuracies on the validation images, and the standard deviation over the seeds.
+func (r Results) Table() (head []string, rows [][]string) {
+	head = append(slices.Clone(r.names), "validation, %", "±", "seeds")
+	for _, s := range r.settings {
+		deviation := "–"
+		if len(s.runs) > 1 {
+			deviation = fmt.Sprintf("%.2f", stat.StdDev(s.accuracies(), nil))
+		}
+		rows = append(rows, append(slices.Clone(s.values), fmt.Sprintf("%.2f", s.mean()), deviation, fmt.Sprint(len(s.runs))))
+	}
+	return head, rows
+}
+
+// Chart draws the accuracies on the validation images: a dot for each seed, a line at the mean of each setting.
+func (r Results) Chart() figure.Figure {
+	var labels []string
+	var values [][]float64
+	for _, s := range r.settings {
+		var words []string
+		for i, name := range r.names {
+			words = append(words, name+" "+s.values[i])
+		}
+		labels = append(labels, strings.Join(words, "\n"))
+		values = append(values, s.accuracies())
+	}
+	return figure.Spread(figure.Chart{
+		Title: "Each setting with its seeds, and their mean", X: "setting, the best at the left",
+		Y: "accuracy on the validation images, %", Width: 760,
+	}, labels, values)
+}
+
+// accuracies are those on the validation images after the last epoch.
+func (s setting) accuracies() (all []float64) {
+	for _, run := range s.runs {
+		all = append(all, run.History.Epochs[len(run.History.Epochs)-1].ValidationAccuracy)
+	}
+	return all
+}
+
+func (s setting) mean() float64 { return stat.Mean(s.accuracies(), nil) }
+
+// counted prints a line at the end of one of several trainings.
+type counted struct{ number, of int }
+
+// Tell implements [train.Progress].
+func (c counted) Tell(e train.Event) {
+	switch e := e.(type) {
+	case train.Tested:
+		if e.Epoch == e.Epochs {
+			fmt.Printf("training %d of %d: %.2f %% of the validation images\n", c.number, c.of, e.ValidationAccuracy)
+		}
+	case train.Noted:
+		fmt.Println(e.Text)
+	}
+}

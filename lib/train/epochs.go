@@ -1,0 +1,72 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// epochsEnv names a file to which Fit adds a line after each epoch, as JSON: the run's folder, which epoch it was, and
+// where the run stood then. It tells whoever runs a notebook how its trainings go while they do. Epochs that were done
+// before are noted at once.
+const epochsEnv = "CONVBOOK_EPOCHS"
+
+// epochLine is what stands in the file.
+type epochLine struct {
+	Dir     string `json:"dir"`
+	Network string `json:"network"`
+	Epoch   int    `json:"epoch"` // from 1
+	Epochs  int    `json:"epochs"`
+	EpochHistory
+}
+
+// noting is a Progress that also notes every epoch in a file.
+type noting struct {
+	Progress
+	file, dir string
+}
+
+// noted is the progress, with epochs noted if somebody asks for it.
+func (p *plan) noted() Progress {
+	if file := os.Getenv(epochsEnv); file != "" {
+		return noting{p.Progress, file, p.place.Dir()}
+	}
+	return p.Progress
+}
+
+func (n noting) Tell(e Event) {
+	n.Progress.Tell(e)
+	switch e := e.(type) {
+	case Resumed:
+		for i, h := range e.History.Epochs {
+			n.add(epochLine{n.dir, e.Network, i + 1, e.Epochs, h})
+		}
+	case Tested:
+		n.add(epochLine{n.dir, e.Network, e.Epoch, e.Epochs, e.EpochHistory})
+	}
+}
+
+// add adds a line. Where that is not possible the training goes on and says so.
+func (n noting) add(line epochLine) {
+	if err := addLine(n.file, line); err != nil {
+		n.Progress.Tell(Noted{fmt.Sprintf("cannot note epoch %d in the file that %s names: %v: make it writable or unset %[2]s",
+			line.Epoch, epochsEnv, err)})
+	}
+}
+
+// addLine adds a value to a file as a line of JSON, in one piece, since other processes may add theirs at the same time.
+func addLine(path string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(append(text, '\n')); err != nil {
+		file.Close()
+		return err
+	}
+	return file.Close()
+}

@@ -1,0 +1,355 @@
+"""Trains a notebook with many settings of its parameters, here or on a cluster, and says which is best.
+
+    sweep.py --set "lr=0.0003,0.001,0.003 batch=32,64 seed=1..3" NOTEBOOK
+
+See README.md in this folder, and `make help` for the make target that calls this.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
+
+import run
+
+if __name__ == "__main__":  # as early as this, since the imports take a second
+    for number in run.SIGNALS:
+        signal.signal(number, run.stop_at_once)
+
+import cluster
+import results
+import space
+import trial
+from early import Judge
+from execution import UserError, one_line, ready
+
+LAST = 20  # seconds that trainings have to save what they learned
+# The files of a run.
+FILES = {"config.json", "history.json", "model.safetensors", "result.json", "test.safetensors", "SHA256SUMS"}
+
+
+class One:
+    """A trial and what became of it."""
+
+    def __init__(self, trial: space.Trial, order: dict):
+        self.trial, self.order = trial, order
+        about = [order["source"], order["values"], order["network"], order["version"]]
+        self.key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+        self.state = "waiting"  # then running, then done, stopped, skipped or failed
+        self.epochs, self.dir, self.error, self.started = [], None, "", 0.0
+
+
+class Records:
+    """The trials that were done, in a file that every sweep of the notebook adds to."""
+
+    def __init__(self, path: Path):
+        self.path, self.known = path, {}
+        lines = path.read_text().splitlines() if path.exists() else []
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError):  # a line that was cut when the disk was full
+                record = json.loads(line)
+                self.known[record["key"]] = record
+
+    def of(self, one: One) -> dict | None:
+        """The record of a trial whose run is still there, in the folder of runs that is used now."""
+        record = self.known.get(one.key)
+        if record and (runs_folder() / Path(record["dir"]).name / "SHA256SUMS").exists():
+            return record
+        return None
+
+    def add(self, one: One) -> None:
+        record = {"key": one.key, "parameters": one.trial.values(), "dir": one.dir, "epochs": one.epochs}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class Screen:
+    """Lines, and below them in a terminal one that says where the sweep stands."""
+
+    def __init__(self):
+        self.live = sys.stdout.isatty()
+
+    def line(self, text: str) -> None:
+        print(("\r\x1b[K" if self.live else "") + text, flush=True)
+
+    def status(self, text: str) -> None:
+        if self.live:
+            columns = os.get_terminal_size().columns
+            print("\r\x1b[K" + text[: columns - 1], end="", flush=True)
+
+
+class Interrupted(Exception):
+    """Somebody asked the sweep to stop."""
+
+
+class Sweep:
+    """Does trials on a cluster."""
+
+    def __init__(self, trials: list[One], records: Records, judge: Judge | None, noted: list):
+        self.all, self.records, self.judge, self.noted = trials, records, judge, noted
+        self.screen, self.events, self.futures = Screen(), queue.SimpleQueue(), {}
+        self.took = []  # seconds of the trials that were done now
+        self.again = {}  # how often a trial was handed out
+        self.hopeless = set()  # the keys of the trials that this sweep has stopped
+        self.workers = None  # until they are counted
+
+    def run(self, connection: cluster.Connection) -> None:
+        """Does what is not done yet. With a judge, only the settings that do best with the first seed get others."""
+        self.connection = connection
+        connection.listen(lambda epoch: self.events.put(("epoch", epoch["key"], epoch)))
+        if not self.judge:
+            return self.work(self.all, judged=False)
+        seed = self.all[0].trial.seed
+        first = [one for one in self.all if one.trial.seed == seed]
+        rest = [one for one in self.all if one.trial.seed != seed]
+        self.work(first, judged=True)
+        best = results.ranking(first)[: self.judge.kept(len(first))]
+        kept = {setting.values for setting in best if setting.done}
+        for one in rest:
+            if one.state == "waiting" and one.trial.setting not in kept:
+                one.state = "skipped"
+        return self.work([one for one in rest if one.state != "skipped"], judged=False)
+
+    def work(self, trials: list[One], judged: bool) -> None:
+        """Does these trials, as many at a time as there are workers."""
+        self.by_key = {one.key: one for one in trials}
+        for one in trials:
+            if one.state == "done" and judged:
+                for number, epoch in enumerate(one.epochs, 1):
+                    self.judge.hopeless(one.key, number, len(one.epochs), results.accuracy(epoch))
+                self.judge.ended(one.key, results.accuracy(one.epochs[-1]))
+        while left := [one for one in trials if one.state in ("waiting", "running")]:
+            if self.noted:
+                raise Interrupted
+            self.hand_out(left)
+            self.screen.status(self.status())
+            with contextlib.suppress(queue.Empty):
+                kind, key, what = self.events.get(timeout=1)
+                if one := self.by_key.get(key):
+                    {"epoch": self.tested, "end": self.ended}[kind](one, what, judged)
+
+    def hand_out(self, left: list[One]) -> None:
+        """Gives waiting trials to workers that have none."""
+        workers = self.connection.workers()
+        if workers != self.workers and not self.connection.local:
+            self.screen.line(f"{many(workers, 'worker')}" + ("" if workers else ": waiting for one, see make worker"))
+        self.workers = workers
+        running = sum(one.state == "running" for one in left)
+        for one in [one for one in left if one.state == "waiting"][: max(0, workers - running)]:
+            one.state, one.started = "running", time.monotonic()
+            n = self.again[one.key] = self.again.get(one.key, 0) + 1
+            future = self.connection.submit(f"{one.key}-{n}", one.key, one.order)
+            self.futures[one.key] = future
+            future.add_done_callback(lambda future, key=one.key: self.events.put(("end", key, future)))
+
+    def tested(self, one: One, epoch: dict, judged: bool) -> None:
+        """An epoch of a trial was done."""
+        if one.state != "running" or epoch["epoch"] != len(one.epochs) + 1:
+            return  # of an attempt that died, or told twice
+        one.epochs.append(epoch)
+        if judged and self.judge.hopeless(one.key, epoch["epoch"], epoch["epochs"], results.accuracy(epoch)):
+            self.hopeless.add(one.key)
+            self.connection.stop([one.key])
+
+    def ended(self, one: One, future, judged: bool) -> None:
+        """A trial came to an end, good or not."""
+        outcome, error = self.connection.outcome(future)
+        del self.futures[one.key]
+        if outcome and outcome["stopped"] and one.key not in self.hopeless:
+            one.state, one.epochs = "waiting", []  # another sweep had asked for it, too, and stopped it
+            return
+        if error:
+            one.state, one.error = "failed", error
+        elif outcome["stopped"]:
+            one.state, one.epochs = "stopped", outcome["epochs"]
+        else:
+            one.state, one.epochs = "done", outcome["epochs"]
+            one.dir = self.gathered(future, outcome)
+            self.took.append(time.monotonic() - one.started)
+            self.records.add(one)
+        if judged:
+            self.judge.ended(one.key, results.accuracy(one.epochs[-1]) if one.state == "done" else None)
+        self.screen.line(self.about(one))
+
+    def gathered(self, future, outcome: dict) -> str:
+        """The folder of a trial's run among this machine's, to which it is copied if the worker has others."""
+        there = Path(outcome["run"]["dir"])
+        here = runs_folder() / there.name
+        if not (here / "SHA256SUMS").exists():
+            content = self.connection.files(future, str(there))
+            lines = {f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in content.items()}
+            if content.keys() < FILES or not lines >= set(outcome["sums"].splitlines()):
+                raise UserError(f"the run {there.name} did not come whole from its worker: give the same command again")
+            partial = here.with_name(f".gathered-{here.name}-{os.getpid()}")
+            partial.mkdir(parents=True)
+            for name in FILES:
+                run.replace(partial / name, content[name])
+            partial.rename(here)
+        return str(here)
+
+    def about(self, one: One) -> str:
+        """What became of a trial, and where the sweep stands, in a line."""
+        if one.state == "failed":
+            told = f"failed twice: {one.error}"
+        else:
+            last = one.epochs[-1] if one.epochs else None
+            told = f"{results.accuracy(last):.2f} %" if last else ""
+            if one.state == "stopped":
+                told = f"stopped after epoch {len(one.epochs)} at {told}"
+        return f"{one.trial}: {told} · {self.status()}"
+
+    def status(self) -> str:
+        """Where the sweep stands, in a line."""
+        states = [one.state for one in self.all]
+        ended = len(states) - states.count("waiting") - states.count("running")
+        told = [f"{ended} of {len(states)}", f"{states.count('running')} running", f"{states.count('waiting')} waiting"]
+        done = [one for one in self.all if one.state == "done"]
+        if done:
+            best = max(done, key=lambda one: results.accuracy(one.epochs[-1]))
+            told.append(f"best {results.accuracy(best.epochs[-1]):.2f} % ({best.trial})")
+        if self.took and ended < len(states):
+            left = sum(self.took) / len(self.took) * (len(states) - ended - states.count("running") / 2)
+            told.append(f"about {duration(left / max(1, self.workers or 0))} left")
+        return " · ".join(told)
+
+    def stop(self) -> None:
+        """Has trainings save what they learned, and waits for that."""
+        waiting = [one for one in self.all if one.state == "running"]
+        self.connection.stop([one.key for one in waiting])
+        end = time.monotonic() + LAST
+        while not all(future.done() for future in self.futures.values()) and time.monotonic() < end:
+            time.sleep(0.2)
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def many(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def runs_folder() -> Path:
+    """Where package train keeps runs."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
+
+
+def orders(path: Path, options) -> list[One]:
+    """The trials that are asked for. Nothing is started before all is known to be right."""
+    notebook = run.read(path)
+    trials = space.trials(path.stem, notebook, options.set, options.trials, bool(options.many))
+    # A sweep chooses by validation images: the notebook says how many of the training images to keep back for it.
+    base = run.settings_of(notebook, "sweep")
+    if options.profile == "smoke":
+        base |= run.settings_of(notebook, "smoke")
+    base = run.checked(path.stem, notebook, base)
+    common = {"notebook": path.stem, "text": trial.text_of(notebook), "source": run.source_hash(notebook),
+              "network": options.of, "version": trial.version()}
+    return [One(one, {**common, "values": base | one.values()}) for one in trials]
+
+
+def sweep(options) -> int:
+    if options.profile not in ("full", "smoke"):
+        raise UserError(f"there is no profile {options.profile}: there is full and smoke")
+    if len(options.notebooks) != 1:
+        raise UserError("a sweep is of one notebook: say which, for instance NB=12")
+    path = run.find(options.notebooks)[0]
+    ones = orders(path, options)
+    judge = Judge(options.early) if options.early else None
+    ready()
+    out = run.BUILD / "sweep"
+    out.mkdir(parents=True, exist_ok=True)
+    if options.profile == "smoke":
+        os.environ["CONVBOOK_RUNS"] = str(out / "runs")
+    records = Records(out / f"{path.stem}.jsonl")
+    for one in ones:
+        if record := records.of(one):
+            one.state, one.epochs, one.dir = "done", record["epochs"], record["dir"]
+    if before := sum(one.state == "done" for one in ones):
+        print(f"{before} of {many(len(ones), 'trial')} {'was' if before == 1 else 'were'} done before", flush=True)
+    with run.signals_noted() as noted:
+        going = Sweep(ones, records, judge, noted)
+        if before < len(ones):
+            try:
+                with cluster.connect(options.cluster, options.cores) as connection:
+                    try:
+                        going.run(connection)
+                    except Interrupted:
+                        going.stop()
+            except cluster.Gone as error:
+                raise UserError(f"{error}: what was trained is kept, and the same command goes on from there") from None
+        if noted:
+            ended = sum(one.state in ("done", "stopped", "skipped") for one in ones)
+            going.screen.line(
+                f"stopped ({signal.Signals(noted[0]).name}) with {ended} of {many(len(ones), 'trial')} done: "
+                "trainings keep what they learned, and the same command goes on from there")
+            return 128 + noted[0]
+    return report(ones, path.stem, options, out)
+
+
+def report(ones: list[One], notebook: str, options, out: Path) -> int:
+    """Prints the table and writes the files."""
+    settings = results.ranking(ones)
+    by = "validation" if any(results.validates(epoch) for one in ones for epoch in one.epochs) else "test"
+    print("\n" + results.table(settings, by) + "\n\n" + results.told(settings, by, options.notebooks[0]))
+    if by == "test":
+        print("note: chosen by the test images, so these accuracies are too good: let the notebook keep validation "
+              "images back (tools/sweep/README.md)")
+    asked = f"{options.profile} {options.early} {options.trials} {options.set}"
+    name = out / f"{notebook}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+    run.replace(name.with_suffix(".json"), results.as_json(settings, by, notebook, options.set).encode())
+    run.replace(name.with_suffix(".csv"), results.as_csv(settings).encode())
+    print(f"all of it is in {os.path.relpath(name)}.json and .csv")
+    failed = [one for one in ones if one.state == "failed"]
+    for one in failed:
+        print(f"failed twice: {one.trial}: {one.error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="sweep.py", description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", help="one: its name, number or path")
+    parser.add_argument("--set", default="", help='what to try, as in "lr=0.001,0.003 seed=1..3"')
+    parser.add_argument("--trials", default="0", help="settings to draw, with lr=log(1e-4,1e-2)")
+    parser.add_argument("--early", default="", help="halving or median: stop trainings that show no promise")
+    parser.add_argument("--cores", default="1", help="cores for each training, 0 for all of a worker's")
+    parser.add_argument("--of", default="", help="the network that counts, in a notebook that trains several")
+    parser.add_argument("--many", default="", help="yes: more than 200 trainings are meant")
+    parser.add_argument("--cluster", default="", help="a scheduler's address, as in tcp://host:8786")
+    parser.add_argument("--profile", default="full", help="full (the default) or smoke")
+    options = parser.parse_args(arguments)
+    logging.disable()  # what libraries note is told here, in one line
+    try:
+        for name in ("trials", "cores"):
+            text = getattr(options, name)
+            if not (text.isascii() and text.isdigit() and len(text) < 7):
+                raise UserError(f"{name.upper()} is a whole number, 0 or more, not {text!r}")
+            setattr(options, name, int(text))
+        return sweep(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or one_line(error)}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be anything
+    sys.exit(main(sys.argv[1:]))
