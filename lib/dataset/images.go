@@ -1,4 +1,4 @@
-// Package dataset finds, verifies and opens the book's image data sets.
+// Package dataset finds, verifies and opens the book's image data sets, and makes others of the user's own pictures.
 //
 // An Images value describes a data set and how its pictures reach the network; it is cheap, and nothing is read before
 // Train, Test or Validation. The pictures stay bytes in memory and on the device. Preprocess turns a batch of them into

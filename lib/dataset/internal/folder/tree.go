@@ -144,7 +144,10 @@ func (t Tree) files() (files []file, leftOut []string, err error) {
 			t.Path, t.Classes[class])
 	}
 	slices.SortFunc(files, func(a, b file) int {
-		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.number, b.number), cmp.Compare(a.name, b.name))
+		if a.test == b.test && a.number == b.number { // as good as never
+			return strings.Compare(a.name, b.name)
+		}
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.number, b.number))
 	})
 	return files, leftOut, nil
 }
@@ -196,11 +199,8 @@ func (s *search) in(folder string) error {
 				return fs.SkipDir
 			}
 		case !entry.IsDir():
-			name, err := filepath.Rel(s.tree.Path, at)
-			if err != nil {
-				return err
-			}
-			if err := s.add(filepath.ToSlash(name), entry); err != nil {
+			name := strings.TrimPrefix(strings.TrimPrefix(at, s.tree.Path), "/")
+			if err := s.add(name, entry); err != nil {
 				s.leftOut = append(s.leftOut, fmt.Sprintf("%q: %v", name, err))
 			}
 		}
