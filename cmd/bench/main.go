@@ -4,7 +4,7 @@
 //	go run ./cmd/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
 //	go run ./cmd/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
 //	go run ./cmd/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
-//	go run ./cmd/bench -folder build/cifar10    opens CIFAR-10 as a folder of PNGs, which is made; the last line is JSON
+//	go run ./cmd/bench -folder build/cifar10    makes CIFAR-10 a folder of PNGs; if it is there, opens it: a line of JSON
 //
 // tools/bench/peers.py, gpu.py and folder.py run these side by side with PyTorch and JAX.
 package main
