@@ -106,7 +106,8 @@ CLUSTER :=
 STYLE := lint-go lint-c lint-python lint-text
 
 .PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
-	book sweep scheduler worker runs claims faults fuzz house peers bench bench-peers bench-gpu data setup cuda lock clean
+	book sweep scheduler worker runs claims faults fuzz house peers bench bench-peers bench-folder bench-gpu data setup \
+	cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -235,6 +236,10 @@ peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare w
 bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./cmd/bench
 	@build/peers/bin/python tools/bench/peers.py --rounds $(ROUNDS)
+
+bench-folder: setup data peers ## open 50,000 PNGs beside torchvision's ImageFolder
+	@go build -o build/bench ./cmd/bench
+	@build/peers/bin/python tools/bench/folder.py
 
 bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
 	@go build -o build/bench ./cmd/bench
