@@ -24,10 +24,12 @@ type Page struct {
 	Updates  []protocol.DisplayData // all that came
 	Printed  string
 	Order    []string // texts of what was printed and what came first of each display, as they came
+	Answers  []string // to the messages
 }
 
-// Run runs a cell, a program, and answers it. What the cell prints is read late.
-func Run(t *testing.T, c *exec.Cmd) *Page {
+// Run runs a cell, a program, and answers it. What the cell prints is read late. A cell that listens to the page gets
+// the messages, the first at once and each other one when the one before is answered.
+func Run(t *testing.T, c *exec.Cmd, messages ...string) *Page {
 	t.Helper()
 	forth, back := filepath.Join(t.TempDir(), "forth"), filepath.Join(t.TempDir(), "back")
 	for _, pipe := range []string{forth, back} {
@@ -51,7 +53,7 @@ func Run(t *testing.T, c *exec.Cmd) *Page {
 	var p Page
 	var reading sync.WaitGroup
 	reading.Go(func() { p.read(reader) })
-	p.answer(t, forth, back)
+	p.answer(t, forth, back, messages)
 	reading.Wait()
 	c.Wait()
 	return &p
@@ -74,7 +76,7 @@ func (p *Page) read(reader io.Reader) {
 }
 
 // answer takes what the cell displays, until it ends.
-func (p *Page) answer(t *testing.T, forth, back string) {
+func (p *Page) answer(t *testing.T, forth, back string, messages []string) {
 	reader, err := os.Open(forth)
 	if err != nil {
 		t.Fatal(err)
@@ -86,20 +88,31 @@ func (p *Page) answer(t *testing.T, forth, back string) {
 	}
 	defer writer.Close()
 	decoder, encoder := gob.NewDecoder(reader), gob.NewEncoder(writer)
+	send := func(address string, value any) {
+		if err := encoder.Encode(&protocol.CommValue{Address: address, Value: value}); err != nil {
+			t.Error(err)
+		}
+	}
 	for {
 		var data protocol.DisplayData
 		if err := decoder.Decode(&data); err != nil {
 			return
 		}
-		if value, ok := data.Data[protocol.MIMECommValue].(protocol.CommValue); ok { // the cell waits for an answer
-			answer := protocol.CommValue{Address: protocol.GonbuiSyncAckAddress, Value: value.Value}
-			if err := encoder.Encode(&answer); err != nil {
-				t.Error(err)
-				return
-			}
-			continue
+		address := ""
+		if listens, ok := data.Data[protocol.MIMECommSubscribe].(protocol.CommSubscription); ok {
+			address = listens.Address
+		} else if value, ok := data.Data[protocol.MIMECommValue].(protocol.CommValue); !ok {
+			p.display(data)
+		} else if value.Address == protocol.GonbuiSyncAddress { // the cell waits
+			send(protocol.GonbuiSyncAckAddress, value.Value)
+		} else {
+			address = value.Address
+			p.Answers = append(p.Answers, fmt.Sprint(value.Value))
 		}
-		p.display(data)
+		if address != "" && len(messages) > 0 {
+			send(address, messages[0])
+			messages = messages[1:]
+		}
 	}
 }
 
