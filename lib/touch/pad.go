@@ -45,22 +45,20 @@ func Pad(run *train.Run) error {
 		return err
 	}
 	return page{
-		controls: padControls, script: padScript, first: p.html(),
-		answer: func(state []byte) (string, error) {
+		controls: padControls, script: padScript,
+		set: func(state []byte) error {
 			var strokes [][]float64
 			if err := json.Unmarshal(state, &strokes); err != nil {
-				return "", fmt.Errorf("the page sent %.100q for a drawing", state)
+				return fmt.Errorf("the page sent %.100q for a drawing", state)
 			}
 			d, err := newDrawing(strokes)
 			if err != nil {
-				return "", err
+				return err
 			}
-			if err := p.look(d); err != nil {
-				return "", err
-			}
-			return p.html(), nil
+			return p.look(d)
 		},
-		picture: func() (figure.Figure, error) { return p.figure(), nil },
+		answer: func() (string, error) { return p.html(), nil },
+		end:    func() (string, figure.Figure) { return p.line(), p.figure() },
 	}.serve()
 }
 
@@ -143,7 +141,18 @@ func (p *pad) html() string {
 func small(picture image.Image, width int) string {
 	var b bytes.Buffer
 	_ = png.Encode(&b, picture) // into memory
-	return fmt.Sprintf(`<img src="%s" alt="" style="width: %dpx; image-rendering: pixelated">`, dataURL(b.Bytes()), width)
+	return fmt.Sprintf(`<img src="%s" alt="" decoding="sync" style="width: %dpx; image-rendering: pixelated">`, dataURL(b.Bytes()), width)
+}
+
+// line is the answer in words.
+func (p *pad) line() string {
+	best := 0
+	for class, share := range p.shares {
+		if share > p.shares[best] {
+			best = class
+		}
+	}
+	return fmt.Sprintf("%s: %s, %.0f %% sure", p.title, p.classes[best], 100*p.shares[best])
 }
 
 // figure is what is left in the end.

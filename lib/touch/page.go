@@ -27,18 +27,19 @@ var (
 	pageStyle string
 )
 
-// page is what stands below a cell while the reader touches it. Whatever the reader changes comes to the program as a
-// message, the latest one when the answer to the one before has arrived, and the answer is a part of the page.
+// page is what stands below a cell while the reader touches it: what is touched, and below it the answer. Whatever the
+// reader changes comes to the program as a message, the latest one when the answer to the one before has arrived. An
+// answer is displayed as all that a cell shows is.
 //
 // The messages take the way of GoNB's widgets, through Jupyter's own connection to the kernel, so it works wherever
 // JupyterLab does. The page's end of it is our own: GoNB's gives up where a kernel takes half a second to answer, does
 // not find a server behind a prefix or TLS, and is gone when the page is loaded again.
 type page struct {
-	controls string                                 // what the reader touches, as HTML
-	script   string                                 // what reads it, and asks
-	first    string                                 // the answer that stands there in the beginning
-	answer   func(state []byte) (string, error)     // to what the reader has set
-	picture  func() (left figure.Figure, err error) // what is left in the end
+	controls string                                // what the reader touches, as HTML
+	script   string                                // what reads it, and asks
+	set      func(state []byte) error              // takes what the reader has set
+	answer   func() (string, error)                // to that, as HTML
+	end      func() (line string, f figure.Figure) // what is left: what was set, and the picture
 }
 
 // message is what comes from the page.
@@ -58,22 +59,20 @@ func kernel() string {
 	return os.Getenv(protocol.GONB_JUPYTER_KERNEL_ID_ENV)
 }
 
-// serve shows the page and answers it until the reader is done or presses the stop button. Then the picture takes its
-// place. Where nobody reads, there is only the picture.
+// serve shows the page and answers it until the reader is done or presses the stop button. Then a line and the picture
+// take its place. Where nobody reads, there is only the picture.
 func (p page) serve() error {
-	display := gonbui.UniqueId()
+	touched, answer := gonbui.UniqueId(), ""
 	if kernel := kernel(); kernel != "" {
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, os.Interrupt)
 		defer signal.Stop(interrupted)
-		if err := p.talk(display, kernel, interrupted); err != nil {
+		answer = gonbui.UniqueId()
+		if err := p.talk(about{touched, answer, kernel, "/touch/" + touched}, interrupted); err != nil {
 			return err
 		}
 	}
-	f, err := p.picture()
-	if err != nil {
-		return err
-	}
+	line, f := p.end()
 	picture, err := notebook.Picture(f)
 	if err != nil {
 		return err
@@ -82,25 +81,39 @@ func (p page) serve() error {
 		fmt.Printf("[figure: %s]\n", f.Alt)
 		return nil
 	}
-	err = notebook.Update(display, picture)
+	if answer != "" {
+		_ = notebook.Update(touched, notebook.Prose(line)) // or the next one is an error, too
+	}
+	err = notebook.Update(answer, picture)
 	notebook.Arrived()
 	return err
 }
 
+// about is what the page's script is told.
+type about struct {
+	ID      string `json:"id"`      // of what is touched
+	Answer  string `json:"answer"`  // the answer's
+	Kernel  string `json:"kernel"`  // Jupyter's for the kernel
+	Address string `json:"address"` // where messages go
+}
+
 // talk shows the page and answers it.
-func (p page) talk(display, kernel string, interrupted <-chan os.Signal) error {
-	address := "/touch/" + display
-	notebook.Printed()
-	if err := notebook.Update(display, notebook.HTML(p.html(display, kernel, address), p.text())); err != nil {
-		return err
-	}
+func (p page) talk(a about, interrupted <-chan os.Signal) error {
 	messages := make(chan string, 8) // more than a page sends without an answer
-	comms.Subscribe(address, func(_ string, text string) {
+	// GoNB opens its own end of the page now, and listens to whoever opened last: ours comes later.
+	comms.Subscribe(a.Address, func(_ string, text string) {
 		select {
 		case messages <- text:
 		default:
 		}
 	})
+	notebook.Printed()
+	if err := notebook.Update(a.ID, notebook.HTML(p.html(a), hint)); err != nil {
+		return err
+	}
+	if err := p.show(a); err != nil {
+		return err
+	}
 	parent, silent := os.Getppid(), time.After(patience)
 	alive := time.NewTicker(time.Second)
 	defer alive.Stop()
@@ -124,30 +137,38 @@ func (p page) talk(display, kernel string, interrupted <-chan os.Signal) error {
 			if m.Done {
 				return nil
 			}
-			answer, err := p.answer(m.State)
-			if err != nil {
+			if err := p.set(m.State); err != nil {
 				return err
 			}
-			comms.Send(address, answer)
+			if err := p.show(a); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// html is the page. Its script stays in the notebook if that is saved meanwhile, and finds out whether the cell still
-// runs when the page is loaded again.
-func (p page) html(id, kernel, address string) string {
-	about, _ := json.Marshal(map[string]string{"id": id, "kernel": kernel, "address": address})
-	return fmt.Sprintf(`<div id="%s" class="convbook-touch"><style>%s</style>
-<div class="convbook-controls">%s</div>
-<div class="convbook-answer">%s</div>
-<div><button type="button" class="convbook-done">Done</button> <span role="status">%s</span></div>
-<script>(() => { const about = %s;
-%s%s})();</script></div>`, id, pageStyle, p.controls, p.first, html.EscapeString(p.text()), about, pageScript, p.script)
+// show displays the answer.
+func (p page) show(a about) error {
+	answer, err := p.answer()
+	if err != nil {
+		return err
+	}
+	line, _ := p.end()
+	return notebook.Update(a.Answer, notebook.HTML(fmt.Sprintf(`<div id="%s" class="convbook-answer">%s</div>`, a.Answer, answer), line))
 }
 
-// text says how the cell comes to its end.
-func (p page) text() string {
-	return "This cell runs until you press Done, or the stop button above."
+// hint says how the cell comes to its end.
+const hint = "This cell runs until you press Done, or the stop button above."
+
+// html is the page. Its script stays in the notebook if that is saved meanwhile, and finds out whether the cell still
+// runs when the page is loaded again.
+func (p page) html(a about) string {
+	told, _ := json.Marshal(a)
+	return fmt.Sprintf(`<div id="%s" class="convbook-touch"><style>%s</style>
+<div class="convbook-controls">%s</div>
+<div><button type="button" class="convbook-done">Done</button> <span role="status">%s</span></div>
+<script>(() => { const about = %s;
+%s%s})();</script></div>`, a.ID, pageStyle, p.controls, hint, told, pageScript, p.script)
 }
 
 // embedded is a figure as a part of a page.
@@ -158,7 +179,7 @@ func embedded(f figure.Figure) (string, error) {
 	}
 	png := content.Data[protocol.MIMEImagePNG].([]byte)
 	size := f.Size()
-	return fmt.Sprintf(`<img src="%s" width="%d" height="%d" alt="%s">`,
+	return fmt.Sprintf(`<img src="%s" width="%d" height="%d" alt="%s" decoding="sync">`,
 		dataURL(png), size.X, size.Y, html.EscapeString(f.Alt)), nil
 }
 

@@ -1,11 +1,10 @@
 // Joins the page with the cell's program, through Jupyter's connection to the kernel. What follows this calls
-// ask(state) when the reader changes something, and sets heard, which gets the answers.
+// ask(state) when the reader changes something.
 const root = document.getElementById(about.id);
 const says = root.querySelector("[role=status]");
 const hint = says.textContent;
 const settings = document.getElementById("jupyter-config-data");
 const base = new URL((settings ? JSON.parse(settings.textContent).baseUrl : "/") + "api/kernels/" + about.kernel, location);
-let heard = html => { root.querySelector(".convbook-answer").innerHTML = html; };
 let socket, comm, ready = false, over = false;
 let wanted, asked, waiting, began; // states, as text; the timer of the question that is not answered; its time
 
@@ -31,20 +30,24 @@ function next() {
   if (!ready || waiting || wanted === asked) return;
   asked = wanted;
   began = performance.now();
-  waiting = setTimeout(() => { waiting = asked = undefined; next(); }, 5000);
+  waiting = setTimeout(greet, 4000); // if another page has taken the connection, it is not told
   post({state: JSON.parse(asked)});
 }
 
+// JupyterLab shows the answers, too, but not any more when the page has been loaded again.
 function answered(html) {
+  if (!waiting || html === undefined) return;
   clearTimeout(waiting);
   waiting = undefined;
-  heard(html);
+  const answer = document.getElementById(about.answer);
+  if (answer) answer.outerHTML = html;
   root.dataset.milliseconds = Math.round(performance.now() - began);
   says.textContent = hint;
   next();
 }
 
-function greet() { // again, too, if another page has taken the connection
+function greet() {
+  if (socket.readyState !== WebSocket.OPEN) return;
   ready = false;
   comm = name();
   send("comm_open", {comm_id: comm, target_name: "gonb_comm", kernel_id: about.kernel, data: {}});
@@ -54,8 +57,8 @@ function hear(message) {
   const {content, parent_header} = message;
   if (message.msg_type === "status" && content.execution_state === "idle" && parent_header.msg_type === "execute_request")
     return end();
+  if (content?.transient?.display_id === about.answer) return answered(content.data["text/html"]);
   if (content?.comm_id !== comm) return;
-  if (message.msg_type === "comm_close") return greet();
   if (content.data?.address === "#comm_open_ack") {
     ready = true;
     clearTimeout(waiting);
@@ -63,8 +66,6 @@ function hear(message) {
     next();
   } else if (content.data?.address === "#heartbeat/ping") {
     send("comm_msg", {comm_id: comm, data: {address: "#heartbeat/pong", value: true}});
-  } else if (content.data?.address === about.address) {
-    answered(content.data.value);
   }
 }
 

@@ -56,10 +56,9 @@ func (s *Slider) check() error {
 	return nil
 }
 
-// html is the slider as a part of a page.
+// html is the slider as a part of a page. Arrow keys move it: JupyterLab would fold headings.
 func (s *Slider) html() string {
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	return fmt.Sprintf(`<label>%s <input type="range" min="%s" max="%s" step="%s" value="%s" autocomplete="off">`+
+	return fmt.Sprintf(`<label>%s <input type="range" min="%s" max="%s" step="%s" value="%s" autocomplete="off" data-lm-suppress-shortcuts>`+
 		`<output>%[5]s</output></label>`,
 		html.EscapeString(s.name), number(s.low), number(s.high), number(s.step), number(s.value))
 }
@@ -74,22 +73,31 @@ func Sliders(draw func() figure.Figure, sliders ...*Slider) error {
 		}
 		controls = append(controls, s.html())
 	}
-	first, err := embedded(draw())
-	if err != nil {
-		return err
-	}
-	return page{
-		controls: strings.Join(controls, "\n"), script: slidersScript, first: first,
-		answer: func(state []byte) (string, error) {
+	var drawn figure.Figure
+	p := page{
+		controls: strings.Join(controls, "\n"), script: slidersScript,
+		set: func(state []byte) error {
 			var values []float64
 			if err := json.Unmarshal(state, &values); err != nil || len(values) != len(sliders) {
-				return "", fmt.Errorf("the page sent %.100q for %d sliders", state, len(sliders))
+				return fmt.Errorf("the page sent %.100q for %d sliders", state, len(sliders))
 			}
 			for i, s := range sliders {
 				s.set(values[i])
 			}
-			return embedded(draw())
+			drawn = draw()
+			return nil
 		},
-		picture: func() (figure.Figure, error) { return draw(), nil },
-	}.serve()
+		answer: func() (string, error) { return embedded(drawn) },
+		end: func() (string, figure.Figure) {
+			var settings []string
+			for _, s := range sliders {
+				settings = append(settings, s.name+" "+number(s.value))
+			}
+			return strings.Join(settings, " · "), drawn
+		},
+	}
+	drawn = draw()
+	return p.serve()
 }
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

@@ -51,12 +51,19 @@ const watched = protocol.GONB_JUPYTER_KERNEL_ID_ENV + "=1234-5678"
 
 var alternative = regexp.MustCompile(`alt="([^"]*)"`)
 
-// left is what a cell left: a picture of this, and what it printed.
-func left(t *testing.T, p *standin.Page, alt, printed string) {
+// left is what a cell left: what was set, if it was touched, a picture of this, and what it printed.
+func left(t *testing.T, p *standin.Page, line, alt, printed string) {
 	t.Helper()
-	if len(p.Displays) != 1 || p.Displays[0].Data[protocol.MIMETextHTML] != nil ||
-		p.Displays[0].Data[protocol.MIMETextPlain] != alt {
-		t.Errorf("displayed %.400v, want %s", p.Displays, alt)
+	var texts []string
+	for _, d := range p.Displays {
+		texts = append(texts, fmt.Sprint(d.Data[protocol.MIMETextPlain]))
+	}
+	want := []string{line, alt}
+	if line == "" {
+		want = want[1:]
+	}
+	if !slices.Equal(texts, want) || p.Displays[len(want)-1].Data[protocol.MIMEImagePNG] == nil {
+		t.Errorf("displayed %q, want %q", texts, want)
 	}
 	if p.Printed != printed {
 		t.Errorf("printed %q, want %q", p.Printed, printed)
@@ -67,18 +74,20 @@ func left(t *testing.T, p *standin.Page, alt, printed string) {
 // the page.
 func TestSliders(t *testing.T) {
 	p := standin.Run(t, command("sliders", watched), `{"state":[7,0.25]}`, `{"state":[99,-1]}`, `{"done":true}`)
-	left(t, p, "Bar chart: T, y; h 9.00; w 0.00", "left at 9 0\n")
+	left(t, p, "height < 9 · width 0", "Bar chart: T, y; h 9.00; w 0.00", "left at 9 0\n")
 	var answers []string
-	for _, answer := range p.Answers {
-		answers = append(answers, alternative.FindStringSubmatch(answer)[1])
+	for _, answer := range p.Updates {
+		if alt := alternative.FindStringSubmatch(fmt.Sprint(answer.Data[protocol.MIMETextHTML])); alt != nil {
+			answers = append(answers, alt[1])
+		}
 	}
-	want := []string{"Bar chart: T, y; h 7.00; w 0.25", "Bar chart: T, y; h 9.00; w 0.00"}
+	want := []string{"Bar chart: T, y; h 3.00; w 0.50", "Bar chart: T, y; h 7.00; w 0.25", "Bar chart: T, y; h 9.00; w 0.00"}
 	if !slices.Equal(answers, want) {
 		t.Errorf("answered %q, want %q", answers, want)
 	}
 	page := fmt.Sprint(p.Updates[0].Data[protocol.MIMETextHTML])
 	for _, part := range []string{"height &lt;", `max="9" step="1" value="3"`, `step="0.25" value="0.5"`, "1234-5678", "until you press Done",
-		"h 3.00; w 0.50", "gonb_comm"} {
+		"gonb_comm"} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page has no %s", part)
 		}
@@ -91,7 +100,7 @@ func TestSliders(t *testing.T) {
 // The stop button is another way to be done.
 func TestStopped(t *testing.T) {
 	p := standin.Run(t, command("stopped", watched), `{"state":[7,1]}`)
-	left(t, p, "Bar chart: T, y; h 7.00; w 1.00", "left at 7 1\n")
+	left(t, p, "height < 7 · width 1", "Bar chart: T, y; h 7.00; w 1.00", "left at 7 1\n")
 }
 
 // What does not fit is an error of one line.
@@ -115,7 +124,7 @@ func TestErrors(t *testing.T) {
 func TestHeadless(t *testing.T) {
 	const alt = "Bar chart: T, y; h 3.00; w 0.50"
 	for _, env := range [][]string{{watched, notebook.HeadlessEnv + "=1"}, {protocol.GONB_JUPYTER_KERNEL_ID_ENV + "="}} {
-		left(t, standin.Run(t, command("sliders", env...), "never"), alt, "left at 3 0.5\n")
+		left(t, standin.Run(t, command("sliders", env...), "never"), "", alt, "left at 3 0.5\n")
 	}
 	output, err := command("sliders").CombinedOutput()
 	if err != nil || string(output) != "[figure: "+alt+"]\nleft at 3 0.5\n" {

@@ -28,11 +28,12 @@ cell.OK(touch.Pad(cell.Must(cnn.Fit())))""",
 ]
 
 # What stands in the page that a cell shows while it is touched.
-PAGE = """index => { const root = jupyterapp.shell.currentWidget.content.widgets[index].node.querySelector('.convbook-touch');
-  return root && {says: root.querySelector('[role=status]').textContent, milliseconds: root.dataset.milliseconds ?? null,
-    alt: root.querySelector('.convbook-answer img')?.alt, bars: Array.from(root.querySelectorAll('.convbook-bars span'))
-      .map(share => parseInt(share.textContent)), title: root.querySelector('.convbook-answer')?.innerText,
-    wide: root.scrollWidth > root.clientWidth + 1}; }"""
+PAGE = """index => { const cell = jupyterapp.shell.currentWidget.content.widgets[index].node;
+  const root = cell.querySelector('.convbook-touch'), answer = cell.querySelector('.convbook-answer');
+  return root && answer && {says: root.querySelector('[role=status]').textContent, title: answer.innerText,
+    milliseconds: root.dataset.milliseconds ?? null, alt: answer.querySelector('img')?.alt,
+    bars: Array.from(answer.querySelectorAll('.convbook-bars span')).map(share => parseInt(share.textContent)),
+    wide: [root, answer].some(part => part.scrollWidth > part.clientWidth + 1)}; }"""
 TIME = 120_000
 
 # How digits are written: strokes through these points of a square with the side 1.
@@ -92,15 +93,15 @@ def slide(page, out: Path) -> list[str]:
     seen = wait(page, 1, "page.alt.endsWith('only 7.00')")
     print(f"{NAME}: {seen}")
     shot(page, out, 1, "slider")
-    output(page, 1).get_by_text("Done").click()
+    output(page, 1).get_by_role("button", name="Done").click()
     page.wait_for_function(IDLE, arg=1, timeout=TIME)
-    return ended(page, 1, "only 7.00", "the slider is at", "7")
+    return ended(page, 1, "height 7", "only 7.00", "the slider is at")
 
 
 def ended(page, index: int, *texts: str) -> list[str]:
     """What is wrong with what a cell that was touched left: a picture, and what the cell says after it."""
     outputs = page.evaluate(OUTPUTS, index)
-    picture = outputs[0].get("data", {})
+    picture = outputs[-1 if index == 2 else -2].get("data", {})
     whole = json.dumps(outputs, ensure_ascii=False)
     if "image/png" not in picture or "text/html" in picture or "stderr" in whole or any(t not in whole for t in texts):
         return [f"a cell that was touched left {whole[:600]}"]
@@ -129,7 +130,7 @@ def draw(page, out: Path) -> list[str]:
         flaws.append(f"the pad begins with {first}")
     shot(page, out, 2, "pad")
     for digit, strokes in DIGITS.items():
-        output(page, 2).get_by_text("Clear").click()
+        output(page, 2).get_by_role("button", name="Clear").click()
         wait(page, 2, "page.title.includes('The first test image')")
         stroke(page, 2, strokes)
         try:
@@ -146,7 +147,7 @@ def draw(page, out: Path) -> list[str]:
         flaws.append("the pad is wider than its cell")
     page.set_viewport_size({"width": 1280, "height": 1000})
     theme(page, "JupyterLab Light")
-    output(page, 2).get_by_text("Done").click()
+    output(page, 2).get_by_role("button", name="Done").click()
     page.wait_for_function(IDLE, arg=2, timeout=TIME)
     page.wait_for_timeout(500)
     shot(page, out, 2, "done")
@@ -175,7 +176,7 @@ def reloaded(page, out: Path, settle) -> list[str]:
     slider.focus()
     page.keyboard.press("ArrowRight")
     wait(page, 1, "page.alt.endsWith('only 4.00')")
-    output(page, 1).get_by_text("Done").click()
+    output(page, 1).get_by_role("button", name="Done").click()
     wait(page, 1, "page.says.startsWith('The cell has ended')")
     shot(page, out, 1, "reloaded")
     return []

@@ -24,11 +24,10 @@ type Page struct {
 	Updates  []protocol.DisplayData // all that came
 	Printed  string
 	Order    []string // texts of what was printed and what came first of each display, as they came
-	Answers  []string // to the messages
 }
 
 // Run runs a cell, a program, and answers it. What the cell prints is read late. A cell that listens to the page gets
-// the messages, the first at once and each other one when the one before is answered.
+// the messages, one after each thing that it displays from the second on.
 func Run(t *testing.T, c *exec.Cmd, messages ...string) *Page {
 	t.Helper()
 	forth, back := filepath.Join(t.TempDir(), "forth"), filepath.Join(t.TempDir(), "back")
@@ -93,25 +92,25 @@ func (p *Page) answer(t *testing.T, forth, back string, messages []string) {
 			t.Error(err)
 		}
 	}
+	address := "" // that the cell listens to
 	for {
 		var data protocol.DisplayData
 		if err := decoder.Decode(&data); err != nil {
 			return
 		}
-		address := ""
-		if listens, ok := data.Data[protocol.MIMECommSubscribe].(protocol.CommSubscription); ok {
+		listens, isSubscription := data.Data[protocol.MIMECommSubscribe].(protocol.CommSubscription)
+		value, isValue := data.Data[protocol.MIMECommValue].(protocol.CommValue)
+		switch {
+		case isSubscription:
 			address = listens.Address
-		} else if value, ok := data.Data[protocol.MIMECommValue].(protocol.CommValue); !ok {
-			p.display(data)
-		} else if value.Address == protocol.GonbuiSyncAddress { // the cell waits
+		case isValue: // the cell waits for an answer
 			send(protocol.GonbuiSyncAckAddress, value.Value)
-		} else {
-			address = value.Address
-			p.Answers = append(p.Answers, fmt.Sprint(value.Value))
-		}
-		if address != "" && len(messages) > 0 {
-			send(address, messages[0])
-			messages = messages[1:]
+		default:
+			p.display(data)
+			if address != "" && len(p.Displays) > 1 && len(messages) > 0 {
+				send(address, messages[0])
+				messages = messages[1:]
+			}
 		}
 	}
 }
