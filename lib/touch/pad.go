@@ -20,8 +20,8 @@ import (
 var padScript string
 
 // padControls is the pad and what clears it.
-const padControls = `<div><canvas width="280" height="280"></canvas><br>` +
-	`<button type="button" class="convbook-clear">Clear</button> Draw a digit.</div>`
+const padControls = `<div class="convbook-pad"><canvas width="280" height="280"></canvas><br>` +
+	`<button type="button" class="convbook-clear">Clear</button>Draw a digit.</div>`
 
 // Pad shows a pad to draw a digit on and what a trained network makes of the drawing while it is drawn: the picture
 // that the network gets, in the form of MNIST's, how probable it takes each class to be, and its feature maps. As long
@@ -118,8 +118,8 @@ func maps(a train.Activation) (name string, maps []image.Image) {
 // html is the answer to a drawing, as a part of a page.
 func (p *pad) html() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<div class="convbook-controls"><div>%s, as the network sees it<br>%s</div>`,
-		p.title, small(p.picture(), 140))
+	fmt.Fprintf(&b, `<div class="convbook-says"><div>%s,<br>as the network sees it<br>%s</div>`,
+		p.title, small(p.picture(), 112))
 	b.WriteString(`<div class="convbook-bars">`)
 	for class, share := range p.shares {
 		fmt.Fprintf(&b, `<b>%s</b><div><i style="width: %.1f%%"></i></div><span>%.0f %%</span>`,
@@ -130,7 +130,7 @@ func (p *pad) html() string {
 		name, pictures := maps(a)
 		fmt.Fprintf(&b, `<div>%s</div><div class="convbook-maps">`, name)
 		for _, picture := range pictures {
-			b.WriteString(small(picture, 72))
+			b.WriteString(small(picture, 56))
 		}
 		b.WriteString("</div>")
 	}

@@ -27,13 +27,13 @@ var (
 	pageStyle string
 )
 
-// page is what stands below a cell while the reader touches it: what is touched, and below it the answer. Whatever the
-// reader changes comes to the program as a message, the latest one when the answer to the one before has arrived. An
-// answer is displayed as all that a cell shows is.
+// page is what stands below a cell while the reader touches it: what is touched, and the answer. Whatever the reader
+// changes comes to the program as a message, the latest one when the answer to the one before has arrived.
 //
 // The messages take the way of GoNB's widgets, through Jupyter's own connection to the kernel, so it works wherever
 // JupyterLab does. The page's end of it is our own: GoNB's gives up where a kernel takes half a second to answer, does
-// not find a server behind a prefix or TLS, and is gone when the page is loaded again.
+// not find a server behind a prefix or TLS, and is gone when the page is loaded again. The answers come as a display
+// that cannot be seen, from which the page's script takes them.
 type page struct {
 	controls string                                // what the reader touches, as HTML
 	script   string                                // what reads it, and asks
@@ -108,10 +108,11 @@ func (p page) talk(a about, interrupted <-chan os.Signal) error {
 		}
 	})
 	notebook.Printed()
-	if err := notebook.Update(a.ID, notebook.HTML(p.html(a), hint)); err != nil {
+	answer, err := p.answer()
+	if err != nil {
 		return err
 	}
-	if err := p.show(a); err != nil {
+	if err := notebook.Update(a.ID, notebook.HTML(p.html(a, answer), hint)); err != nil {
 		return err
 	}
 	parent, silent := os.Getppid(), time.After(patience)
@@ -140,21 +141,14 @@ func (p page) talk(a about, interrupted <-chan os.Signal) error {
 			if err := p.set(m.State); err != nil {
 				return err
 			}
-			if err := p.show(a); err != nil {
+			if answer, err = p.answer(); err != nil {
+				return err
+			}
+			if err := notebook.Update(a.Answer, notebook.HTML("<div hidden>"+answer+"</div>", "")); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-// show displays the answer.
-func (p page) show(a about) error {
-	answer, err := p.answer()
-	if err != nil {
-		return err
-	}
-	line, _ := p.end()
-	return notebook.Update(a.Answer, notebook.HTML(fmt.Sprintf(`<div id="%s" class="convbook-answer">%s</div>`, a.Answer, answer), line))
 }
 
 // hint says how the cell comes to its end.
@@ -162,13 +156,14 @@ const hint = "This cell runs until you press Done, or the stop button above."
 
 // html is the page. Its script stays in the notebook if that is saved meanwhile, and finds out whether the cell still
 // runs when the page is loaded again.
-func (p page) html(a about) string {
+func (p page) html(a about, answer string) string {
 	told, _ := json.Marshal(a)
 	return fmt.Sprintf(`<div id="%s" class="convbook-touch"><style>%s</style>
-<div class="convbook-controls">%s</div>
-<div><button type="button" class="convbook-done">Done</button> <span role="status">%s</span></div>
+<div class="convbook-set">%s
+<div><button type="button" class="convbook-done">Done</button> <span role="status">%s</span></div></div>
+<div class="convbook-answer">%s</div>
 <script>(() => { const about = %s;
-%s%s})();</script></div>`, a.ID, pageStyle, p.controls, hint, told, pageScript, p.script)
+%s%s})();</script></div>`, a.ID, pageStyle, p.controls, hint, answer, told, pageScript, p.script)
 }
 
 // embedded is a figure as a part of a page.

@@ -34,13 +34,11 @@ function next() {
   post({state: JSON.parse(asked)});
 }
 
-// JupyterLab shows the answers, too, but not any more when the page has been loaded again.
 function answered(html) {
   if (!waiting || html === undefined) return;
   clearTimeout(waiting);
   waiting = undefined;
-  const answer = document.getElementById(about.answer);
-  if (answer) answer.outerHTML = html;
+  root.querySelector(".convbook-answer").innerHTML = html.replace("<div hidden>", "<div>");
   root.dataset.milliseconds = Math.round(performance.now() - began);
   says.textContent = hint;
   next();

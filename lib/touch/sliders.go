@@ -75,7 +75,7 @@ func Sliders(draw func() figure.Figure, sliders ...*Slider) error {
 	}
 	var drawn figure.Figure
 	p := page{
-		controls: strings.Join(controls, "\n"), script: slidersScript,
+		controls: `<div class="convbook-sliders">` + strings.Join(controls, "\n") + "</div>", script: slidersScript,
 		set: func(state []byte) error {
 			var values []float64
 			if err := json.Unmarshal(state, &values); err != nil || len(values) != len(sliders) {

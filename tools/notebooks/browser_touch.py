@@ -28,9 +28,10 @@ cell.OK(touch.Pad(cell.Must(cnn.Fit())))""",
 ]
 
 # What stands in the page that a cell shows while it is touched.
-PAGE = """index => { const cell = jupyterapp.shell.currentWidget.content.widgets[index].node;
-  const root = cell.querySelector('.convbook-touch'), answer = cell.querySelector('.convbook-answer');
-  return root && answer && {says: root.querySelector('[role=status]').textContent, title: answer.innerText,
+PAGE = """index => {
+  const root = jupyterapp.shell.currentWidget.content.widgets[index].node.querySelector('.convbook-touch');
+  const answer = root?.querySelector('.convbook-answer');
+  return root && {says: root.querySelector('[role=status]').textContent, title: answer.innerText,
     milliseconds: root.dataset.milliseconds ?? null, alt: answer.querySelector('img')?.alt,
     bars: Array.from(answer.querySelectorAll('.convbook-bars span')).map(share => parseInt(share.textContent)),
     wide: [root, answer].some(part => part.scrollWidth > part.clientWidth + 1)}; }"""
@@ -99,12 +100,12 @@ def slide(page, out: Path) -> list[str]:
 
 
 def ended(page, index: int, *texts: str) -> list[str]:
-    """What is wrong with what a cell that was touched left: a picture, and what the cell says after it."""
+    """What is wrong with what a cell that was touched left: a picture, and these texts."""
     outputs = page.evaluate(OUTPUTS, index)
-    picture = outputs[-1 if index == 2 else -2].get("data", {})
+    pictures = [output["data"] for output in outputs if "image/png" in output.get("data", {})]
     whole = json.dumps(outputs, ensure_ascii=False)
-    if "image/png" not in picture or "text/html" in picture or "stderr" in whole or any(t not in whole for t in texts):
-        return [f"a cell that was touched left {whole[:600]}"]
+    if len(pictures) != 1 or "<script" in whole or "stderr" in whole or any(text not in whole for text in texts):
+        return [f"a cell that was touched left {[str(output)[:300] for output in outputs]}"]
     return []
 
 

@@ -27,7 +27,7 @@ type Page struct {
 }
 
 // Run runs a cell, a program, and answers it. What the cell prints is read late. A cell that listens to the page gets
-// the messages, one after each thing that it displays from the second on.
+// the messages, one after each thing that it displays.
 func Run(t *testing.T, c *exec.Cmd, messages ...string) *Page {
 	t.Helper()
 	forth, back := filepath.Join(t.TempDir(), "forth"), filepath.Join(t.TempDir(), "back")
@@ -107,7 +107,7 @@ func (p *Page) answer(t *testing.T, forth, back string, messages []string) {
 			send(protocol.GonbuiSyncAckAddress, value.Value)
 		default:
 			p.display(data)
-			if address != "" && len(p.Displays) > 1 && len(messages) > 0 {
+			if address != "" && len(messages) > 0 {
 				send(address, messages[0])
 				messages = messages[1:]
 			}
