@@ -5,10 +5,10 @@ const says = root.querySelector("[role=status]");
 const hint = says.textContent;
 const settings = document.getElementById("jupyter-config-data");
 const base = new URL((settings ? JSON.parse(settings.textContent).baseUrl : "/") + "api/kernels/" + about.kernel, location);
-let socket, comm, ready = false, over = false;
-let wanted, asked, waiting, began; // states, as text; the timer of the question that is not answered; its time
-
 const name = () => Math.random().toString(36).slice(2) + Date.now().toString(36);
+const comm = name();
+let socket, ready = false, over = false;
+let wanted, asked, waiting, began; // states, as text; the timer of the question that is not answered; its time
 
 function send(type, content) {
   const id = name();
@@ -44,10 +44,12 @@ function answered(html) {
   next();
 }
 
+// The first answers may come before the server listens to them for this page, so it asks again.
 function greet() {
-  if (socket.readyState !== WebSocket.OPEN) return;
   ready = false;
-  comm = name();
+  clearTimeout(waiting);
+  if (socket.readyState !== WebSocket.OPEN) return;
+  waiting = setTimeout(greet, 1000);
   send("comm_open", {comm_id: comm, target_name: "gonb_comm", kernel_id: about.kernel, data: {}});
 }
 
