@@ -1,5 +1,5 @@
 """Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, runs a notebook
-cell by cell with Shift + Enter, moves sliders, draws digits, and watches a training. Screenshots land in build/browser/. Any dialog, error, message
+cell by cell with Shift + Enter, in both themes, moves sliders, draws digits, and watches a training. Screenshots land in build/browser/. Any dialog, error, message
 on stderr, broken or overflowing picture makes it fail.
 
     browser.py [NOTEBOOK ...]       10_mnist_fc_vs_cnn if none is named
@@ -13,6 +13,7 @@ import sys
 import time
 
 from browser_live import live
+from browser_looks import looks
 from browser_touch import touch
 from lab import Lab
 from playwright.sync_api import TimeoutError, sync_playwright
@@ -145,6 +146,7 @@ def main(names: list[str]) -> int:
             if notices := page.locator(".Toastify__toast").all_inner_texts():
                 flaws.append(f"a notice pops up: {notices}")
             for path in paths:
+                flaws += looks(page, OUT, lab.url, settle, path.stem)
                 flaws += read(page, lab.url, lab.token, path.stem)
             flaws += touch(page, OUT, lab.url, settle)
             flaws += live(page, OUT, lab.url, settle)
