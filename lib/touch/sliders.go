@@ -4,8 +4,8 @@
 //	cell.OK(touch.Sliders(func() figure.Figure { return figure.Grid(…k.Int()…) }, k))
 //
 // A cell is a program that ends, so such a cell runs until the reader presses its button or stops it, and leaves the
-// picture as it is then. Where no reader looks on, as when a notebook is executed headlessly or a program runs in a
-// terminal, there is the picture for the values that it begins with, once.
+// picture as it is then. Where no reader looks on, as when a notebook is executed without a browser or a program runs in
+// a terminal, there is the picture for the values that it begins with, once.
 package touch
 
 import (

@@ -1,6 +1,7 @@
-"""Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, runs a notebook
-cell by cell with Shift + Enter, in both themes, moves sliders, draws digits, and watches a training. Screenshots land in build/browser/. Any dialog, error, message
-on stderr, broken or overflowing picture makes it fail.
+"""Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, looks at a notebook
+in the dark theme and in a narrow window, runs it cell by cell with Shift + Enter, moves sliders, draws digits, and watches
+a training. Screenshots land in build/browser/. Any dialog, error, message on stderr, broken or overflowing picture makes
+it fail.
 
     browser.py [NOTEBOOK ...]       10_mnist_fc_vs_cnn if none is named
 """

@@ -182,7 +182,8 @@ def reload(page, out: Path, settle) -> list[str]:
     page.wait_for_timeout(3000)
     after = page.evaluate(CARD)
     page.screenshot(path=out / f"{NAME}-reloaded.png")
-    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and a card says {after and after['text'][-200:]!r}")
+    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and a card says "
+          f"{after and after['text'][-200:]!r}")
     flaws = []
     if not after or "still running" not in after["text"] or not after["drawn"] or after == before:
         flaws.append(f"after a reload nothing says that a cell trains: {after}")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from browser_live import HEAD, IDLE, OUTPUTS, run, theme
+from playwright.sync_api import TimeoutError
 
 NAME = "touch"
 CELLS = [
@@ -41,7 +42,8 @@ TIME = 120_000
 DIGITS = {
     1: [[(0.52, 0.15), (0.48, 0.85)]],
     7: [[(0.2, 0.2), (0.75, 0.2), (0.6, 0.5), (0.45, 0.85)]],
-    0: [[(0.5, 0.15), (0.3, 0.3), (0.25, 0.55), (0.35, 0.8), (0.5, 0.87), (0.68, 0.75), (0.74, 0.5), (0.68, 0.27), (0.5, 0.15)]],
+    0: [[(0.5, 0.15), (0.3, 0.3), (0.25, 0.55), (0.35, 0.8), (0.5, 0.87), (0.68, 0.75), (0.74, 0.5), (0.68, 0.27),
+         (0.5, 0.15)]],
     4: [[(0.3, 0.15), (0.25, 0.5), (0.75, 0.5)], [(0.68, 0.15), (0.65, 0.88)]],
 }
 
@@ -136,7 +138,7 @@ def draw(page, out: Path) -> list[str]:
         stroke(page, 2, strokes)
         try:
             seen = wait(page, 2, "page.bars[argument] === Math.max(...page.bars)", digit)
-        except Exception:
+        except TimeoutError:
             seen = page.evaluate(PAGE, 2)
             flaws.append(f"a {digit} is taken for {seen['bars']}")
         print(f"{NAME}: a {digit}: {seen['bars']}, answered in {seen['milliseconds']} ms")
