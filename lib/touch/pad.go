@@ -141,7 +141,8 @@ func (p *pad) html() string {
 func small(picture image.Image, width int) string {
 	var b bytes.Buffer
 	_ = png.Encode(&b, picture) // into memory
-	return fmt.Sprintf(`<img src="%s" alt="" decoding="sync" style="width: %dpx; image-rendering: pixelated">`, dataURL(b.Bytes()), width)
+	return fmt.Sprintf(`<img src="%s" alt="" decoding="sync" style="width: %dpx; image-rendering: pixelated">`,
+		dataURL(b.Bytes()), width)
 }
 
 // line is the answer in words.

@@ -36,7 +36,8 @@ var share = regexp.MustCompile(`<span>(\d+) %</span>`)
 // A drawing is answered with a probability for each class, what the network sees, and its maps.
 func TestPad(t *testing.T) {
 	runs := train.RunsEnv + "=" + t.TempDir()
-	p := standin.Run(t, command("pad", watched, runs), `{"state":[]}`, `{"state":[[60,40,200,40,130,240]]}`, `{"done":true}`)
+	p := standin.Run(t, command("pad", watched, runs),
+		`{"state":[]}`, `{"state":[[60,40,200,40,130,240]]}`, `{"done":true}`)
 	if len(p.Displays) != 2 || p.Displays[1].Data[protocol.MIMEImagePNG] == nil {
 		t.Fatalf("left %.500v, printed %q", p.Displays, p.Printed)
 	}

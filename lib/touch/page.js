@@ -4,16 +4,17 @@ const root = document.getElementById(about.id);
 const says = root.querySelector("[role=status]");
 const hint = says.textContent;
 const settings = document.getElementById("jupyter-config-data");
-const base = new URL((settings ? JSON.parse(settings.textContent).baseUrl : "/") + "api/kernels/" + about.kernel, location);
+const prefix = settings ? JSON.parse(settings.textContent).baseUrl : "/";
+const base = new URL(prefix + "api/kernels/" + about.kernel, location);
 const name = () => Math.random().toString(36).slice(2) + Date.now().toString(36);
 const comm = name();
 let socket, ready = false, over = false;
 let wanted, asked, waiting, began; // states, as text; the timer of the question that is not answered; its time
 
 function send(type, content) {
-  const id = name();
-  socket.send(JSON.stringify({channel: "shell", content, metadata: {}, parent_header: {}, buffers: [],
-    header: {msg_id: id, msg_type: type, session: comm, username: "", version: "5.3", date: new Date().toISOString()}}));
+  const header = {msg_id: name(), msg_type: type, session: comm, username: "", version: "5.3",
+    date: new Date().toISOString()};
+  socket.send(JSON.stringify({channel: "shell", header, parent_header: {}, metadata: {}, content, buffers: []}));
 }
 
 function post(value) {
@@ -54,8 +55,8 @@ function greet() {
 }
 
 function hear(message) {
-  const {content, parent_header} = message;
-  if (message.msg_type === "status" && content.execution_state === "idle" && parent_header.msg_type === "execute_request")
+  const {msg_type, content, parent_header} = message;
+  if (msg_type === "status" && content.execution_state === "idle" && parent_header.msg_type === "execute_request")
     return end();
   if (content?.transient?.display_id === about.answer) return answered(content.data["text/html"]);
   if (content?.comm_id !== comm) return;

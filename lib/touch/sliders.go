@@ -4,8 +4,8 @@
 //	cell.OK(touch.Sliders(func() figure.Figure { return figure.Grid(…k.Int()…) }, k))
 //
 // A cell is a program that ends, so such a cell runs until the reader presses its button or stops it, and leaves the
-// picture as it is then. Where no reader looks on, as when a notebook is executed without a browser or a program runs in
-// a terminal, there is the picture for the values that it begins with, once.
+// picture as it is then. Where no reader looks on, in a notebook that is executed without a browser or in a terminal,
+// there is the picture for the values that it begins with, once.
 package touch
 
 import (
@@ -51,14 +51,16 @@ func (s *Slider) set(value float64) { s.value = min(max(value, s.low), s.high) }
 
 func (s *Slider) check() error {
 	if !(s.low < s.high && s.step > 0 && s.value >= s.low && s.value <= s.high) {
-		return fmt.Errorf("a slider %q from %v to %v in steps of %v cannot begin at %v", s.name, s.low, s.high, s.step, s.value)
+		return fmt.Errorf("a slider %q from %v to %v in steps of %v cannot begin at %v",
+			s.name, s.low, s.high, s.step, s.value)
 	}
 	return nil
 }
 
 // html is the slider as a part of a page. Arrow keys move it: JupyterLab would fold headings.
 func (s *Slider) html() string {
-	return fmt.Sprintf(`<label>%s <input type="range" min="%s" max="%s" step="%s" value="%s" autocomplete="off" data-lm-suppress-shortcuts>`+
+	return fmt.Sprintf(`<label>%s <input type="range" min="%s" max="%s" step="%s" value="%s" autocomplete="off" `+
+		`data-lm-suppress-shortcuts>`+
 		`<output>%[5]s</output></label>`,
 		html.EscapeString(s.name), number(s.low), number(s.high), number(s.step), number(s.value))
 }

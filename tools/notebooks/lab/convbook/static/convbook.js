@@ -1,5 +1,5 @@
-// The book's part of JupyterLab. It loads looks.css, gives figures their alternative texts, and shows what a cell does that
-// was running already when the page was loaded: JupyterLab itself shows nothing of it from then on, not even whether it
+// The book's part of JupyterLab. It loads looks.css, gives figures their alternative texts, and shows what a cell does
+// that was running already when the page was loaded: JupyterLab itself shows nothing of it any more, not even whether it
 // runs.
 //
 // It is written in the form in which JupyterLab loads its extensions, and uses nothing but what JupyterLab hands to it.
@@ -52,7 +52,8 @@
       if (data["text/html"] !== undefined) {
         place.innerHTML = data["text/html"]; // no script of it runs
       } else if (data["image/png"]) {
-        place.innerHTML = `<img style="max-width: 100%; height: auto" src="data:image/png;base64,${data["image/png"].trim()}">`;
+        const png = data["image/png"].trim();
+        place.innerHTML = `<img style="max-width: 100%; height: auto" src="data:image/png;base64,${png}">`;
       } else {
         place.textContent = data["text/plain"] ?? "";
       }
