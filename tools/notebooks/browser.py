@@ -93,11 +93,11 @@ def read(page, url: str, token: str, stem: str) -> list[str]:
             return flaws + [f"{stem}: cell {before['active']} is active, not {index}"]
         started = time.monotonic()
         page.keyboard.press("Shift+Enter")
-        if before["cells"][index]["type"] == "code":
-            if page.wait_for_function(OVER, arg=index, timeout=PATIENCE * 1000).json_value() == "touch":
-                page.screenshot(path=OUT / f"{stem}-{index:02d}-touch.png")
-                page.locator(".convbook-done").click()
-                page.wait_for_function(IDLE, arg=index, timeout=PATIENCE * 1000)
+        code = before["cells"][index]["type"] == "code"
+        if code and page.wait_for_function(OVER, arg=index, timeout=PATIENCE * 1000).json_value() == "touch":
+            page.screenshot(path=OUT / f"{stem}-{index:02d}-touch.png")
+            page.locator(".convbook-done").click()
+            page.wait_for_function(IDLE, arg=index, timeout=PATIENCE * 1000)
         seconds = time.monotonic() - started
         page.wait_for_timeout(150)  # for outputs to be painted
         cell = page.evaluate(CELLS)["cells"][index]
