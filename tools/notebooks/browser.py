@@ -98,6 +98,9 @@ def read(page, url: str, token: str, stem: str) -> list[str]:
             page.screenshot(path=OUT / f"{stem}-{index:02d}-touch.png")
             page.locator(".convbook-done").click()
             page.wait_for_function(IDLE, arg=index, timeout=PATIENCE * 1000)
+            page.evaluate("i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; "
+                          "n.mode = 'command'; }", index + 1)
+            page.locator(".jp-Notebook").first.focus()
         seconds = time.monotonic() - started
         page.wait_for_timeout(150)  # for outputs to be painted
         cell = page.evaluate(CELLS)["cells"][index]
