@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,9 +59,10 @@ const every = 700 * time.Millisecond
 type page struct {
 	show           func(id string, c notebook.Content) // displays what takes the place of what had the id before
 	mu             sync.Mutex
-	course         course // guarded by mu
-	about, drawing string // ids of the line and of the chart
-	shown          string // the line as it is
+	course         course   // guarded by mu
+	notes          []string // what a reader should know, above the line; guarded by mu
+	about, drawing string   // ids of the line and of the chart
+	shown          string   // the lines as they are
 	stop           chan struct{}
 	drawer         sync.WaitGroup
 }
@@ -72,10 +74,15 @@ func (p *page) Tell(e train.Event) {
 	p.mu.Unlock()
 	switch e := e.(type) {
 	case train.Noted:
-		fmt.Println(e.Text)
+		p.mu.Lock()
+		p.notes = append(p.notes, e.Text)
+		p.mu.Unlock()
+		if p.stop == nil { // or else it is said with what is said next
+			p.open()
+			p.say()
+		}
 	case train.Started:
-		notebook.Printed() // it stands above
-		p.about, p.drawing, p.shown = gonbui.UniqueId(), gonbui.UniqueId(), ""
+		p.open()
 		p.stop = make(chan struct{})
 		if e.Stored == nil {
 			p.drawer.Go(p.draw)
@@ -84,6 +91,15 @@ func (p *page) Tell(e train.Event) {
 		close(p.stop)
 		p.drawer.Wait()
 		p.end()
+		p.about, p.shown, p.notes, p.stop = "", "", nil, nil
+	}
+}
+
+// open makes places for the lines and the chart of a training, if there are none yet.
+func (p *page) open() {
+	if p.about == "" {
+		notebook.Printed() // it stands above
+		p.about, p.drawing = gonbui.UniqueId(), gonbui.UniqueId()
 	}
 }
 
@@ -108,6 +124,9 @@ func (p *page) draw() {
 
 // say shows lines above the chart, if they are others than before.
 func (p *page) say(lines ...string) {
+	p.mu.Lock()
+	lines = slices.Concat(p.notes, lines)
+	p.mu.Unlock()
 	if text := strings.Join(lines, "\n"); text != p.shown {
 		p.show(p.about, notebook.Prose(lines...))
 		p.shown = text

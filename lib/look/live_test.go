@@ -128,6 +128,37 @@ func isPicture(t *testing.T, d display, alt string) {
 	}
 }
 
+// What a reader should know before a training stands above its line, once, and not above the next training's.
+func TestPageOfNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, all := shows()
+		for range 2 {
+			p.Tell(train.Noted{Text: "against the run of yesterday: lr 0.1 → 0.2"})
+			if d := all(); d[len(d)-1].text() != "against the run of yesterday: lr 0.1 → 0.2" {
+				t.Errorf("says %q before it begins", d[len(d)-1].text())
+			}
+			p.Tell(train.Started{Training: about})
+			time.Sleep(time.Second)
+			p.Tell(train.Ended{Training: about, Err: errors.New("interrupted")})
+		}
+		line := "VGG16: 9.23 million parameters, 153 million MACs an image · xla:cpu · two cores"
+		last := map[string]string{} // of each place
+		for _, d := range all() {
+			last[d.id] = d.text()
+		}
+		want := "against the run of yesterday: lr 0.1 → 0.2\n" + line + "\ninterrupted"
+		said := 0
+		for _, text := range last {
+			if text == want {
+				said++
+			}
+		}
+		if said != 2 || len(last) != 4 { // each time the lines, and no chart
+			t.Errorf("left %q, want twice %q", last, want)
+		}
+	})
+}
+
 // A stored run shows its picture and nothing else, at once.
 func TestPageOfAStoredRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,13 +1,7 @@
 package train
 
 import (
-	"context"
 	"fmt"
-
-	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
@@ -20,39 +14,15 @@ type Activation struct {
 	Values array.Array // [height, width, channels] of feature maps
 }
 
-// Activations applies the trained network to image i of a split and returns what each layer gives.
+// Activations applies the trained network to image i of a split and returns what each layer gives. For many images, use
+// a [Probe].
 func (r *Run) Activations(split *dataset.Split, i int) ([]Activation, error) {
 	if i < 0 || i >= split.Len() {
 		return nil, fmt.Errorf("there is no image %d: the split has %d", i, split.Len())
 	}
-	e, err := r.plan.trained()
+	p, err := r.Probe()
 	if err != nil {
 		return nil, err
 	}
-	image, err := e.upload(split.Part(i, i+1))
-	if err != nil {
-		return nil, err
-	}
-	var layers []nn.LayerInfo
-	p, err := e.program("activations of", mode{}, []shapes.Shape{image.pixels.Shape()},
-		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (outputs []*graph.Node) {
-			layers, outputs = nn.Activations(e.vars.RootScope(), e.Net, e.Data.Preprocess(in[0]))
-			return outputs
-		})
-	if err != nil {
-		return nil, err
-	}
-	outputs, err := p.run(context.Background(), false, image.pixels)
-	if err != nil {
-		return nil, err
-	}
-	var activations []Activation
-	for i, output := range outputs {
-		values, err := tensors.CopyFlatData[float32](output)
-		if err != nil {
-			return nil, oneLine(err)
-		}
-		activations = append(activations, Activation{layers[i], array.New(values, layers[i].Output...)})
-	}
-	return activations, nil
+	return p.Activations(split.Part(i, i+1).Pixels)
 }

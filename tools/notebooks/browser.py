@@ -1,6 +1,7 @@
-"""Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, runs a notebook
-cell by cell with Shift + Enter, and watches a training. Screenshots land in build/browser/. Any dialog, error, message
-on stderr, broken or overflowing picture makes it fail.
+"""Reads the book as a reader does: starts JupyterLab as `make lab` does, opens it in a real browser, looks at a
+notebook in the dark theme and in a narrow window, runs it cell by cell with Shift + Enter, moves sliders, draws digits,
+and watches a training. Screenshots land in build/browser/. Any dialog, error, message on stderr, broken or overflowing
+picture makes it fail.
 
     browser.py [NOTEBOOK ...]       10_mnist_fc_vs_cnn if none is named
 """
@@ -12,7 +13,9 @@ import signal
 import sys
 import time
 
-from browser_live import live
+from browser_live import IDLE, live
+from browser_looks import looks
+from browser_touch import touch
 from lab import Lab
 from playwright.sync_api import TimeoutError, sync_playwright
 from run import BUILD, SIGNALS, UserError, find
@@ -30,6 +33,12 @@ CELLS = """() => {
       type: cell.type, source: cell.sharedModel.getSource(), count: cell.executionCount ?? null,
       outputs: cell.type === 'code' ? cell.outputs.toJSON() : []}))};
 }"""
+
+# Whether a cell has ended, or waits for the reader to touch something.
+OVER = """index => {
+  const cell = jupyterapp.shell.currentWidget.content.widgets[index];
+  if (cell.model.executionCount !== null && cell.model.executionState === 'idle') return 'idle';
+  return cell.node.querySelector('.convbook-touch')?.dataset.milliseconds ? 'touch' : null; }"""
 
 # What is wrong with the pictures and texts that can be seen.
 FLAWS = """() => {
@@ -84,11 +93,14 @@ def read(page, url: str, token: str, stem: str) -> list[str]:
             return flaws + [f"{stem}: cell {before['active']} is active, not {index}"]
         started = time.monotonic()
         page.keyboard.press("Shift+Enter")
-        if before["cells"][index]["type"] == "code":
-            page.wait_for_function(
-                "index => { const c = jupyterapp.shell.currentWidget.content.model.cells.get(index);"
-                " return c.executionCount !== null && c.executionState === 'idle'; }",
-                arg=index, timeout=PATIENCE * 1000)
+        code = before["cells"][index]["type"] == "code"
+        if code and page.wait_for_function(OVER, arg=index, timeout=PATIENCE * 1000).json_value() == "touch":
+            page.screenshot(path=OUT / f"{stem}-{index:02d}-touch.png")
+            page.locator(".convbook-done").click()
+            page.wait_for_function(IDLE, arg=index, timeout=PATIENCE * 1000)
+            page.evaluate("i => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = i; "
+                          "n.mode = 'command'; }", index + 1)
+            page.locator(".jp-Notebook").first.focus()
         seconds = time.monotonic() - started
         page.wait_for_timeout(150)  # for outputs to be painted
         cell = page.evaluate(CELLS)["cells"][index]
@@ -144,7 +156,9 @@ def main(names: list[str]) -> int:
             if notices := page.locator(".Toastify__toast").all_inner_texts():
                 flaws.append(f"a notice pops up: {notices}")
             for path in paths:
+                flaws += looks(page, OUT, lab.url, settle, path.stem)
                 flaws += read(page, lab.url, lab.token, path.stem)
+            flaws += touch(page, OUT, lab.url, settle)
             flaws += live(page, OUT, lab.url, settle)
             browser.close()
     finally:

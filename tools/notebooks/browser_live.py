@@ -165,24 +165,33 @@ def stop(page, out: Path) -> list[str]:
     return flaws
 
 
+# What the card says that shows a cell which was running when the page was loaded.
+CARD = """() => { const card = document.querySelector('.convbook-running:not([hidden])');
+  return card && {text: card.innerText, drawn: Array.from(card.querySelectorAll('svg')).map(svg => svg.outerHTML)}; }"""
+
+
 def reload(page, out: Path, settle) -> list[str]:
-    """Reloads the page while a cell trains. JupyterLab shows nothing of what such a cell does from then on, but it
-    goes on, and the cell shows it when it is run again."""
+    """Reloads the page while a cell trains. JupyterLab shows nothing of what such a cell does from then on, but the
+    book's card does, and the cell itself when it is run again."""
     begin(page, 3)
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     settle(page)
-    page.wait_for_timeout(2000)  # for outputs to be painted
-    before = page.evaluate(SEEN, 3)
+    page.wait_for_timeout(3000)  # for the card to fill
+    before = page.evaluate(CARD)
     page.wait_for_timeout(3000)
-    after = page.evaluate(SEEN, 3)
-    moved = "changes" if after != before else "stays as it was"
+    after = page.evaluate(CARD)
     page.screenshot(path=out / f"{NAME}-reloaded.png")
-    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and what stands below the cell {moved}: "
-          f"{[text[-80:] for text in after['texts']]}")
+    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and a card says "
+          f"{after and after['text'][-200:]!r}")
+    flaws = []
+    if not after or "still running" not in after["text"] or not after["drawn"] or after == before:
+        flaws.append(f"after a reload nothing says that a cell trains: {after}")
     run(page, 3)
     started = time.monotonic()
     page.wait_for_function(IDLE, arg=3, timeout=TIME)
     page.screenshot(path=out / f"{NAME}-again.png")
     print(f"{NAME}: run again, the cell answers after {time.monotonic() - started:.1f} s")
-    return left(page, 3)
+    if page.evaluate(CARD):
+        flaws.append("the card is still there when the cell shows itself")
+    return flaws + left(page, 3)

@@ -37,8 +37,12 @@ def spec(clone: Path, settings: dict[str, str]) -> dict:
     }
 
 
-# JupyterLab asks nothing on its first start.
-DEFAULTS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+DEFAULTS = {
+    # JupyterLab asks nothing on its first start.
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # In a narrow window code is wrapped, not cut.
+    "@jupyterlab/notebook-extension:tracker": {"codeCellConfig": {"lineWrap": True}},
+}
 
 
 def write(path: Path, content: dict) -> None:

@@ -2,6 +2,7 @@
 settings of other Jupyter servers on this machine, in /etc/jupyter for instance, which may be open on purpose."""
 
 import secrets
+from pathlib import Path
 
 from jupyter_server.auth.identity import PasswordIdentityProvider
 from traitlets import validate
@@ -25,3 +26,6 @@ c.ServerApp.disable_check_xsrf = False
 c.ServerApp.allow_origin = ""
 c.ServerApp.allow_origin_pat = ""
 c.ServerApp.allow_credentials = False
+
+# What JupyterLab lacks for the book, as an extension.
+c.LabApp.extra_labextensions_path = [str(Path(__file__).resolve().parent / "lab")]

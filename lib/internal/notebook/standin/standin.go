@@ -26,8 +26,9 @@ type Page struct {
 	Order    []string // texts of what was printed and what came first of each display, as they came
 }
 
-// Run runs a cell, a program, and answers it. What the cell prints is read late.
-func Run(t *testing.T, c *exec.Cmd) *Page {
+// Run runs a cell, a program, and answers it. What the cell prints is read late. A cell that listens to the page gets
+// the messages, one after each thing that it displays.
+func Run(t *testing.T, c *exec.Cmd, messages ...string) *Page {
 	t.Helper()
 	forth, back := filepath.Join(t.TempDir(), "forth"), filepath.Join(t.TempDir(), "back")
 	for _, pipe := range []string{forth, back} {
@@ -51,7 +52,7 @@ func Run(t *testing.T, c *exec.Cmd) *Page {
 	var p Page
 	var reading sync.WaitGroup
 	reading.Go(func() { p.read(reader) })
-	p.answer(t, forth, back)
+	p.answer(t, forth, back, messages)
 	reading.Wait()
 	c.Wait()
 	return &p
@@ -74,7 +75,7 @@ func (p *Page) read(reader io.Reader) {
 }
 
 // answer takes what the cell displays, until it ends.
-func (p *Page) answer(t *testing.T, forth, back string) {
+func (p *Page) answer(t *testing.T, forth, back string, messages []string) {
 	reader, err := os.Open(forth)
 	if err != nil {
 		t.Fatal(err)
@@ -86,20 +87,31 @@ func (p *Page) answer(t *testing.T, forth, back string) {
 	}
 	defer writer.Close()
 	decoder, encoder := gob.NewDecoder(reader), gob.NewEncoder(writer)
+	send := func(address string, value any) {
+		if err := encoder.Encode(&protocol.CommValue{Address: address, Value: value}); err != nil {
+			t.Error(err)
+		}
+	}
+	address := "" // that the cell listens to
 	for {
 		var data protocol.DisplayData
 		if err := decoder.Decode(&data); err != nil {
 			return
 		}
-		if value, ok := data.Data[protocol.MIMECommValue].(protocol.CommValue); ok { // the cell waits for an answer
-			answer := protocol.CommValue{Address: protocol.GonbuiSyncAckAddress, Value: value.Value}
-			if err := encoder.Encode(&answer); err != nil {
-				t.Error(err)
-				return
+		listens, isSubscription := data.Data[protocol.MIMECommSubscribe].(protocol.CommSubscription)
+		value, isValue := data.Data[protocol.MIMECommValue].(protocol.CommValue)
+		switch {
+		case isSubscription:
+			address = listens.Address
+		case isValue: // the cell waits for an answer
+			send(protocol.GonbuiSyncAckAddress, value.Value)
+		default:
+			p.display(data)
+			if address != "" && len(messages) > 0 {
+				send(address, messages[0])
+				messages = messages[1:]
 			}
-			continue
 		}
-		p.display(data)
 	}
 }
 
