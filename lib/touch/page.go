@@ -48,8 +48,12 @@ type message struct {
 	State json.RawMessage `json:"state"`
 }
 
-// patience is how long a page may take to say that it is there.
-const patience = 30 * time.Second
+// A cell that nobody touches ends, since the cells below it wait in a notebook that is run as a whole.
+const (
+	patience  = 30 * time.Second // until a page says that it is there
+	attention = time.Minute      // until the reader touches something
+	pause     = 10 * time.Minute // from one touch to the next
+)
 
 // kernel is the id that Jupyter has for the kernel, empty if there is none that a page could reach.
 func kernel() string {
@@ -115,8 +119,8 @@ func (p page) talk(a about, interrupted <-chan os.Signal) error {
 	if err := notebook.Update(a.ID, notebook.HTML(p.html(a, answer), hint)); err != nil {
 		return err
 	}
-	parent, silent := os.Getppid(), time.After(patience)
-	alive := time.NewTicker(time.Second)
+	parent, silent, untouched := os.Getppid(), time.After(patience), time.After(attention)
+	seen, alive := 0, time.NewTicker(time.Second)
 	defer alive.Stop()
 	for {
 		select {
@@ -124,6 +128,9 @@ func (p page) talk(a about, interrupted <-chan os.Signal) error {
 			return nil
 		case <-silent:
 			fmt.Println("No page answers, so there is only the picture: open the notebook in JupyterLab to touch it.")
+			return nil
+		case <-untouched:
+			fmt.Println("Nobody touched anything for a while, so the cell has ended: run it again to go on.")
 			return nil
 		case <-alive.C:
 			if os.Getppid() != parent || gonbui.Error() != nil {
@@ -137,6 +144,9 @@ func (p page) talk(a about, interrupted <-chan os.Signal) error {
 			}
 			if m.Done {
 				return nil
+			}
+			if seen++; seen > 1 { // the first is what the page shows as it opens
+				untouched = time.After(pause)
 			}
 			if err := p.set(m.State); err != nil {
 				return err
@@ -152,7 +162,7 @@ func (p page) talk(a about, interrupted <-chan os.Signal) error {
 }
 
 // hint says how the cell comes to its end.
-const hint = "This cell runs until you press Done, or the stop button above."
+const hint = "This cell runs until you press Done or the stop button above. Untouched, it ends after a minute."
 
 // html is the page. Its script stays in the notebook if that is saved meanwhile, and finds out whether the cell still
 // runs when the page is loaded again.
