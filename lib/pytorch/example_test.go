@@ -29,12 +29,7 @@ func ExampleRead() {
 	}
 
 	net := nn.Dense(1)
-	summary, err := nn.Summarize(net, 2)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	weights, err := pytorch.Read(file, summary)
+	weights, err := pytorch.Read(file, net, 2)
 	if err != nil {
 		fmt.Println(err)
 		return
