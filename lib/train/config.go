@@ -84,6 +84,11 @@ type Recipe struct {
 	Schedule    string  `json:"schedule,omitempty"`
 	WarmUp      float64 `json:"warm_up,omitempty"` // the share of the steps in which the rate rises
 	Seed        int     `json:"seed"`
+
+	// Of a task that starts from another run, see Task.
+
+	Freeze    []string `json:"freeze,omitempty"` // in alphabetical order
+	StartRate float64  `json:"start_rate,omitempty"`
 }
 
 func (c Config) recipe() Recipe {
@@ -117,5 +122,9 @@ func (r Recipe) String() string {
 		parts = append(parts, r.Schedule)
 	}
 	add("warm-up %v", r.WarmUp)
+	if len(r.Freeze) > 0 {
+		parts = append(parts, "frozen "+strings.Join(r.Freeze, " "))
+	}
+	add("start rate %v", r.StartRate)
 	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
 }

@@ -45,6 +45,7 @@ func (p *plan) untrained(ctx context.Context) (*engine, error) {
 	if err := e.start(); err != nil {
 		return nil, err
 	}
+	e.freeze()
 	addKept(e.vars, p.Optimizer)
 	return e, nil
 }
@@ -68,6 +69,7 @@ func (p *plan) trained() (*engine, error) {
 	if e.vars, err = p.summary.Store(weights); err != nil {
 		return nil, p.place.Damaged("%s is of another network: %w", store.Model, err)
 	}
+	e.freeze()
 	return e, nil
 }
 

@@ -242,10 +242,14 @@ func (t *training) portion(order epochOrder, batch, steps int) portion {
 	}
 }
 
-// stepNumbers are what the optimizer needs for the i-th step from where the training stands.
-func (t *training) stepNumbers(i int) stepNumbers[float64] {
+// stepNumbers are what the optimizer needs for the i-th step from where the training stands, for each of the rates.
+func (t *training) stepNumbers(i int) (all []stepNumbers[float64]) {
 	step := t.at.Step + i
-	return t.engine.Optimizer.stepNumbers(t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs), step+1)
+	factor := t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs)
+	for _, rate := range t.engine.rates() {
+		all = append(all, t.engine.Optimizer.stepNumbers(factor*rate, step+1))
+	}
+	return all
 }
 
 // randomState is where the random generator of the i-th step from here starts: drawn on the host from the seed and the
