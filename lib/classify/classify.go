@@ -15,18 +15,23 @@ package classify
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"image"
+	"io"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/gomlx/gomlx/ml/model"
+	"golang.org/x/sync/semaphore"
 
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/picture"
 	"example.org/convbook/lib/train"
 )
 
@@ -149,6 +154,20 @@ func (c *Classifier) String() string {
 		c.summary.Parameters(), in.Height, in.Width, in.Channels, len(in.Classes))
 }
 
+// Compile gets everything ready that the first pictures would wait for otherwise.
+func (c *Classifier) Compile() error {
+	for _, size := range sizes {
+		blank := make([][]byte, size)
+		for i := range blank {
+			blank[i] = make([]byte, c.pictureBytes())
+		}
+		if _, err := c.ask(blank); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Classify returns the classes with their probabilities for a picture of any size, the most probable first.
 func (c *Classifier) Classify(img image.Image) ([]Class, error) {
 	all, err := c.ClassifyAll([]image.Image{img})
@@ -170,11 +189,29 @@ func (c *Classifier) ClassifyAll(images []image.Image) ([][]Class, error) {
 // Pixels brings a picture to the network's size, as [picture.Frame.Pixels] does: [height, width, channels], in 0 to 255.
 func (c *Classifier) Pixels(img image.Image) []byte { return c.model.Input.Pixels(img) }
 
-// ClassifyPixels is ClassifyAll for what Pixels returned, or for the pixels of a data set's split.
+// decoders are those that are at work in this process: one a core, since a picture can take a lot of memory while it is
+// decoded.
+var decoders = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
+
+// Decode is Pixels of the picture that [picture.Decode] reads. Of many at the same time, as many are decoded as there are
+// cores, and the others wait.
+func (c *Classifier) Decode(r io.Reader) ([]byte, error) {
+	if err := decoders.Acquire(context.Background(), 1); err != nil {
+		return nil, err
+	}
+	defer decoders.Release(1)
+	img, err := picture.Decode(r)
+	if err != nil {
+		return nil, err
+	}
+	return c.Pixels(img), nil
+}
+
+// ClassifyPixels is ClassifyAll for what Pixels or Decode returned, or for the pixels of a data set's split.
 func (c *Classifier) ClassifyPixels(pixels [][]byte) ([][]Class, error) {
-	for _, picture := range pixels {
-		if len(picture) != c.pictureBytes() {
-			return nil, fmt.Errorf("a picture of %d bytes: %s takes %d", len(picture), c.summary.Network, c.pictureBytes())
+	for _, bytes := range pixels {
+		if len(bytes) != c.pictureBytes() {
+			return nil, fmt.Errorf("a picture of %d bytes: %s takes %d", len(bytes), c.summary.Network, c.pictureBytes())
 		}
 	}
 	outputs, err := c.ask(pixels)
