@@ -1,16 +1,18 @@
 // Command weights reads and writes the weights of networks as PyTorch has them, and classifies photographs with those
 // that torchvision publishes.
 //
-//	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -check              do they fit?
-//	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -picture cat.jpg    what is in the picture?
-//	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -to model.safetensors
-//	go run ./cmd/weights -network ResNet-18 -from model.safetensors -to resnet18.safetensors
-//	go run ./cmd/weights -from RUN -to net.safetensors                                     a run's, for PyTorch
+//	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -check                  do they fit?
+//	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -picture cat.jpg        what is in the picture?
+//	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -to book.safetensors    for cmd/serve
+//	go run ./cmd/weights -from RUN -to net.safetensors                                         for PyTorch
 //
-// A file is PyTorch's, a state dict, or the book's, a run's model.safetensors: -to writes the other kind. A RUN is
-// called as `make runs` has it, and says itself of which network it is. For a file -network names one of package zoo;
-// -classes is 1000 for networks of ImageNet and 10 for others if not given, -width the filters or hidden units of
-// SmallResNet, CNN and FC2Layer if they are not the usual.
+// A file is PyTorch's, a state dict, or the book's; -to writes the other kind. What is the book's is a run, called as
+// `make runs` has it, a file that one was exported to, or a run's model.safetensors. With weights for ImageNet's classes,
+// -to writes a file as of an exported run, which cmd/classify and cmd/serve open, with other weights a model.safetensors.
+//
+// -network names a network of package zoo. A run or an exported file says itself of which network it is. -classes is
+// 1000 for networks of ImageNet and 10 for others if not given, -width the filters or hidden units of SmallResNet, CNN
+// and FC2Layer if they are not the usual.
 //
 // In Python, a state dict is written and read by
 //
@@ -23,13 +25,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image"
 	"io"
 	"os"
 
-	"example.org/convbook/lib/imagenet"
+	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/picture"
-	"example.org/convbook/lib/pytorch"
 )
 
 func main() {
@@ -57,37 +59,36 @@ func run(arguments []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var img image.Image
 	if c.picture != "" {
-		return c.classify(out)
-	}
-	m, err := c.open()
-	if err != nil {
-		return err
-	}
-	summary, err := nn.Summarize(m.net, m.image...)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s: weights of %s, %d arrays with %d parameters\n",
-		c.from, summary.Network, len(m.weights), summary.Parameters())
-	if c.check {
-		return nil
+		if img, err = picture.Open(c.picture); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Lstat(c.to); err == nil {
 		return fmt.Errorf("%s is there already: give -to another name, or remove it", c.to)
 	}
-	kind := "PyTorch's"
-	if m.own {
-		err = pytorch.Write(c.to, m.weights, m.net, m.image...)
-	} else {
-		kind = "the book's"
-		err = writeOwn(c.to, m.weights, summary)
-	}
+	o, err := c.open()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: the same as a file of %s\n", c.to, kind)
-	return nil
+	if img != nil {
+		return o.classify(out, img)
+	}
+	summary, err := nn.Summarize(o.Net, o.image...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: weights of %s, %d arrays with %d parameters\n",
+		c.from, summary.Network, len(o.Weights), summary.Parameters())
+	if c.check {
+		return nil
+	}
+	kind, err := o.write(c.to, summary)
+	if err == nil {
+		fmt.Fprintf(out, "%s: the same, %s\n", c.to, kind)
+	}
+	return err
 }
 
 func parse(arguments []string, out io.Writer) (c command, err error) {
@@ -99,7 +100,7 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 	flags.StringVar(&c.from, "from", "", "the `file` or run with the weights")
 	flags.BoolVar(&c.check, "check", false, "say whether the weights fit the network")
 	flags.StringVar(&c.to, "to", "", "write them into this `file`: PyTorch's as the book's, and the book's as PyTorch's")
-	flags.StringVar(&c.picture, "picture", "", "classify the picture in this `file`, with weights for ImageNet")
+	flags.StringVar(&c.picture, "picture", "", "classify the picture in this `file`, with a run or weights for ImageNet")
 	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(out)
 		fmt.Fprintln(out, "usage: weights [-network NAME [-classes N] [-width N]] -from FILE|RUN -check | -to FILE | -picture FILE")
@@ -127,22 +128,24 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 	return c, nil
 }
 
+// top are the classes that are printed: ImageNet's second measure is the top-5 error.
+const top = 5
+
 // classify says what is in the picture.
-func (c command) classify(out io.Writer) error {
-	img, err := picture.Open(c.picture)
+func (o opened) classify(out io.Writer, img image.Image) error {
+	if len(o.Input.Classes) == 0 {
+		return errors.New("-picture needs weights for ImageNet's classes, or a run: a file of others does not name its classes")
+	}
+	network, err := classify.Of(o.Model)
 	if err != nil {
 		return err
 	}
-	m, err := c.open()
+	classes, err := network.Classify(img)
 	if err != nil {
 		return err
 	}
-	guesses, err := imagenet.Classify(m.net, m.weights, img)
-	if err != nil {
-		return err
-	}
-	for _, guess := range guesses {
-		fmt.Fprintln(out, guess)
+	for _, class := range classes[:min(top, len(classes))] {
+		fmt.Fprintf(out, "%5.1f %%  %s\n", 100*class.Probability, class.Name)
 	}
 	return nil
 }

@@ -13,7 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/dataset/sample"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/pytorch"
 	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train"
 	"example.org/convbook/lib/zoo"
@@ -51,6 +55,20 @@ func fails(t *testing.T, want string, arguments ...string) {
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%q: error %v, want %q in one line", arguments, err, want)
 	}
+}
+
+// blank is a picture's file.
+func blank(t *testing.T) string {
+	t.Helper()
+	var dot bytes.Buffer
+	if err := png.Encode(&dot, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "blank.png")
+	if err := os.WriteFile(file, dot.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func tensorsOf(t *testing.T, file string) map[string]safetensors.Tensor {
@@ -92,6 +110,22 @@ func TestThereAndBack(t *testing.T) {
 	if !reflect.DeepEqual(tensorsOf(t, again), state) {
 		t.Error("a run and its model.safetensors give different files")
 	}
+	exported := filepath.Join(folder, "exported.safetensors")
+	c, err := classify.New(run)
+	if err == nil {
+		err = c.Export(exported)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromExported := filepath.Join(folder, "from-exported.safetensors")
+	does(t, "-from", exported, "-to", fromExported)
+	if !reflect.DeepEqual(tensorsOf(t, fromExported), state) {
+		t.Error("a run and the file it was exported to give different files")
+	}
+	if got := does(t, "-from", exported, "-picture", blank(t)); strings.Count(got, "%") != 5 {
+		t.Errorf("a picture's classes are %q", got)
+	}
 	fails(t, ours+" is there already", "-network", "FC2Layer", "-from", theirs, "-to", ours)
 	fails(t, "no such file or directory", "-network", "FC2Layer", "-from", theirs, "-to", filepath.Join(folder, "none", "x.safetensors"))
 
@@ -109,6 +143,34 @@ func TestThereAndBack(t *testing.T) {
 	fails(t, "nan.safetensors: dense1/bias has numbers that are not finite, such as NaN", "-network", "FC2Layer", "-from", file, "-check")
 }
 
+// Weights for ImageNet's classes become a file that a program opens, with the names of the classes and torchvision's
+// preprocessing.
+func TestImageNet(t *testing.T) {
+	net, image, err := zoo.Named("ResNet-18", 1000, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	summary, err := nn.Summarize(net, image...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := map[string]array.Array{}
+	for _, v := range summary.Variables {
+		weights[v.Name] = array.New(make([]float32, v.Size()), v.Dims...)
+	}
+	folder := t.TempDir()
+	theirs, ours := filepath.Join(folder, "theirs.safetensors"), filepath.Join(folder, "ours.safetensors")
+	if err := pytorch.Write(theirs, weights, net, image...); err != nil {
+		t.Fatal(err)
+	}
+	does(t, "-network", "ResNet-18", "-from", theirs, "-check")
+	does(t, "-network", "ResNet-18", "-from", theirs, "-to", ours)
+	c, err := classify.Open(ours)
+	if want := "ResNet-18, 11689512 parameters: pictures of 224×224×3 into 1000 classes"; err != nil || c.String() != want {
+		t.Errorf("it is %v, %v, want %s", c, err, want)
+	}
+}
+
 func TestWhatCannotBe(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
 	folder := t.TempDir()
@@ -119,11 +181,7 @@ func TestWhatCannotBe(t *testing.T) {
 		}
 		return path
 	}
-	var dot bytes.Buffer
-	if err := png.Encode(&dot, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
-		t.Fatal(err)
-	}
-	text, picture := write("text.safetensors", "no weights"), write("dot.png", dot.String())
+	text, picture := write("text.safetensors", "no weights"), blank(t)
 	none := filepath.Join(folder, "none.safetensors")
 
 	fails(t, "-from is missing", "-check")
@@ -133,10 +191,17 @@ func TestWhatCannotBe(t *testing.T) {
 	fails(t, "-help tells what there is", "-nothing")
 	fails(t, "must be at least 1", "-network", "CNN", "-width", "-1", "-from", text, "-check")
 	fails(t, "-classes and -width are about a network that -network names", "-classes", "5", "-from", trained(t).Dir(), "-check")
-	fails(t, "name one with -network", "-from", text, "-check")
+	fails(t, "text.safetensors: not a safetensors file", "-from", text, "-check")
+	state := filepath.Join(folder, "state.safetensors")
+	if err := safetensors.Write(state, map[string]safetensors.Tensor{"fc.bias": safetensors.Float32([]float32{1}, 1)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, "weights without a network", "-from", state, "-check")
+	fails(t, "name the network with -network", "-from", state, "-check")
 	fails(t, `there is no run "nothing"`, "-from", "nothing", "-check")
 	fails(t, `there is no network "VGG": there is FC2Layer, CNN`, "-network", "VGG", "-from", text, "-check")
 	fails(t, "text.safetensors: ", "-network", "CNN", "-from", text, "-check")
+	fails(t, "-picture needs weights for ImageNet's classes", "-network", "FC2Layer", "-from", filepath.Join(trained(t).Dir(), "model.safetensors"), "-picture", picture)
 	fails(t, "text.safetensors: it is not a picture", "-network", "ResNet-18", "-from", text, "-picture", text)
 	fails(t, "none.safetensors: no such file", "-network", "CNN", "-from", none, "-check")
 	for _, what := range [][]string{{"-check"}, {"-picture", picture}} {

@@ -2,15 +2,12 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/imagenet"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/pytorch"
@@ -19,91 +16,56 @@ import (
 	"example.org/convbook/lib/zoo"
 )
 
-// model is a network with its weights.
-type model struct {
-	net     nn.Layer
-	image   []int // dimensions of one image
-	weights map[string]array.Array
-	own     bool // whether they came as the book keeps them
+// opened is a network with its weights.
+type opened struct {
+	train.Model       // its input is empty if nobody knows it
+	image       []int // dimensions of one image
+	own         bool  // whether the weights came as the book keeps them
 }
-
-// large is the side from which on an image is one of ImageNet's.
-const large = 224
 
 // open reads the weights that the command names.
-func (c command) open() (m model, err error) {
-	file := c.from
-	if c.network != "" {
-		m.net, m.image, err = c.zoo()
-	} else {
-		file, m.net, m.image, err = c.run()
+func (c command) open() (o opened, err error) {
+	if c.network == "" {
+		return c.openNamed()
 	}
-	if err != nil {
-		return m, err
+	classes := cmp.Or(c.classes, 10)
+	if _, o.image, err = zoo.Named(c.network, classes, c.width); err != nil {
+		return o, err
 	}
-	tensors, _, err := safetensors.Read(file)
-	if m.own = err == nil && isOwn(tensors); !m.own {
-		m.weights, err = pytorch.Read(file, m.net, m.image...)
-		if errors.Is(err, fs.ErrNotExist) && m.image[0] >= large && cmp.Or(c.classes, 1000) == 1000 {
-			_, err = imagenet.Read(file, m.net) // which says where the weights come from
+	if o.image[0] >= 224 { // an image of ImageNet
+		classes = cmp.Or(c.classes, 1000)
+	}
+	if o.Net, _, err = zoo.Named(c.network, classes, c.width); err != nil {
+		return o, err
+	}
+	tensors, _, err := safetensors.Read(c.from)
+	switch o.own = err == nil && isOwn(tensors); {
+	case o.own:
+		if o.Weights, err = own(tensors, o); err != nil {
+			err = fmt.Errorf("%s: %w", c.from, err)
 		}
-		return m, err
+	case o.image[0] == 224 && classes == 1000:
+		o.Model, err = imagenet.Read(c.from, o.Net)
+	default:
+		o.Weights, err = pytorch.Read(c.from, o.Net, o.image...)
 	}
-	if m.weights, err = own(tensors, m); err != nil {
-		err = fmt.Errorf("%s: %w", file, err)
-	}
-	return m, err
+	return o, err
 }
 
-// zoo is the network that -network names, and the dimensions of its images.
-func (c command) zoo() (nn.Layer, []int, error) {
-	_, image, err := zoo.Named(c.network, 1, 0)
-	if err != nil {
-		return nil, nil, err
+// openNamed reads what says itself of which network it is: a run, or a file that one was exported to.
+func (c command) openNamed() (o opened, err error) {
+	if c.classes > 0 || c.width > 0 {
+		return o, errors.New("-classes and -width are about a network that -network names: name it, too")
 	}
-	classes := 10
-	if image[0] >= large {
-		classes = 1000
+	o.own = true
+	if o.Model, err = classify.Find(c.from); err != nil {
+		if _, _, wrong := safetensors.Read(c.from); wrong == nil {
+			err = fmt.Errorf("%w: name the network with -network, such as ResNet-18", err)
+		}
+		return o, err
 	}
-	return zoo.Named(c.network, cmp.Or(c.classes, classes), c.width)
-}
-
-// run is the file with the weights of the stored run that -from names, its network and the dimensions of its images.
-func (c command) run() (file string, net nn.Layer, image []int, err error) {
-	run, err := train.Find(c.from)
-	switch info, noFile := os.Stat(c.from); {
-	case err != nil && noFile == nil && !info.IsDir():
-		err = fmt.Errorf("%s does not say of which network it is: name one with -network, such as ResNet-18", c.from)
-	case err != nil:
-	case c.classes > 0 || c.width > 0:
-		err = errors.New("-classes and -width are about a network that -network names: a run says itself what it is of")
-	case run.State != "finished" && run.State != "replaced":
-		err = fmt.Errorf("the run %s was not trained to its end: it is %s", run.ID, run.Status())
-	}
-	if err != nil {
-		return "", nil, nil, err
-	}
-	if net, image, err = networkOf(run); err != nil {
-		err = fmt.Errorf("the run %s: %w", run.ID, err)
-	}
-	return filepath.Join(run.Dir, "model.safetensors"), net, image, err
-}
-
-// networkOf is the network of a stored run.
-func networkOf(run train.Stored) (nn.Layer, []int, error) {
-	content, err := os.ReadFile(filepath.Join(run.Dir, "config.json"))
-	if err != nil {
-		return nil, nil, err
-	}
-	var about struct {
-		Name    string
-		Network nn.Description
-	}
-	if err := json.Unmarshal(content, &about); err != nil {
-		return nil, nil, err
-	}
-	net, err := about.Network.Network(about.Name)
-	return net, about.Network.Input, err
+	o.image = []int{o.Input.Height, o.Input.Width, o.Input.Channels}
+	return o, nil
 }
 
 // isOwn reports whether tensors are called as a run's model.safetensors has them.
@@ -115,7 +77,7 @@ func isOwn(tensors map[string]safetensors.Tensor) bool {
 }
 
 // own are the weights of a run's model.safetensors.
-func own(tensors map[string]safetensors.Tensor, m model) (map[string]array.Array, error) {
+func own(tensors map[string]safetensors.Tensor, o opened) (map[string]array.Array, error) {
 	weights := map[string]array.Array{}
 	for path, t := range tensors {
 		name := strings.TrimPrefix(path, nn.Path(""))
@@ -130,7 +92,7 @@ func own(tensors map[string]safetensors.Tensor, m model) (map[string]array.Array
 		}
 		weights[name] = array.New(values, t.Dims...)
 	}
-	summary, err := nn.Summarize(m.net, m.image...)
+	summary, err := nn.Summarize(o.Net, o.image...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +100,21 @@ func own(tensors map[string]safetensors.Tensor, m model) (map[string]array.Array
 	return weights, err
 }
 
-// writeOwn writes weights as a run's model.safetensors has them.
-func writeOwn(file string, weights map[string]array.Array, summary *nn.Summary) error {
+// write writes the weights as the other side has them, and says what that is.
+func (o opened) write(file string, summary *nn.Summary) (kind string, err error) {
+	switch {
+	case o.own:
+		return "as PyTorch has them", pytorch.Write(file, o.Weights, o.Net, o.image...)
+	case len(o.Input.Classes) > 0:
+		c, err := classify.Of(o.Model)
+		if err != nil {
+			return "", err
+		}
+		return "with the network, for cmd/classify and cmd/serve", c.Export(file)
+	}
 	tensors := map[string]safetensors.Tensor{}
 	for _, v := range summary.Variables {
-		tensors[nn.Path(v.Name)] = safetensors.Float32(weights[v.Name].Values, v.Dims...)
+		tensors[nn.Path(v.Name)] = safetensors.Float32(o.Weights[v.Name].Values, v.Dims...)
 	}
-	return safetensors.Write(file, tensors, nil)
+	return "as a run's model.safetensors has them", safetensors.Write(file, tensors, nil)
 }

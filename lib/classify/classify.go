@@ -32,6 +32,7 @@ import (
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/picture"
+	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train"
 )
 
@@ -58,36 +59,45 @@ type Class struct {
 //
 // A network of a run with functions in it is code, which is not stored: it is opened with [New].
 func Open(name string) (*Classifier, error) {
+	m, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Of(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+// Find is the network that Open opens, with its weights.
+func Find(name string) (train.Model, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err == nil && info.Mode().IsRegular():
-		m, err := read(name)
+		tensors, metadata, err := safetensors.Read(name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return train.Model{}, err
 		}
-		c, err := of(m)
+		m, err := read(tensors, metadata)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return m, fmt.Errorf("%s: %w", name, err)
 		}
-		return c, nil
+		return m, nil
 	case strings.HasSuffix(name, extension):
 		if err == nil {
 			err = fmt.Errorf("%s is not a file", name)
 		}
-		return nil, err
+		return train.Model{}, err
 	}
 	stored, err := train.Find(name)
 	if err != nil {
-		return nil, err
+		return train.Model{}, err
 	}
 	if there, err := os.Stat(stored.Dir); info != nil && err == nil && !os.SameFile(info, there) {
-		return nil, fmt.Errorf("%s is not in the folder of runs: set %s to the one that it is in", name, train.RunsEnv)
+		return train.Model{}, fmt.Errorf("%s is not in the folder of runs: set %s to the one that it is in", name, train.RunsEnv)
 	}
-	m, err := stored.Model()
-	if err != nil {
-		return nil, err
-	}
-	return of(m)
+	return stored.Model()
 }
 
 // New makes a classifier of a run that this program has, whatever layers its network has.
@@ -96,11 +106,12 @@ func New(run *train.Run) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return of(m)
+	return Of(m)
 }
 
-// of makes sure that a network, its weights, pictures and classes fit together.
-func of(m train.Model) (*Classifier, error) {
+// Of makes a classifier of a network whose weights come from somewhere else, such as those that package imagenet reads.
+// They must fit together with pictures and classes.
+func Of(m train.Model) (*Classifier, error) {
 	if err := m.Input.Check(); err != nil {
 		return nil, err
 	}

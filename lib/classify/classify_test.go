@@ -311,7 +311,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 		"dense1/bias of Small has the dimensions": weights("dense1/bias", safetensors.Float32(make([]float32, 9), 1, 9)),
 		"Small has no other/weights":              weights("other/weights", safetensors.Float32(make([]float32, 1), 1)),
 		"Small has the value NaN in dense1/bias":  weights("dense1/bias", safetensors.Float32(nan, 1, 10)),
-		"a tensor of type F16":                    weights("dense1/bias", safetensors.Tensor{DType: "F16", Dims: []int{10}, Bytes: make([]byte, 20)}),
+		"a tensor of type I16":                    weights("dense1/bias", safetensors.Tensor{DType: "I16", Dims: []int{10}, Bytes: make([]byte, 20)}),
 		"it holds weights without a network":      func() error { return safetensors.Write(path, tensors, nil) },
 		"no such file or directory":               func() error { return nil },
 		"is not a file":                           func() error { return os.Mkdir(path, 0o755) },
@@ -369,7 +369,7 @@ func TestAnswersThatAreNoNumbers(t *testing.T) {
 	for i := range weights["dense1/weights"].Values {
 		weights["dense1/weights"].Values[i] = math.MaxFloat32
 	}
-	c, err := of(train.Model{Net: nn.Sequential(nn.Flatten, nn.Dense(10)), Input: input, Weights: weights})
+	c, err := Of(train.Model{Net: nn.Sequential(nn.Flatten, nn.Dense(10)), Input: input, Weights: weights})
 	if err != nil {
 		t.Fatal(err)
 	}

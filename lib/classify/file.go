@@ -52,11 +52,7 @@ func (c *Classifier) Export(path string) error {
 }
 
 // read reads what Export wrote.
-func read(path string) (m train.Model, err error) {
-	tensors, metadata, err := safetensors.Read(path)
-	if err != nil {
-		return m, err
-	}
+func read(tensors map[string]safetensors.Tensor, metadata map[string]string) (m train.Model, err error) {
 	switch version, ok := metadata[formatKey]; {
 	case !ok:
 		return m, errors.New("it holds weights without a network: only what was exported from a run tells what to do with them")

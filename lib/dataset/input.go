@@ -43,8 +43,9 @@ func (in Input) Preprocess(x *graph.Node) *graph.Node { return in.images().Prepr
 // images describes a data set with this input and without a picture.
 func (in Input) images() Images {
 	none := func() (*Split, error) { return &Split{}, nil }
+	classes := in.Classes[:min(len(in.Classes), maxClasses)] // a network may have more than a data set's labels tell apart
 	return Images{
-		Name: "the network's input", Classes: in.Classes, Height: in.Height, Width: in.Width, Channels: in.Channels,
+		Name: "the network's input", Classes: classes, Height: in.Height, Width: in.Width, Channels: in.Channels,
 		train: none, test: none, mean: in.Mean, std: in.Std, permutation: in.Permutation,
 	}
 }
