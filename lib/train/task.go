@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
@@ -35,6 +36,10 @@ type Task struct {
 	// run's network, with the same names and dimensions, begins with the run's. The last layer that has variables is
 	// always new, since what it says is about other classes. If it is nil, all of them are drawn from the seed.
 	Start *Run
+
+	// StartWeights are weights to begin with instead of a run's: those of a file, such as pytorch.Read returns, by the
+	// names of the variables. The run is another one with every other value in them.
+	StartWeights map[string]array.Array
 
 	// Freeze names layers that keep the weights of Start's run: conv1, a block such as residual2 with all that is in
 	// it, or patterns as path.Match takes them, such as conv* or batch-norm[1-4]. Of the layers that begin with the
