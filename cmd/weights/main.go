@@ -103,7 +103,8 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 	flags.StringVar(&c.picture, "picture", "", "classify the picture in this `file`, with a run or weights for ImageNet")
 	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(out)
-		fmt.Fprintln(out, "usage: weights [-network NAME [-classes N] [-width N]] -from FILE|RUN -check | -to FILE | -picture FILE")
+		fmt.Fprintln(out, "usage: weights [-network NAME [-classes N] [-width N]] -from FILE|RUN "+
+			"-check | -to FILE | -picture FILE")
 		flags.PrintDefaults()
 		return c, err
 	} else if err != nil {
@@ -134,7 +135,8 @@ const top = 5
 // classify says what is in the picture.
 func (o opened) classify(out io.Writer, img image.Image) error {
 	if len(o.Input.Classes) == 0 {
-		return errors.New("-picture needs weights for ImageNet's classes, or a run: a file of others does not name its classes")
+		return errors.New("-picture needs weights for ImageNet's classes, or a run: " +
+			"a file of others does not name its classes")
 	}
 	network, err := classify.Of(o.Model)
 	if err != nil {

@@ -37,11 +37,11 @@ func Read(file string, net nn.Layer) (train.Model, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no file %s: %s", file, source(file, nn.Name(net)))
 	}
-	return train.Model{Net: net, Input: Input(net), Weights: weights}, err
+	return train.Model{Net: net, Input: input(net), Weights: weights}, err
 }
 
-// Input is how a picture reaches one of torchvision's networks with weights for ImageNet.
-func Input(net nn.Layer) dataset.Input {
+// input is how a picture reaches one of torchvision's networks with weights for ImageNet.
+func input(net nn.Layer) dataset.Input {
 	in := dataset.Input{
 		Frame:   picture.Frame{Height: side, Width: side, Channels: 3, Shorter: 256},
 		Mean:    []float64{0.485, 0.456, 0.406},

@@ -52,7 +52,7 @@ func waves() image.Image {
 // differ by one.
 func TestInputIsTorchvisions(t *testing.T) {
 	for network, want := range read(t).Seen {
-		in := Input(nn.Named(network))
+		in := input(nn.Named(network))
 		pixels := in.Pixels(waves())
 		i := 0
 		for y := 0; y < side; y += every {
@@ -92,7 +92,7 @@ func TestClassified(t *testing.T) {
 		sum += math.Exp(score)
 	}
 	net := nn.Named("means", nn.GlobalAvgPool, nn.Dense(1000))
-	c, err := classify.Of(train.Model{Net: net, Input: Input(net), Weights: weights})
+	c, err := classify.Of(train.Model{Net: net, Input: input(net), Weights: weights})
 	if err != nil {
 		t.Fatal(err)
 	}

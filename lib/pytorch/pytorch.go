@@ -33,7 +33,7 @@ import (
 )
 
 // Read returns the weights in the file for the network, for images of these dimensions: height, width, channels. They
-// are what [nn.Compute] and [nn.Summary.Store] take.
+// are what [nn.Compute] and [nn.Summary.Store] take, and what a training begins with as train.Task's StartWeights.
 //
 // The numbers may be of 16, 32 or 64 bits. What nn.DataParallel and torch.compile put before names is left out, and so
 // are batch norm's counters and the auxiliary classifiers that only training uses. Whatever else does not fit is an
@@ -103,7 +103,8 @@ func convert(tensors map[string]safetensors.Tensor, order string, net *nn.Summar
 		return nil, err
 	}
 	names := namesOf(net)
-	if lacks := func(name string) bool { _, ok := state[name]; return !ok }; order != "" && slices.ContainsFunc(names, lacks) {
+	lacks := func(name string) bool { _, ok := state[name]; return !ok }
+	if order != "" && slices.ContainsFunc(names, lacks) {
 		names, err = ordered(order, state, net)
 	} else {
 		err = compare(state, names, net)
@@ -212,7 +213,8 @@ func compare(state map[string]safetensors.Tensor, names []string, net *nn.Summar
 	}
 	remedy := ""
 	if len(missing) == len(names) {
-		remedy = `. If only the names are others, write it with their order: save_file(state, path, {"order": "\n".join(state)})`
+		remedy = ". If only the names are others, write it with their order: " +
+			`save_file(state, path, {"order": "\n".join(state)})`
 	}
 	return fmt.Errorf("these are not the weights of %s: %s%s", net.Network, strings.Join(wrong, "; "), remedy)
 }
@@ -239,7 +241,8 @@ func checkFinite(values []float32) error {
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of its %d values are not finite, such as %v: the training diverged, or the file is damaged", n, len(values), first)
+	return fmt.Errorf("%d of its %d values are not finite, such as %v: the training diverged, or the file is damaged",
+		n, len(values), first)
 }
 
 // flattenedInto finds the dense layers that get a flattened image, with its height, width and channels.

@@ -186,7 +186,8 @@ var (
 )
 
 // readTiny reads a file with these tensors. With rename they are called otherwise.
-func readTiny(t *testing.T, state map[string]safetensors.Tensor, rename func(string) string, order string) (map[string]array.Array, error) {
+func readTiny(t *testing.T, state map[string]safetensors.Tensor, rename func(string) string,
+	order string) (map[string]array.Array, error) {
 	t.Helper()
 	renamed := map[string]safetensors.Tensor{}
 	for name, tensor := range state {

@@ -4,9 +4,10 @@
     make peers
     build/peers/bin/python tools/pytorch/roundtrip.py [NETWORK ...]
 
-PyTorch writes each network four times: as it is, compiled and for parallel training, and in both half precisions. The
-book reads them and writes them again, which must give the same numbers bit by bit. Its scores for an image must be
-PyTorch's, for PyTorch's weights and for those that it draws itself; the difference is in parts of the largest score.
+PyTorch writes each network four times: as it is, compiled and for parallel training, and in both kinds of half
+precision. The book reads them and writes them again, which must give the same numbers bit by bit. Its scores for an
+image must be PyTorch's, for PyTorch's weights and for those that it draws itself; the difference is in parts of the
+largest score.
 """
 
 import copy
@@ -46,7 +47,7 @@ def difference(got: list[float], want: torch.Tensor) -> float:
 
 
 def written(folder: Path, net: torch.nn.Module) -> dict:
-    """The state dicts, by the names of their files."""
+    """The state of each form, by the name of its file."""
     state = net.state_dict()
     wrapped = torch.compile(torch.nn.DataParallel(net)).state_dict()
     assert all(name.startswith("_orig_mod.module.") for name in wrapped)
