@@ -21,6 +21,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -59,28 +60,15 @@ type Class struct {
 // A network of a run with functions in it is code, which is not stored: it is opened with [New].
 func Open(name string) (*Classifier, error) {
 	info, err := os.Stat(name)
-	switch {
-	case err == nil && info.Mode().IsRegular():
-		m, err := read(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		c, err := of(m)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return c, nil
-	case strings.HasSuffix(name, extension):
-		if err == nil {
-			err = fmt.Errorf("%s is not a file", name)
-		}
-		return nil, err
+	if filepath.Ext(name) == extension || err == nil && info.Mode().IsRegular() {
+		return openFile(name)
 	}
 	stored, err := train.Find(name)
 	if err != nil {
 		return nil, err
 	}
-	if there, err := os.Stat(stored.Dir); info != nil && err == nil && !os.SameFile(info, there) {
+	there, err := os.Stat(stored.Dir)
+	if info != nil && filepath.Base(name) == stored.ID && err == nil && !os.SameFile(info, there) {
 		return nil, fmt.Errorf("%s is not in the folder of runs: set %s to the one that it is in", name, train.RunsEnv)
 	}
 	m, err := stored.Model()
@@ -186,15 +174,15 @@ func (c *Classifier) ClassifyAll(images []image.Image) ([][]Class, error) {
 	return c.ClassifyPixels(pixels)
 }
 
-// Pixels brings a picture to the network's size, as [picture.Frame.Pixels] does: [height, width, channels], in 0 to 255.
+// Pixels brings a picture to the network's size, as [picture.Frame.Pixels] does. [height, width, channels], in 0 to 255
 func (c *Classifier) Pixels(img image.Image) []byte { return c.model.Input.Pixels(img) }
 
 // decoders are those that are at work in this process: one a core, since a picture can take a lot of memory while it is
 // decoded.
 var decoders = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 
-// Decode is Pixels of the picture that [picture.Decode] reads. Of many at the same time, as many are decoded as there are
-// cores, and the others wait.
+// Decode is Pixels of the picture that [picture.Decode] reads. Of many at the same time, as many are decoded as there
+// are cores, and the others wait.
 func (c *Classifier) Decode(r io.Reader) ([]byte, error) {
 	if err := decoders.Acquire(context.Background(), 1); err != nil {
 		return nil, err
@@ -211,7 +199,8 @@ func (c *Classifier) Decode(r io.Reader) ([]byte, error) {
 func (c *Classifier) ClassifyPixels(pixels [][]byte) ([][]Class, error) {
 	for _, bytes := range pixels {
 		if len(bytes) != c.pictureBytes() {
-			return nil, fmt.Errorf("a picture of %d bytes: %s takes %d", len(bytes), c.summary.Network, c.pictureBytes())
+			return nil, fmt.Errorf("a picture of %d bytes: %s takes %d",
+				len(bytes), c.summary.Network, c.pictureBytes())
 		}
 	}
 	outputs, err := c.ask(pixels)
@@ -222,7 +211,8 @@ func (c *Classifier) ClassifyPixels(pixels [][]byte) ([][]Class, error) {
 	for i, row := range outputs {
 		for _, output := range row {
 			if math.IsNaN(float64(output)) || math.IsInf(float64(output), 1) {
-				return nil, fmt.Errorf("%s gives %v for a picture: its weights are of no use", c.summary.Network, output)
+				return nil, fmt.Errorf("%s gives %v for a picture: its weights are of no use",
+					c.summary.Network, output)
 			}
 		}
 		answers[i] = c.ranked(row)

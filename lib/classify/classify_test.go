@@ -314,7 +314,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 		"a tensor of type F16":                    weights("dense1/bias", safetensors.Tensor{DType: "F16", Dims: []int{10}, Bytes: make([]byte, 20)}),
 		"it holds weights without a network":      func() error { return safetensors.Write(path, tensors, nil) },
 		"no such file or directory":               func() error { return nil },
-		"is not a file":                           func() error { return os.Mkdir(path, 0o755) },
+		"not a file":                              func() error { return os.Mkdir(path, 0o755) },
 	} {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)
@@ -334,6 +334,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 func TestNames(t *testing.T) {
 	_, err := Open("no such run")
 	checkError(t, err, `there is no run "no such run"`)
+	t.Chdir(t.TempDir())
 	run := usual(t)
 	stored, err := train.Find(run.Dir())
 	if err != nil {
@@ -345,6 +346,10 @@ func TestNames(t *testing.T) {
 	if c := open(t, "my best"); c.String() != classifier(t, run).String() {
 		t.Errorf("its name opens %v", c)
 	}
+	if err := os.Mkdir("my best", 0o755); err != nil { // a folder here changes nothing
+		t.Fatal(err)
+	}
+	open(t, "my best")
 	elsewhere := filepath.Join(t.TempDir(), filepath.Base(run.Dir()))
 	if err := os.CopyFS(elsewhere, os.DirFS(run.Dir())); err != nil {
 		t.Fatal(err)

@@ -51,17 +51,31 @@ func (c *Classifier) Export(path string) error {
 	})
 }
 
-// read reads what Export wrote.
-func read(path string) (m train.Model, err error) {
+// openFile opens what Export wrote.
+func openFile(path string) (*Classifier, error) {
 	tensors, metadata, err := safetensors.Read(path)
 	if err != nil {
-		return m, err
+		return nil, err // names the file
 	}
+	m, err := modelOf(tensors, metadata)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c, err := of(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// modelOf is the network in a file.
+func modelOf(tensors map[string]safetensors.Tensor, metadata map[string]string) (m train.Model, err error) {
 	switch version, ok := metadata[formatKey]; {
 	case !ok:
-		return m, errors.New("it holds weights without a network: only what was exported from a run tells what to do with them")
+		return m, errors.New("it holds weights without a network: export a run to get a file with both")
 	case version != format:
-		return m, fmt.Errorf("it is in format %q, and this version of the book reads %s: use the version that wrote it", version, format)
+		return m, fmt.Errorf("it is in format %q, and this version of the book reads %s: use the version that wrote it",
+			version, format)
 	}
 	var about nn.Description
 	if err := json.Unmarshal([]byte(metadata[networkKey]), &about); err != nil {

@@ -14,7 +14,7 @@ type Input struct {
 	picture.Frame           // to which pictures are brought
 	Mean          []float64 `json:"mean,omitempty"` // of all channels, or of each
 	Std           []float64 `json:"std,omitempty"`
-	Permutation   []int     `json:"permutation,omitempty"` // pixel i of what the network sees is the picture's pixel permutation[i]
+	Permutation   []int     `json:"permutation,omitempty"` // the network's pixel i is the picture's pixel permutation[i]
 	Classes       []string  `json:"classes"`
 }
 
@@ -32,7 +32,8 @@ func (in Input) Check() error {
 		return err
 	}
 	if len(in.Std) != len(in.Mean) {
-		return fmt.Errorf("pictures cannot be normalised by %d means and %d standard deviations", len(in.Mean), len(in.Std))
+		return fmt.Errorf("pictures cannot be normalised by %d means and %d standard deviations",
+			len(in.Mean), len(in.Std))
 	}
 	return in.images().Check()
 }
