@@ -21,7 +21,7 @@ type Input struct {
 // Input is how the data set's pictures reach a network.
 func (d Images) Input() Input {
 	return Input{
-		Frame: picture.Frame{Height: d.Height, Width: d.Width, Channels: d.Channels},
+		Frame: picture.Frame{Height: d.Height, Width: d.Width, Channels: d.Channels, Shorter: d.shorter},
 		Mean:  d.mean, Std: d.std, Permutation: d.permutation, Classes: d.Classes,
 	}
 }
@@ -46,6 +46,6 @@ func (in Input) images() Images {
 	none := func() (*Split, error) { return &Split{}, nil }
 	return Images{
 		Name: "the network's input", Classes: in.Classes, Height: in.Height, Width: in.Width, Channels: in.Channels,
-		train: none, test: none, mean: in.Mean, std: in.Std, permutation: in.Permutation,
+		train: none, test: none, shorter: in.Shorter, mean: in.Mean, std: in.Std, permutation: in.Permutation,
 	}
 }
