@@ -95,8 +95,10 @@ class Server:
         done = subprocess.run([BUILD / "load", "-url", self.url + "/classify", *map(str, arguments)], cwd=CLONE,
                               stdout=subprocess.PIPE, text=True)
         if done.returncode:
+            ended = self.process.poll()
             self.stop()
-            raise SystemExit(f"error: the server at {self.url} does not answer as it should: see above")
+            state = "does not answer as it should" if ended is None else f"has ended with status {ended}"
+            raise SystemExit(f"error: the server at {self.url} {state}: see above")
         return json.loads(done.stdout or "{}")
 
     def megabytes(self) -> float:
@@ -165,7 +167,8 @@ def main() -> None:
     given = options.parse_args()
     model = str(BUILD / "bench-serve.safetensors")
     subprocess.run([BUILD / "runs", "-export", model, given.model or latest_cnn()], check=True, cwd=CLONE)
-    found = measure(model, [int(n) for n in given.clients.split(",")], given.rounds, given.seconds)
+    clients = [int(n) for n in given.clients.split(",")]
+    found = measure(model, clients, given.rounds, given.seconds) if given.rounds else {}
     print(f"\n{'':26}{'clients':>8}{'requests/s':>12}{'p50, ms':>10}{'p90, ms':>10}{'p99, ms':>10}")
     for kind, of in found.items():
         for n, row in of.items():
