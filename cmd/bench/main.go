@@ -4,8 +4,9 @@
 //	go run ./cmd/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
 //	go run ./cmd/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
 //	go run ./cmd/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
+//	go run ./cmd/bench -folder build/cifar10    makes CIFAR-10 a folder of PNGs; if it is there, opens it: a line of JSON
 //
-// tools/bench/peers.py and gpu.py run the last three, side by side with PyTorch and JAX.
+// tools/bench/peers.py, gpu.py and folder.py run these side by side with PyTorch and JAX.
 package main
 
 import (
@@ -89,6 +90,7 @@ func main() {
 	list := flag.Bool("list", false, "list the works")
 	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
 	epochs := flag.Int("epochs", 10, "how long to train it")
+	folder := flag.String("folder", "", "where to make a `folder` of pictures, and open it")
 	flag.Parse()
 	var err error
 	switch {
@@ -100,6 +102,8 @@ func main() {
 		err = withWork(*serve, server)
 	case *agree != "":
 		err = withWork(*agree, func(w work) error { return w.agreement(flag.Arg(0)) })
+	case *folder != "":
+		err = timeFolder(*folder)
 	case *net != "":
 		err = trainAsNotes(*net, *epochs)
 	default:

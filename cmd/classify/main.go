@@ -56,7 +56,7 @@ func run(arguments []string, out, errs io.Writer) (status int) {
 func parse(arguments []string, out io.Writer) (c command, err error) {
 	flags := flag.NewFlagSet("classify", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&c.model, "model", "", "the `run`, by its name or its folder's, or the file that was exported from one")
+	flags.StringVar(&c.model, "model", "", "the `run`, by its name or its folder's, or an exported file")
 	flags.BoolVar(&c.json, "json", false, "print JSON, an object a line")
 	flags.IntVar(&c.top, "top", 3, "print so many classes of each picture")
 	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {

@@ -11,8 +11,9 @@ import (
 )
 
 var fetchers = map[string]func() (folder string, err error){
-	"cifar10": dataset.FetchCIFAR10,
-	"mnist":   dataset.FetchMNIST,
+	"cifar10":       dataset.FetchCIFAR10,
+	"fashion-mnist": dataset.FetchFashionMNIST,
+	"mnist":         dataset.FetchMNIST,
 }
 
 func main() {

@@ -4,9 +4,9 @@
 //	curl --data-binary @seven.png localhost:8080/classify  a picture as it is
 //	curl -F picture=@seven.png localhost:8080/classify     or in a form
 //
-// The answer is JSON: the classes, the most probable first, or an error of a line. On / there is a page to drop pictures
-// on, on /metrics what Prometheus reads. It listens to this machine alone unless -address says otherwise. When it is
-// interrupted, it answers what it was asked before.
+// The answer is JSON: the classes, the most probable first, or an error of a line. On / there is a page to drop
+// pictures on, on /metrics what Prometheus reads. It listens to this machine alone unless -address says otherwise. When
+// it is interrupted, it answers what it was asked before.
 package main
 
 import (

@@ -21,6 +21,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,7 +33,6 @@ import (
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/picture"
-	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train"
 )
 
@@ -73,29 +73,17 @@ func Open(name string) (*Classifier, error) {
 // Find is the network that Open opens, with its weights.
 func Find(name string) (train.Model, error) {
 	info, err := os.Stat(name)
-	switch {
-	case err == nil && info.Mode().IsRegular():
-		tensors, metadata, err := safetensors.Read(name)
-		if err != nil {
-			return train.Model{}, err
-		}
-		m, err := read(tensors, metadata)
-		if err != nil {
-			return m, fmt.Errorf("%s: %w", name, err)
-		}
-		return m, nil
-	case strings.HasSuffix(name, extension):
-		if err == nil {
-			err = fmt.Errorf("%s is not a file", name)
-		}
-		return train.Model{}, err
+	if filepath.Ext(name) == extension || err == nil && info.Mode().IsRegular() {
+		return readFile(name)
 	}
 	stored, err := train.Find(name)
 	if err != nil {
 		return train.Model{}, err
 	}
-	if there, err := os.Stat(stored.Dir); info != nil && err == nil && !os.SameFile(info, there) {
-		return train.Model{}, fmt.Errorf("%s is not in the folder of runs: set %s to the one that it is in", name, train.RunsEnv)
+	there, err := os.Stat(stored.Dir)
+	if info != nil && filepath.Base(name) == stored.ID && err == nil && !os.SameFile(info, there) {
+		return train.Model{}, fmt.Errorf("%s is not in the folder of runs: set %s to the one that it is in",
+			name, train.RunsEnv)
 	}
 	return stored.Model()
 }
@@ -197,15 +185,15 @@ func (c *Classifier) ClassifyAll(images []image.Image) ([][]Class, error) {
 	return c.ClassifyPixels(pixels)
 }
 
-// Pixels brings a picture to the network's size, as [picture.Frame.Pixels] does: [height, width, channels], in 0 to 255.
+// Pixels brings a picture to the network's size, as [picture.Frame.Pixels] does. [height, width, channels], in 0 to 255
 func (c *Classifier) Pixels(img image.Image) []byte { return c.model.Input.Pixels(img) }
 
 // decoders are those that are at work in this process: one a core, since a picture can take a lot of memory while it is
 // decoded.
 var decoders = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 
-// Decode is Pixels of the picture that [picture.Decode] reads. Of many at the same time, as many are decoded as there are
-// cores, and the others wait.
+// Decode is Pixels of the picture that [picture.Decode] reads. Of many at the same time, as many are decoded as there
+// are cores, and the others wait.
 func (c *Classifier) Decode(r io.Reader) ([]byte, error) {
 	if err := decoders.Acquire(context.Background(), 1); err != nil {
 		return nil, err
@@ -222,7 +210,8 @@ func (c *Classifier) Decode(r io.Reader) ([]byte, error) {
 func (c *Classifier) ClassifyPixels(pixels [][]byte) ([][]Class, error) {
 	for _, bytes := range pixels {
 		if len(bytes) != c.pictureBytes() {
-			return nil, fmt.Errorf("a picture of %d bytes: %s takes %d", len(bytes), c.summary.Network, c.pictureBytes())
+			return nil, fmt.Errorf("a picture of %d bytes: %s takes %d",
+				len(bytes), c.summary.Network, c.pictureBytes())
 		}
 	}
 	outputs, err := c.ask(pixels)
@@ -233,7 +222,8 @@ func (c *Classifier) ClassifyPixels(pixels [][]byte) ([][]Class, error) {
 	for i, row := range outputs {
 		for _, output := range row {
 			if math.IsNaN(float64(output)) || math.IsInf(float64(output), 1) {
-				return nil, fmt.Errorf("%s gives %v for a picture: its weights are of no use", c.summary.Network, output)
+				return nil, fmt.Errorf("%s gives %v for a picture: its weights are of no use",
+					c.summary.Network, output)
 			}
 		}
 		answers[i] = c.ranked(row)

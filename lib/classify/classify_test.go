@@ -3,11 +3,14 @@ package classify
 import (
 	"bytes"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"image/png"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -115,7 +118,7 @@ func wrong(p *train.Predictions, i int, answer []Class) string {
 		return fmt.Sprintf("it is %v, not %s first of %d", answer, p.Classes[p.Class(i)], len(p.Classes))
 	}
 	for rank, class := range answer {
-		index := strings.Index(strings.Join(p.Classes, ""), class.Name) // digits
+		index := slices.Index(p.Classes, class.Name)
 		if want := p.Probability(i, index); math.Abs(class.Probability-want) > 1e-5 {
 			return fmt.Sprintf("class %s has %v, want %v", class.Name, class.Probability, want)
 		}
@@ -184,6 +187,52 @@ func TestPicturesAsFiles(t *testing.T) {
 		if wrong := wrong(p, i, answer); wrong != "" {
 			t.Errorf("test image %d: %s", i, wrong)
 		}
+	}
+}
+
+// Files of all sizes reach the network as they did in its training, from a folder, with the middle cut out of them.
+func TestFilesOfAFolder(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := t.TempDir()
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 40 {
+		class := []string{"stripes", "noise"}[i%2]
+		img := image.NewRGBA(image.Rect(0, 0, 20+random.IntN(40), 20+random.IntN(40)))
+		for p := range img.Pix {
+			if img.Pix[p] = byte(random.IntN(256)); class == "stripes" {
+				img.Pix[p] = byte(p / img.Stride % 2 * 255)
+			}
+		}
+		var file bytes.Buffer
+		if err := jpeg.Encode(&file, img, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, class), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, class, fmt.Sprintf("%d.jpg", i)), file.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := dataset.Folder(dir, picture.Frame{Height: 12, Width: 16, Channels: 3, Shorter: 18}).Normalize(0.5, 0.25)
+	run := trained(t, nn.Named("Stripes", nn.Conv(4, 3), nn.ReLU, nn.Flatten, nn.Dense(2)), data)
+	c, p := open(t, exported(t, run)), predictions(t, run)
+	_, split := pictures(t, run)
+	for i := range split.Len() {
+		img, err := picture.Open(filepath.Join(dir, split.Name(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := c.Classify(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong := wrong(p, i, answer); wrong != "" {
+			t.Errorf("%s: %s", split.Name(i), wrong)
+		}
+	}
+	if split.Len() == 0 {
+		t.Error("there is nothing to compare")
 	}
 }
 
@@ -314,7 +363,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 		"a tensor of type I16":                    weights("dense1/bias", safetensors.Tensor{DType: "I16", Dims: []int{10}, Bytes: make([]byte, 20)}),
 		"it holds weights without a network":      func() error { return safetensors.Write(path, tensors, nil) },
 		"no such file or directory":               func() error { return nil },
-		"is not a file":                           func() error { return os.Mkdir(path, 0o755) },
+		"not a file":                              func() error { return os.Mkdir(path, 0o755) },
 	} {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)
@@ -334,6 +383,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 func TestNames(t *testing.T) {
 	_, err := Open("no such run")
 	checkError(t, err, `there is no run "no such run"`)
+	t.Chdir(t.TempDir())
 	run := usual(t)
 	stored, err := train.Find(run.Dir())
 	if err != nil {
@@ -345,6 +395,10 @@ func TestNames(t *testing.T) {
 	if c := open(t, "my best"); c.String() != classifier(t, run).String() {
 		t.Errorf("its name opens %v", c)
 	}
+	if err := os.Mkdir("my best", 0o755); err != nil { // a folder here changes nothing
+		t.Fatal(err)
+	}
+	open(t, "my best")
 	elsewhere := filepath.Join(t.TempDir(), filepath.Base(run.Dir()))
 	if err := os.CopyFS(elsewhere, os.DirFS(run.Dir())); err != nil {
 		t.Fatal(err)

@@ -51,13 +51,27 @@ func (c *Classifier) Export(path string) error {
 	})
 }
 
-// read reads what Export wrote.
-func read(tensors map[string]safetensors.Tensor, metadata map[string]string) (m train.Model, err error) {
+// readFile reads what Export wrote.
+func readFile(path string) (train.Model, error) {
+	tensors, metadata, err := safetensors.Read(path)
+	if err != nil {
+		return train.Model{}, err // names the file
+	}
+	m, err := modelOf(tensors, metadata)
+	if err != nil {
+		return m, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// modelOf is the network in a file.
+func modelOf(tensors map[string]safetensors.Tensor, metadata map[string]string) (m train.Model, err error) {
 	switch version, ok := metadata[formatKey]; {
 	case !ok:
-		return m, errors.New("it holds weights without a network: only what was exported from a run tells what to do with them")
+		return m, errors.New("it holds weights without a network: export a run to get a file with both")
 	case version != format:
-		return m, fmt.Errorf("it is in format %q, and this version of the book reads %s: use the version that wrote it", version, format)
+		return m, fmt.Errorf("it is in format %q, and this version of the book reads %s: use the version that wrote it",
+			version, format)
 	}
 	var about nn.Description
 	if err := json.Unmarshal([]byte(metadata[networkKey]), &about); err != nil {

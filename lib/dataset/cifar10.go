@@ -129,14 +129,18 @@ func npmSheets() origin.Parts {
 
 // decodeBatch decodes an official batch: for each image a byte of label, then all its red, all its green and all its
 // blue.
-func decodeBatch(batch, pixels, labels []byte) error {
-	const record = 1 + 3*cifarPixels
+func decodeBatch(batch, pixels, labels []byte) error { return decodeRecords(batch, 1, pixels, labels) }
+
+// decodeRecords is decodeBatch for so many bytes of labels, of which the last one counts.
+func decodeRecords(batch []byte, bytesOfLabels int, pixels, labels []byte) error {
+	record := bytesOfLabels + 3*cifarPixels
 	if len(batch) != record*len(labels) {
 		return fmt.Errorf("it has %d bytes, not %d", len(batch), record*len(labels))
 	}
 	for i := range labels {
-		labels[i] = batch[i*record]
-		red := batch[i*record+1:][:3*cifarPixels]
+		image := batch[i*record+bytesOfLabels-1:]
+		labels[i] = image[0]
+		red := image[1:][:3*cifarPixels]
 		green, blue := red[cifarPixels:], red[2*cifarPixels:]
 		picture := pixels[i*3*cifarPixels:][:3*cifarPixels]
 		for p := range cifarPixels {

@@ -1,4 +1,4 @@
-// Package dataset finds, verifies and opens the book's image data sets.
+// Package dataset finds, verifies and opens the book's image data sets, and makes others of the user's own pictures.
 //
 // An Images value describes a data set and how its pictures reach the network; it is cheap, and nothing is read before
 // Train, Test or Validation. The pictures stay bytes in memory and on the device. Preprocess turns a batch of them into
@@ -31,6 +31,8 @@ type Images struct {
 	firstTest     int                    // how many test images to use; 0: all
 	validation    int                    // how many of the training images, the last ones, are kept back for validation
 	augmentations []Augmentation         // of training pictures, in the order in which they are applied
+	shorter       int                    // see picture.Frame
+	err           error                  // why it cannot be read; nil if nothing is known against it
 }
 
 // New describes a data set by its splits, which open makes of their pixels and labels. All pictures have the same size.
@@ -193,7 +195,7 @@ func (d Images) read(open func() (*Split, error), n int, what string) (*Split, e
 	if n == 0 {
 		n = s.Len()
 	}
-	return (&Split{Pixels: s.Pixels, Labels: s.Labels, data: d}).Part(0, n), nil
+	return (&Split{Pixels: s.Pixels, Labels: s.Labels, names: s.names, sums: s.sums, data: d}).Part(0, n), nil
 }
 
 // maxClasses is how many classes a label of one byte can tell apart.
@@ -203,6 +205,9 @@ func (d Images) pixels() int { return d.Height * d.Width }
 
 // Check finds settings that cannot work. It reads nothing; Train, Test and Validation begin with it.
 func (d Images) Check() error {
+	if d.err != nil {
+		return d.err
+	}
 	if d.train == nil || d.test == nil {
 		return fmt.Errorf("the data set %q has no images: make it with dataset.New", d.Name)
 	}

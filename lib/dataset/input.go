@@ -14,14 +14,14 @@ type Input struct {
 	picture.Frame           // to which pictures are brought
 	Mean          []float64 `json:"mean,omitempty"` // of all channels, or of each
 	Std           []float64 `json:"std,omitempty"`
-	Permutation   []int     `json:"permutation,omitempty"` // pixel i of what the network sees is the picture's pixel permutation[i]
+	Permutation   []int     `json:"permutation,omitempty"` // the network's pixel i is the picture's pixel permutation[i]
 	Classes       []string  `json:"classes"`
 }
 
 // Input is how the data set's pictures reach a network.
 func (d Images) Input() Input {
 	return Input{
-		Frame: picture.Frame{Height: d.Height, Width: d.Width, Channels: d.Channels},
+		Frame: picture.Frame{Height: d.Height, Width: d.Width, Channels: d.Channels, Shorter: d.shorter},
 		Mean:  d.mean, Std: d.std, Permutation: d.permutation, Classes: d.Classes,
 	}
 }
@@ -32,7 +32,8 @@ func (in Input) Check() error {
 		return err
 	}
 	if len(in.Std) != len(in.Mean) {
-		return fmt.Errorf("pictures cannot be normalised by %d means and %d standard deviations", len(in.Mean), len(in.Std))
+		return fmt.Errorf("pictures cannot be normalised by %d means and %d standard deviations",
+			len(in.Mean), len(in.Std))
 	}
 	return in.images().Check()
 }
@@ -46,6 +47,6 @@ func (in Input) images() Images {
 	classes := in.Classes[:min(len(in.Classes), maxClasses)] // a network may have more than a data set's labels tell apart
 	return Images{
 		Name: "the network's input", Classes: classes, Height: in.Height, Width: in.Width, Channels: in.Channels,
-		train: none, test: none, mean: in.Mean, std: in.Std, permutation: in.Permutation,
+		train: none, test: none, shorter: in.Shorter, mean: in.Mean, std: in.Std, permutation: in.Permutation,
 	}
 }

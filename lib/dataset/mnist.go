@@ -46,18 +46,20 @@ const mnistIntegrity = "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNz
 
 // MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.
 func MNIST() Images {
-	split := func(images, labels string) func() (*Split, error) {
-		return func() (*Split, error) {
-			files, err := mnist.Load(images, labels)
-			if err != nil {
-				return nil, err
-			}
-			return mnistSplit(images, labels, files)
-		}
-	}
 	return published(mnist.Name, strings.Split("0123456789", ""), 28, 28, 1,
-		split("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-		split("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
+		mnistFiles(mnist, "train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+		mnistFiles(mnist, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
+}
+
+// mnistFiles reads a split from two files of a source.
+func mnistFiles(from origin.Source, images, labels string) func() (*Split, error) {
+	return func() (*Split, error) {
+		files, err := from.Load(images, labels)
+		if err != nil {
+			return nil, err
+		}
+		return mnistSplit(images, labels, files)
+	}
 }
 
 // FetchMNIST puts MNIST into the user's cache, unless it is there or in CONVBOOK_DATA, and returns its folder.
@@ -65,12 +67,18 @@ func FetchMNIST() (folder string, err error) { return mnist.Fetch() }
 
 // mnistSplit decodes a file of images and a file of as many labels; errors name the one at fault.
 func mnistSplit(imagesName, labelsName string, files [][]byte) (*Split, error) {
+	return splitOfIDX(imagesName, labelsName, files, 28, 28)
+}
+
+// splitOfIDX is mnistSplit for images of another size.
+func splitOfIDX(imagesName, labelsName string, files [][]byte, height, width int) (*Split, error) {
 	images, pixels, err := decodeIDX(files[0])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", imagesName, err)
 	}
-	if len(images) != 3 || images[1] != 28 || images[2] != 28 {
-		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of 28 × 28 pixels", imagesName, images)
+	if len(images) != 3 || images[1] != height || images[2] != width {
+		return nil, fmt.Errorf("%s: it has dimensions %v, not those of images of %d × %d pixels",
+			imagesName, images, height, width)
 	}
 	count, labels, err := decodeIDX(files[1])
 	if err != nil {
@@ -83,21 +91,31 @@ func mnistSplit(imagesName, labelsName string, files [][]byte) (*Split, error) {
 	return &Split{Pixels: pixels, Labels: labels}, nil
 }
 
-// decodeIDX reads an IDX file of bytes: two zeros, the type (8: bytes), the number of dimensions, then each dimension
-// as four bytes, the highest first, then the values.
+// decodeIDX reads an IDX file of bytes: what dimsOfIDX reads, then the values.
 func decodeIDX(file []byte) (dims []int, values []byte, err error) {
-	if len(file) < 4 || file[0] != 0 || file[1] != 0 || file[2] != 8 || len(file) < 4+4*int(file[3]) {
-		return nil, nil, fmt.Errorf("not an IDX file of bytes")
+	dims, err = dimsOfIDX(file)
+	if err != nil {
+		return nil, nil, err
 	}
-	values = file[4+4*int(file[3]):]
+	values = file[4+4*len(dims):]
 	size := 1
-	for i := range int(file[3]) {
-		dim := int(binary.BigEndian.Uint32(file[4+4*i:]))
-		dims = append(dims, dim)
+	for _, dim := range dims {
 		size = min(size*dim, len(values)+1) // more need not be told apart, and might overflow
 	}
 	if size != len(values) {
 		return nil, nil, fmt.Errorf("an IDX file of dimensions %v has %d values", dims, len(values))
 	}
 	return dims, values, nil
+}
+
+// dimsOfIDX reads the beginning of an IDX file of bytes: two zeros, the type (8: bytes), the number of dimensions, then
+// each dimension as four bytes, the highest first.
+func dimsOfIDX(file []byte) (dims []int, err error) {
+	if len(file) < 4 || file[0] != 0 || file[1] != 0 || file[2] != 8 || len(file) < 4+4*int(file[3]) {
+		return nil, fmt.Errorf("not an IDX file of bytes")
+	}
+	for i := range int(file[3]) {
+		dims = append(dims, int(binary.BigEndian.Uint32(file[4+4*i:])))
+	}
+	return dims, nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+
+	"example.org/convbook/lib/dataset/internal/folder"
 )
 
 // Split is a part of a data set, in memory: its training, validation or test images. Train, Validation and Test return
@@ -15,29 +17,49 @@ type Split struct {
 	Pixels []byte // [image, height, width, channels]; not to be changed
 	Labels []byte // [image], an index into Classes
 
-	data Images
+	names []string // [image], of its file; nil if there are no files
+	sums  []byte   // [image, folder.SumSize], the SHA-256 of its pixels; nil if they are not known
+	data  Images
 }
 
 // Len is the number of images.
 func (s *Split) Len() int { return len(s.Labels) }
 
-// Sum identifies the images and their labels: the SHA-256 of both.
+// Sum identifies the images and their labels: the SHA-256 of both, or of the labels and the images' own sums, where
+// those are known.
 func (s *Split) Sum() string {
 	hash := sha256.New()
 	binary.Write(hash, binary.LittleEndian, int64(s.Len()))
 	hash.Write(s.Labels)
-	hash.Write(s.Pixels)
+	if s.sums != nil {
+		hash.Write(s.sums)
+	} else {
+		hash.Write(s.Pixels)
+	}
 	return fmt.Sprintf("%x", hash.Sum(nil))
 }
 
 // Part is the images from i on and before j. It panics if i to j is out of range.
 func (s *Split) Part(i, j int) *Split {
 	size := len(s.Pixels) / max(s.Len(), 1)
-	return &Split{Pixels: s.Pixels[i*size : j*size], Labels: s.Labels[i:j], data: s.data}
+	part := &Split{Pixels: s.Pixels[i*size : j*size], Labels: s.Labels[i:j], data: s.data}
+	if s.names != nil {
+		part.names, part.sums = s.names[i:j], s.sums[i*folder.SumSize:j*folder.SumSize]
+	}
+	return part
 }
 
 // Label is the name of image i's class. It panics if there is no image i.
 func (s *Split) Label(i int) string { return s.of().Classes[s.Labels[i]] }
+
+// Name is the name of image i's file in a folder, with the folders in it that it is in; empty if it is of no folder. It
+// panics if there is no image i.
+func (s *Split) Name(i int) string {
+	if s.names == nil {
+		return ""
+	}
+	return s.names[i]
+}
 
 // Image is picture i as the network sees it, permuted if the data set is, but before normalisation: the first three
 // channels as red, green and blue, or the first one as gray if there are fewer. It panics if there is no image i.

@@ -33,9 +33,22 @@ func WebFolder(url string, sums map[string]string) Origin {
 	}
 }
 
-// gunzip installs a downloaded file.
+// GzipFolder is a folder on this machine with the files, each gzipped under its name and .gz.
+func GzipFolder(folder string) Origin {
+	return func(_ context.Context, _ Source, dir string, missing []File) error {
+		for _, f := range missing {
+			packed := filepath.Join(folder, f.Name+".gz")
+			if err := f.gunzip(packed, dir); err != nil {
+				return fmt.Errorf("%s: %w", packed, err)
+			}
+		}
+		return nil
+	}
+}
+
+// gunzip installs a packed file.
 func (f File) gunzip(packed, dir string) error {
-	in, err := os.Open(packed)
+	in, _, err := openFile(packed)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,243 @@
+// Package folder turns a folder of pictures, with a folder in it for each class, into bytes of one size, and keeps
+// those in a file, so they are decoded only once.
+package folder
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Tree is a folder of pictures.
+type Tree struct {
+	Path    string   // absolute
+	Classes []string // sorted as torchvision's ImageFolder sorts them
+
+	splits [2]string // the folders for training and test in Path; empty: the pictures are split by their names
+}
+
+// Read finds the classes of a folder, and looks no further. Errors are one line.
+func Read(folder string) (Tree, error) {
+	t := Tree{}
+	if folder == "" {
+		return t, errors.New("no folder of pictures is named: name one that has a folder in it for each class")
+	}
+	var err error
+	if t.Path, err = filepath.Abs(folder); err != nil {
+		return t, err
+	}
+	all, err := folders(t.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, fmt.Errorf("there is no folder %s: name one that has a folder in it for each class", t.Path)
+	}
+	if err != nil {
+		return t, err
+	}
+	t.Classes = all
+	for _, test := range []string{"test", "val"} {
+		if slices.Contains(all, "train") && slices.Contains(all, test) && t.splits[1] == "" {
+			t.splits = [2]string{"train", test}
+			t.Classes, err = t.classesOfSplits()
+		}
+	}
+	if err != nil {
+		return t, err
+	}
+	in := filepath.Join(t.Path, t.splits[0])
+	switch len(t.Classes) {
+	case 0:
+		return t, fmt.Errorf("%s has no folders in it: put the pictures of each class into one", in)
+	case 1:
+		return t, fmt.Errorf("%s has one folder in it, %q: put the pictures of other classes into others",
+			in, t.Classes[0])
+	}
+	return t, nil
+}
+
+// classesOfSplits are the classes of the folder for training. That for test has no others.
+func (t Tree) classesOfSplits() ([]string, error) {
+	training, err := folders(filepath.Join(t.Path, t.splits[0]))
+	if err != nil {
+		return nil, err
+	}
+	test, err := folders(filepath.Join(t.Path, t.splits[1]))
+	if err != nil {
+		return nil, err
+	}
+	for _, class := range test {
+		if !slices.Contains(training, class) {
+			return nil, fmt.Errorf("%s has the class %q in %s and not in %s: learn from it, too, or remove it",
+				t.Path, class, t.splits[1], t.splits[0])
+		}
+	}
+	return training, nil
+}
+
+// folders are the names of the folders in a folder, in the order of their characters' numbers.
+func folders(in string) (names []string, err error) {
+	entries, err := os.ReadDir(in) // sorted
+	for _, entry := range entries {
+		if entry.IsDir() && !hidden(entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, err
+}
+
+// hidden: what programs keep for themselves.
+func hidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// file is what may be a picture.
+type file struct {
+	name        string // with its folders in the tree, and slashes between
+	class       int
+	test        bool
+	size, mtime int64  // of what a link leads to
+	number      uint64 // drawn by the name
+}
+
+// One of testOneOf pictures is for test.
+const testOneOf = 5
+
+// files lists what may be pictures, the order drawn by their names, those for training first, and what is left out,
+// with the reason.
+func (t Tree) files() (files []file, leftOut []string, err error) {
+	root, err := os.OpenRoot(t.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	splits := []string{""}
+	if t.splits[0] != "" {
+		splits = t.splits[:]
+	}
+	found := make([]search, len(splits)*len(t.Classes))
+	var group errgroup.Group
+	for i := range found {
+		split, class := splits[i/len(t.Classes)], i%len(t.Classes)
+		found[i] = search{tree: t, root: root, class: class, test: i >= len(t.Classes)}
+		group.Go(func() error { return found[i].in(path.Join(split, t.Classes[class])) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	if leftOut, err = t.links(splits); err != nil {
+		return nil, nil, err
+	}
+	counts := make([]int, len(t.Classes))
+	for _, s := range found {
+		files, leftOut = append(files, s.files...), append(leftOut, s.leftOut...)
+		counts[s.class] += len(s.files)
+	}
+	if class := slices.Index(counts, 0); class >= 0 {
+		return nil, nil, fmt.Errorf("%s has no pictures of the class %q: put some into that folder, or remove it",
+			t.Path, t.Classes[class])
+	}
+	slices.SortFunc(files, func(a, b file) int {
+		if a.test == b.test && a.number == b.number { // as good as never
+			return strings.Compare(a.name, b.name)
+		}
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.number, b.number))
+	})
+	return files, leftOut, nil
+}
+
+// links are those among the classes' folders, which are left out.
+func (t Tree) links(splits []string) (leftOut []string, err error) {
+	for _, split := range splits {
+		entries, err := os.ReadDir(filepath.Join(t.Path, split))
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if entry.Type()&fs.ModeSymlink != 0 {
+				leftOut = append(leftOut, fmt.Sprintf("%q: it is a link, which is not followed",
+					path.Join(split, entry.Name())))
+			}
+		}
+	}
+	return leftOut, nil
+}
+
+// place is the split that a file is in: 0, training, or 1, test.
+func place(f file) int {
+	if f.test {
+		return 1
+	}
+	return 0
+}
+
+// search collects the files of one class.
+type search struct {
+	tree    Tree
+	root    *os.Root
+	class   int
+	test    bool
+	files   []file
+	leftOut []string
+}
+
+// in looks into a folder of the tree and all folders in that.
+func (s *search) in(folder string) error {
+	top := filepath.Join(s.tree.Path, folder)
+	err := filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case hidden(entry.Name()) && at != top:
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+		case !entry.IsDir():
+			name := strings.TrimPrefix(strings.TrimPrefix(at, s.tree.Path), "/")
+			if err := s.add(name, entry); err != nil {
+				s.leftOut = append(s.leftOut, fmt.Sprintf("%q: %v", name, err))
+			}
+		}
+		return nil
+	})
+	if s.test && errors.Is(err, fs.ErrNotExist) {
+		return nil // no picture of this class is for test
+	}
+	return err
+}
+
+// endings are those of the files that are read.
+var endings = []string{".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"}
+
+// add adds a file, or says why not. A link is followed if it stays within the tree.
+func (s *search) add(name string, entry fs.DirEntry) error {
+	info, err := entry.Info()
+	if entry.Type()&fs.ModeSymlink != 0 {
+		info, err = s.root.Stat(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errors.New("it is a link out of the folder, which is not followed")
+		}
+	}
+	switch {
+	case err != nil:
+		return errors.New("it is not there")
+	case info.IsDir():
+		return errors.New("it is a link to a folder, which is not followed")
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a file")
+	case !slices.Contains(endings, strings.ToLower(path.Ext(name))):
+		return fmt.Errorf("its name does not end in %s", strings.Join(endings, ", "))
+	}
+	f := file{name: name, class: s.class, size: info.Size(), mtime: info.ModTime().UnixNano()}
+	sum := sha256.Sum256([]byte(name))
+	f.number = binary.BigEndian.Uint64(sum[:])
+	f.test = s.test || s.tree.splits[0] == "" && f.number%testOneOf == 0
+	s.files = append(s.files, f)
+	return nil
+}
