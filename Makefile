@@ -93,6 +93,7 @@ TIME := 60s
 ONLY :=
 SEED :=
 NAME :=
+MODEL :=
 BUDGET :=
 VULNDB :=
 TRIALS := 0
@@ -106,8 +107,8 @@ CLUSTER :=
 STYLE := lint-go lint-c lint-python lint-text
 
 .PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
-	book sweep scheduler worker runs claims faults fuzz house peers bench bench-peers bench-folder bench-gpu data setup \
-	cuda lock clean
+	book sweep scheduler worker runs claims faults fuzz house peers bench bench-peers bench-folder bench-serve bench-gpu \
+	data setup cuda lock clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -240,6 +241,10 @@ bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 bench-folder: setup data peers ## open 50,000 PNGs beside torchvision's ImageFolder
 	@go build -o build/bench ./cmd/bench
 	@build/peers/bin/python tools/bench/folder.py
+
+bench-serve: setup data peers ## put load on cmd/serve, and on PyTorch behind FastAPI and uvicorn; ROUNDS=5 MODEL=RUN
+	@go build -o build/ ./cmd/serve ./cmd/runs ./tools/bench/load
+	@build/peers/bin/python tools/bench/serve.py --rounds $(ROUNDS) --model '$(MODEL)'
 
 bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
 	@go build -o build/bench ./cmd/bench

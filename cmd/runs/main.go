@@ -1,9 +1,10 @@
-// Command runs lists the trained networks on disk, and names, pins and removes them.
+// Command runs lists the trained networks on disk, and names, pins, exports and removes them.
 //
 //	go run ./cmd/runs                           all of them, with their sizes; `make runs` is the same
 //	go run ./cmd/runs -json [RUN ...]           all that is known of all, or of some
 //	go run ./cmd/runs -name "my best" RUN       a name of your own; an empty one takes it away
 //	go run ./cmd/runs -pin RUN ...              to be kept; -unpin takes that back
+//	go run ./cmd/runs -export FILE RUN          puts a finished one into a file, for lib/classify on any machine
 //	go run ./cmd/runs -remove RUN ...           deletes them
 //	go run ./cmd/runs -remove-older-than 30d    deletes those that nobody loaded or trained for so long
 //
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"example.org/convbook/lib/cell"
+	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/train"
 )
 
@@ -52,6 +54,7 @@ func status(err error) int {
 type command struct {
 	name               *string
 	pin, unpin, remove bool
+	export             string // the file
 	olderThan          time.Duration
 	json               bool
 	runs               []train.Stored // that were named
@@ -72,6 +75,8 @@ func run(arguments []string, out io.Writer) error {
 			}
 		}
 		return nil
+	case c.export != "":
+		return export(out, c.runs[0], c.export)
 	case c.remove:
 		return remove(out, c.runs)
 	case c.olderThan > 0:
@@ -100,6 +105,13 @@ func parse(arguments []string) (c command, err error) {
 	})
 	flags.BoolVar(&c.pin, "pin", false, "keep the runs")
 	flags.BoolVar(&c.unpin, "unpin", false, "keep them no longer than others")
+	flags.Func("export", "put the run into this `file`, such as digits.safetensors", func(file string) error {
+		if filepath.Ext(file) != ".safetensors" {
+			return errors.New("its name must end in .safetensors")
+		}
+		c.export = file
+		return nil
+	})
 	flags.BoolVar(&c.remove, "remove", false, "delete the runs")
 	flags.Func("remove-older-than", "delete all that were not used for this `time`, such as 30d", func(text string) (err error) {
 		c.olderThan, err = age(text)
@@ -108,7 +120,7 @@ func parse(arguments []string) (c command, err error) {
 	flags.BoolVar(&c.json, "json", false, "list all that is known of the runs, as JSON")
 	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(os.Stdout)
-		fmt.Println("usage: runs [-json | -name NAME | -pin | -unpin | -remove | -remove-older-than 30d] [RUN ...]")
+		fmt.Println("usage: runs [-json | -name NAME | -pin | -unpin | -export FILE | -remove | -remove-older-than 30d] [RUN ...]")
 		flags.PrintDefaults()
 		return c, err
 	} else if err != nil {
@@ -127,16 +139,18 @@ func parse(arguments []string) (c command, err error) {
 // check makes sure that one thing is asked for, and of the right number of runs.
 func (c command) check() error {
 	asked := 0
-	for _, is := range []bool{c.name != nil, c.pin, c.unpin, c.remove, c.olderThan > 0, c.json} {
+	for _, is := range []bool{c.name != nil, c.pin, c.unpin, c.export != "", c.remove, c.olderThan > 0, c.json} {
 		if is {
 			asked++
 		}
 	}
 	switch {
 	case asked > 1:
-		return errors.New("one thing at a time: -json, -name, -pin, -unpin, -remove or -remove-older-than")
+		return errors.New("one thing at a time: -json, -name, -pin, -unpin, -export, -remove or -remove-older-than")
 	case c.name != nil && len(c.runs) != 1:
 		return fmt.Errorf("-name gives one run a name, and there are %d: name one after it", len(c.runs))
+	case c.export != "" && len(c.runs) != 1:
+		return fmt.Errorf("-export puts one run into a file, and there are %d: name one after it", len(c.runs))
 	case (c.pin || c.unpin || c.remove) && len(c.runs) == 0:
 		return errors.New("no run is named: name those that are meant; make runs lists them")
 	case c.olderThan > 0 && len(c.runs) > 0:
@@ -190,6 +204,19 @@ func count(runs int) string {
 		return "1 run"
 	}
 	return fmt.Sprintf("%d runs", runs)
+}
+
+// export puts a run into a file.
+func export(out io.Writer, run train.Stored, file string) error {
+	network, err := classify.Open(run.Dir)
+	if err != nil {
+		return err
+	}
+	if err := network.Export(file); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s is in %s: %v\n", run.Title(), file, network)
+	return nil
 }
 
 // remove removes the runs that can be, and says which cannot.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/train"
@@ -81,6 +82,13 @@ func TestCommand(t *testing.T) {
 		r["result"].(map[string]any)["test_accuracy"] != first.Result.TestAccuracy {
 		t.Errorf("printed %v", listed)
 	}
+	file := filepath.Join(t.TempDir(), "my digits.safetensors")
+	if got := does(t, "-export", file, "我的 best"); got != "我的 best is in "+file+": Tiny net, 7850 parameters: pictures of 28×28×1 into 10 classes\n" {
+		t.Errorf("printed %q", got)
+	}
+	if _, err := classify.Open(file); err != nil {
+		t.Error(err)
+	}
 	fails(t, "is pinned: unpin it first", "-remove", id)
 	does(t, "-unpin", id)
 	if got := does(t, "-remove", id); !strings.HasPrefix(got, "removed 1 run, ") || there(first) || !there(second) {
@@ -100,6 +108,9 @@ func TestWrongCommands(t *testing.T) {
 	fails(t, "no run is named", "-remove")
 	fails(t, "there are 0: name one", "-name", "x")
 	fails(t, "there are 2: name one", "-name", "x", id, filepath.Base(other.Dir()))
+	fails(t, "must end in .safetensors", "-export", "digits.png", id)
+	fails(t, "-export puts one run into a file, and there are 2", "-export", "x.safetensors", id, filepath.Base(other.Dir()))
+	fails(t, "one thing at a time", "-export", "x.safetensors", "-json", id)
 	fails(t, "leave out slashes", "-name", "a/b", id)
 	fails(t, `there is no run "nobody"`, "-remove", id, "nobody")
 	fails(t, `"Tiny" may be one of 2 runs`, "-remove", "Tiny")

@@ -14,6 +14,10 @@ import (
 // the way to the batch's. Testing uses the running averages. Both numbers and the 1e-5 that is added to the variance
 // are those of PyTorch's nn.BatchNorm2d, and so is the variance: over n values for the batch, over n − 1 for the
 // average. Images that only fill a batch up (see [SetCounted]) have no part in any of this.
+//
+// A batch norm whose scale and shift are not to be trained, as of a layer that package train freezes, does in training
+// what it does in a test: it uses the running averages, and they stay. Keras freezes it this way, too. In PyTorch the
+// averages of a frozen layer still move, unless it is told eval().
 var BatchNorm = BatchNormLayer{epsilon: usualEpsilon}
 
 const (
@@ -38,7 +42,8 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 	channels := x.Shape().Dim(3)
 	perChannel := []int{1, 1, 1, channels}
-	scale := parameter(scope, x, "scale", constant(1), perChannel...)
+	scales := variable(scope, x, "scale", constant(1), perChannel...)
+	scale := scales.NodeValue(x)
 	shift := parameter(scope, x, "shift", constant(0), perChannel...)
 	runningMean := statistic(scope, x, "mean", constant(0), perChannel...)
 	runningVariance := statistic(scope, x, "variance", constant(1), perChannel...)
@@ -46,7 +51,7 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	inverse := func(variance *graph.Node) *graph.Node {
 		return graph.Rsqrt(graph.AddScalar(variance, b.epsilon))
 	}
-	if !scope.IsTraining(x.Graph()) {
+	if !scope.IsTraining(x.Graph()) || !scales.Trainable {
 		factor := graph.Mul(scale, inverse(runningVariance.NodeValue(x)))
 		return graph.Add(graph.Mul(graph.Sub(x, runningMean.NodeValue(x)), factor), shift)
 	}

@@ -47,6 +47,38 @@ func TestBatchNormByHand(t *testing.T) {
 	check("running mean after testing", running("mean"), []float32{3})
 }
 
+// Where its scale is not to be trained it does in training what it does in a test, and its averages stay. Its gradient by
+// the input is that of a fixed factor, 2/√4 here, whatever else is in the batch.
+func TestFrozenBatchNorm(t *testing.T) {
+	x := tensors.FromFlatDataAndDimensions([]float32{1, 3, 5, 7}, 2, 1, 2, 1)
+	values := map[string][]float32{"mean": {3}, "variance": {4 - 1e-5}, "scale": {2}, "shift": {10}}
+	named := map[string][]float32{}
+	for name, v := range values {
+		named["batch-norm1/"+name] = v
+	}
+	freeze := Func("freeze", func(x *graph.Node) *graph.Node {
+		if scale := model.GetStore(x).GetVariable(Path("batch-norm1/scale")); scale != nil { // not in the summary's graph
+			scale.SetTrainable(false)
+		}
+		return x
+	})
+	store, got := appliedTo(t, Sequential(freeze, BatchNorm), true, named, x, func(_ *model.Store, x, y *graph.Node) []*graph.Node {
+		squares := graph.ReduceAllSum(graph.Square(y))
+		return []*graph.Node{y, graph.Gradient(squares, x)[0]}
+	})
+	for i, want := range [][]float32{{8, 10, 12, 14}, {16, 20, 24, 28}} {
+		if !check.Near(got[i], want, 1e-5) {
+			t.Errorf("output %d: %v, want %v", i, got[i], want)
+		}
+	}
+	for _, name := range []string{"mean", "variance"} {
+		kept := tensors.MustCopyFlatData[float32](store.GetVariable(Path("batch-norm1/" + name)).MustValue())
+		if !slices.Equal(kept, values[name]) {
+			t.Errorf("the running %s is %v, was %v", name, kept, values[name])
+		}
+	}
+}
+
 // Its gradients equal finite differences of the definition, written out in float64.
 func TestBatchNormGradients(t *testing.T) {
 	const n, channels = 3 * 2 * 2, 2

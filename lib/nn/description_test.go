@@ -25,13 +25,11 @@ func described(t *testing.T, net Layer) string {
 	return string(text)
 }
 
-// Every setting of every kind of layer counts, and the order of layers, and the names of blocks, by which weights are
-// drawn.
-func TestDescriptionsTellNetworksApart(t *testing.T) {
+// different are networks that are not the same, with every setting of every kind of layer.
+func different() map[string]Layer {
 	dense := func(units int, before ...Layer) Layer { return Sequential(append(before, Flatten, Dense(units))...) }
 	norm := func(epsilon float64) Layer { return BatchNorm.Epsilon(epsilon) }
-	seen := map[string]string{}
-	for what, net := range map[string]Layer{
+	return map[string]Layer{
 		"conv": Conv(4, 3), "filters": Conv(8, 3), "kernel": Conv(4, 2), "stride": Conv(4, 3).Stride(2), "padding": Conv(4, 3).Padding(1),
 		"groups": Conv(4, 3).Groups(2), "no bias": Conv(4, 3).NoBias(),
 		"max": MaxPool(2), "max 3": MaxPool(3), "max stride": MaxPool(2).Stride(1), "max padding": MaxPool(2).Padding(1), "ceil": MaxPool(2).Ceil(),
@@ -46,7 +44,14 @@ func TestDescriptionsTellNetworksApart(t *testing.T) {
 		"split": Branches(Sequential(Conv(4, 1), ReLU)), "passed on": Branches(Conv(4, 1), Sequential()),
 		"guess": dense(2, Auxiliary(0.3, Flatten, Dense(2))), "heavier guess": dense(2, Auxiliary(0.6, Flatten, Dense(2))),
 		"other guess": dense(2, Auxiliary(0.3, Flatten, Dense(3))), "no guess": dense(2, Auxiliary(0.3)),
-	} {
+	}
+}
+
+// Every setting of every kind of layer counts, and the order of layers, and the names of blocks, by which weights are
+// drawn.
+func TestDescriptionsTellNetworksApart(t *testing.T) {
+	seen := map[string]string{}
+	for what, net := range different() {
 		text := described(t, net)
 		if other, ok := seen[text]; ok {
 			t.Errorf("%q is described like %q:\n%s", what, other, text)
@@ -112,6 +117,59 @@ func TestDescriptionsOfFunctions(t *testing.T) {
 	behind, _ := Summarize(Sequential(Conv(4, 1), ReLU, halve(0.5)), 8, 8, 4)
 	if a, b := alone.Description().Layers[0].Operations, behind.Description().Layers[2].Operations; a == "" || a != b {
 		t.Errorf("operations %q, and %q behind another layer", a, b)
+	}
+}
+
+// A network that is built from its description is the same one: of every kind of layer with every setting, and of the
+// description in a file, which tells what it is apart from this code.
+func TestNetworkOfADescription(t *testing.T) {
+	kept, err := os.ReadFile("testdata/description.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"the kept one": strings.TrimSpace(string(kept))}
+	for what, net := range different() {
+		texts[what] = described(t, net)
+	}
+	for what, text := range texts {
+		var d Description
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatal(err)
+		}
+		net, err := d.Network("A name")
+		if err != nil {
+			t.Errorf("%q: %v", what, err)
+			continue
+		}
+		if got := described(t, net); got != text || Name(net) != "A name" {
+			t.Errorf("%q: built %s, described as\n%s\nand before as\n%s", what, Name(net), got, text)
+		}
+	}
+}
+
+// What a description does not hold, or what this version cannot build, is an error of one line.
+func TestDescriptionsOfNoNetwork(t *testing.T) {
+	layers := func(text string) string { return `{"input": [8, 8, 4], "layers": [` + text + `]}` }
+	for text, want := range map[string]string{
+		described(t, Sequential(Conv(4, 1), Residual(halve(0.5)))): "the layer mine is code of the program that declared the network",
+		described(t, mine{0.5}):                                  "the layer mine is code of the program",
+		layers(`{"kind": "attention", "units": 3}`):              "has no layer attention 3 units",
+		layers(`{"kind": "relu", "units": 3}`):                   "has no layer relu 3 units",
+		layers(`{"kind": "dense", "units": 3}`):                  "net, layer dense1, on images of 8×8×4: takes [batch, inputs]",
+		layers(`{"kind": "branches", "branches": 1000000000}`):   "there cannot be 1000000000 branches",
+		layers(`{"kind": "branches", "branches": -1}`):           "has no branch",
+		layers(`{"kind": "dropout", "rate": 2}`):                 "drops 2 of its values",
+		layers(`{"kind": "relu", "layers": [{"kind": "relu"}]}`): "is described as this version of the book does not build it",
+		layers(`{"kind": "conv", "filters": 4, "kernel": 1}`):    "size 1, stride 0",
+		`{"layers": []}`: "cannot be applied to an image of dimensions []",
+	} {
+		var d Description
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Network("net"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v, want %q", text, err, want)
+		}
 	}
 }
 

@@ -2,8 +2,10 @@ package pytorch_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
@@ -11,6 +13,7 @@ import (
 	"example.org/convbook/lib/safetensors"
 )
 
+// Weights under names that this package does not know are read by their order.
 func ExampleRead() {
 	dir, err := os.MkdirTemp("", "pytorch")
 	if err != nil {
@@ -29,12 +32,7 @@ func ExampleRead() {
 	}
 
 	net := nn.Dense(1)
-	summary, err := nn.Summarize(net, 2)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	weights, err := pytorch.Read(file, summary)
+	weights, err := pytorch.Read(file, net, 2)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -42,4 +40,37 @@ func ExampleRead() {
 	scores, err := nn.Compute(net, weights, array.New([]float32{10, 100}, 1, 2))
 	fmt.Println(scores.Values, err)
 	// Output: [435] <nil>
+}
+
+// What a network learned here, for load_state_dict in Python.
+func ExampleWrite() {
+	dir, err := os.MkdirTemp("", "pytorch")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "net.safetensors")
+	net := nn.Named("mine", nn.Conv(1, 2), nn.ReLU, nn.Flatten, nn.Dense(1)) // nn.Sequential(nn.Conv2d(1, 1, 2), …)
+	weights := map[string]array.Array{                                       // or a run's, by run.Model
+		"conv1/weights": array.New([]float32{1, 2, 3, 4}, 2, 2, 1, 1), "conv1/bias": array.New([]float32{0}, 1),
+		"dense1/weights": array.New([]float32{5, 6}, 2, 1), "dense1/bias": array.New([]float32{0}, 1),
+	}
+	if err := pytorch.Write(file, weights, net, 2, 3, 1); err != nil {
+		fmt.Println(err)
+		return
+	}
+	tensors, _, err := safetensors.Read(file)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		fmt.Println(name, tensors[name].Dims)
+	}
+	// Output:
+	// 0.bias [1]
+	// 0.weight [1 1 2 2]
+	// 3.bias [1]
+	// 3.weight [1 2]
 }

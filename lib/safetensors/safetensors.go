@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/google/renameio/v2"
 )
 
@@ -49,13 +51,32 @@ func Float32(values []float32, dims ...int) Tensor {
 	return t
 }
 
-// Float32s returns a copy of an F32 tensor's values. Like the rest of the book it assumes a little-endian machine.
+// Float32s returns a copy of a tensor's values: F32, F16 and BF16 as they are, F64 rounded. Like the rest of the book it
+// assumes a little-endian machine.
 func (t Tensor) Float32s() ([]float32, error) {
-	if t.DType != "F32" {
+	var values []float32
+	switch t.DType {
+	case "F32":
+		values = make([]float32, len(t.Bytes)/4)
+		copy(Float32(values).Bytes, t.Bytes)
+	case "F16":
+		values = make([]float32, len(t.Bytes)/2)
+		for i := range values {
+			values[i] = float16.Float16(binary.LittleEndian.Uint16(t.Bytes[2*i:])).Float32()
+		}
+	case "BF16": // the upper half of an F32
+		values = make([]float32, len(t.Bytes)/2)
+		for i := range values {
+			values[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Bytes[2*i:])) << 16)
+		}
+	case "F64":
+		values = make([]float32, len(t.Bytes)/8)
+		for i := range values {
+			values[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(t.Bytes[8*i:])))
+		}
+	default:
 		return nil, fmt.Errorf("a tensor of type %s is not read as F32", t.DType)
 	}
-	values := make([]float32, len(t.Bytes)/4)
-	copy(Float32(values).Bytes, t.Bytes)
 	return values, nil
 }
 

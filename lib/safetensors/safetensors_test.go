@@ -47,6 +47,25 @@ func TestWriteThenRead(t *testing.T) {
 	}
 }
 
+// Numbers of each type by their bits, as IEEE 754 and the definition of bfloat16 have them.
+func TestFloat32sOfOtherTypes(t *testing.T) {
+	infinity := float32(math.Inf(-1))
+	for dtype, c := range map[string]struct {
+		bytes []byte
+		want  []float32
+	}{
+		"F16": {[]byte{0x00, 0x3c, 0x00, 0xc0, 0xff, 0x7b, 0x55, 0x35, 0x01, 0x00, 0x00, 0xfc},
+			[]float32{1, -2, 65504, 0.333251953125, 1.0 / (1 << 24), infinity}},
+		"BF16": {[]byte{0x80, 0x3f, 0x49, 0x40, 0x80, 0x00, 0x80, 0xff}, []float32{1, 3.140625, 0x1p-126, infinity}},
+		"F64":  {[]byte{0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0xd5, 0x3f}, []float32{1.0 / 3}},
+	} {
+		got, err := Tensor{dtype, []int{len(c.want)}, c.bytes}.Float32s()
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, %v, want %v", dtype, got, err, c.want)
+		}
+	}
+}
+
 // A file written by hand from the format's description, with the values at odd places and no checksum.
 func TestReadWhatOthersWrite(t *testing.T) {
 	header := `{"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`

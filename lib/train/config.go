@@ -100,6 +100,11 @@ type Recipe struct {
 	WarmUp      float64 `json:"warm_up,omitempty"` // the share of the steps in which the rate rises
 	Precision   string  `json:"precision,omitempty"`
 	Seed        int     `json:"seed"`
+
+	// Of a task that starts from another run, see Task.
+
+	Freeze    []string `json:"freeze,omitempty"` // in alphabetical order
+	StartRate float64  `json:"start_rate,omitempty"`
 }
 
 func (c Config) recipe() Recipe {
@@ -136,5 +141,9 @@ func (r Recipe) String() string {
 	if r.Precision != "" {
 		parts = append(parts, r.Precision)
 	}
+	if len(r.Freeze) > 0 {
+		parts = append(parts, "frozen "+strings.Join(r.Freeze, " "))
+	}
+	add("start rate %v", r.StartRate)
 	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
 }

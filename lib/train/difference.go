@@ -134,6 +134,8 @@ var described = []struct {
 		return strings.Join(names, " and ")
 	}},
 	{"start", "random weights", func(k known) any { return brief(k.Start) }},
+	{"frozen", "none", func(k known) any { return k.Recipe.Freeze }},
+	{"start rate", "1", func(k known) any { return k.Recipe.StartRate }},
 	{"seed", "0", func(k known) any { return k.Recipe.Seed }},
 }
 

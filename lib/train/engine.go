@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -46,6 +45,7 @@ func (p *plan) untrained(ctx context.Context) (*engine, error) {
 	if err := e.start(); err != nil {
 		return nil, err
 	}
+	e.freeze()
 	addKept(e.vars, p.Optimizer)
 	return e, nil
 }
@@ -56,19 +56,14 @@ func (p *plan) trained() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	saved, err := p.place.Tensors(store.Model)
+	weights, err := weightsIn(p.place)
 	if err != nil {
 		return nil, err
-	}
-	weights := map[string]array.Array{}
-	for path, t := range saved {
-		if weights[strings.TrimPrefix(path, nn.Path(""))], err = arrayOf(t); err != nil {
-			return nil, p.place.Damaged("%s, %s: %w", store.Model, path, err)
-		}
 	}
 	if e.vars, err = p.summary.Store(weights); err != nil {
 		return nil, p.place.Damaged("%s is of another network: %w", store.Model, err)
 	}
+	e.freeze()
 	return e, nil
 }
 

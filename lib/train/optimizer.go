@@ -50,13 +50,16 @@ type stepNumbers[T any] struct {
 // numbers are those of a step in its graph.
 type numbers = stepNumbers[*graph.Node]
 
-// numbersIn are those in a row.
-func numbersIn(row *graph.Node) (now numbers) {
-	row = graph.Reshape(row, stepNumbersSize)
-	for i, field := range now.fields() {
-		*field = graph.Reshape(graph.Slice(row, graph.AxisElem(i)))
+// numbersIn are those in a row, for each of the rates that parameters may have.
+func numbersIn(row *graph.Node) []numbers {
+	row = graph.Reshape(row, row.Shape().Size())
+	all := make([]numbers, row.Shape().Size()/stepNumbersSize)
+	for rate := range all {
+		for i, field := range all[rate].fields() {
+			*field = graph.Reshape(graph.Slice(row, graph.AxisElem(rate*stepNumbersSize+i)))
+		}
 	}
-	return now
+	return all
 }
 
 // fields are the numbers in the order in which the program gets them.
@@ -252,8 +255,9 @@ func optimizedOf(store *model.Store) (vs optimized) {
 	return vs
 }
 
-// step changes the variables in the loss's graph by their gradients. What the optimizer needs for it is in one row.
-func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
+// step changes the variables in the loss's graph by their gradients. What the optimizer needs for it is in one row, for
+// each of the rates; rate says which of them a variable has.
+func (vs optimized) step(o Optimizer, loss, row *graph.Node, rate func(*model.Variable) int) {
 	var nodes []*graph.Node
 	for _, v := range vs {
 		nodes = append(nodes, v.NodeValue(loss))
@@ -268,7 +272,7 @@ func (vs optimized) step(o Optimizer, loss, row *graph.Node) {
 			variable := store.GetVariable(keptPath(name, v.Path()))
 			variables, p.kept = append(variables, variable), append(p.kept, variable.NodeValue(loss))
 		}
-		value, kept := o.apply(now, p)
+		value, kept := o.apply(now[rate(v)], p)
 		v.SetNodeValue(value)
 		for k, variable := range variables {
 			variable.SetNodeValue(kept[k])

@@ -74,7 +74,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 				for i := range kept {
 					p.kept = append(p.kept, graph.Reshape(graph.Slice(in[2], graph.AxisElem(i))))
 				}
-				value, kept := c.optimizer.apply(numbersIn(in[3]), p)
+				value, kept := c.optimizer.apply(numbersIn(in[3])[0], p)
 				return append([]*graph.Node{value}, kept...)
 			})
 			if err != nil {
@@ -379,7 +379,7 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 		optimizer := Muon(rate, decay)
 		step, err := graph.NewExec(backend, func(in []*graph.Node) []*graph.Node {
 			p := parameter{value: in[0], gradient: in[1], kept: in[2:3], kind: weightsKind}
-			value, kept := optimizer.apply(numbersIn(in[3]), p)
+			value, kept := optimizer.apply(numbersIn(in[3])[0], p)
 			return append([]*graph.Node{value}, kept...)
 		})
 		if err != nil {

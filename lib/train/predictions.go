@@ -19,15 +19,23 @@ type Predictions struct {
 // Class is the class that the network gives to image i: the one with the largest output, the first of equals.
 func (p *Predictions) Class(i int) int { return p.Outputs.Row(i).Argmax() }
 
-// Probability is the probability that the network gives to a class of image i: the softmax of its outputs.
-func (p *Predictions) Probability(i, class int) float64 {
+// Probability is the probability that the network gives to a class of image i.
+func (p *Predictions) Probability(i, class int) float64 { return p.Probabilities(i)[class] }
+
+// Probabilities are those that the network gives to the classes of image i: the softmax of its outputs.
+func (p *Predictions) Probabilities(i int) []float64 {
 	row := p.Outputs.Row(i).Values
 	top := float64(slices.Max(row))
 	var sum float64
-	for _, output := range row {
-		sum += math.Exp(float64(output) - top)
+	shares := make([]float64, len(row))
+	for class, output := range row {
+		shares[class] = math.Exp(float64(output) - top)
+		sum += shares[class]
 	}
-	return math.Exp(float64(row[class])-top) / sum
+	for class := range shares {
+		shares[class] /= sum
+	}
+	return shares
 }
 
 // Correct is how many images get their right class.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func TestResultsAreNoted(t *testing.T) {
 			t.Fatalf("%q: %v", line, err)
 		}
 		run := map[string]*Run{first.Dir(): first, second.Dir(): second}[of.Dir]
-		if of.Result.Network != "Linear" || of.Result.TestAccuracy != run.Result.TestAccuracy || of.About.Recipe != run.Result.Recipe ||
+		if of.Result.Network != "Linear" || of.Result.TestAccuracy != run.Result.TestAccuracy || !reflect.DeepEqual(of.About.Recipe, run.Result.Recipe) ||
 			of.Data != digits().String() || of.Recipe != run.Result.Recipe.String() {
 			t.Errorf("noted %q", line)
 		}

@@ -40,6 +40,9 @@ type Result struct {
 	Device           string              `json:"device"`
 	Versions         Versions            `json:"versions"`
 	StartedAt        time.Time           `json:"started_at"`
+
+	// Input is how another picture is shown to the network. Runs that an earlier version stored do not have it.
+	Input *dataset.Input `json:"input,omitempty"`
 }
 
 // Versions of what computed a run.

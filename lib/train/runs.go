@@ -160,13 +160,19 @@ func (s Stored) trained() string {
 
 // History reads how a finished run went.
 func (s Stored) History() (h History, err error) {
+	return h, s.load(map[string]any{store.History: &h})
+}
+
+// load reads and checks the files of a finished run and decodes those that into names.
+func (s Stored) load(into map[string]any) error {
 	if s.State != "finished" && s.State != "replaced" {
-		return h, fmt.Errorf("the run %s was not trained to its end: it is %s", s.ID, s.Status())
+		return fmt.Errorf("the run %s was not trained to its end: it is %s", s.ID, s.Status())
 	}
-	if err = s.place.Load(map[string]any{store.History: &h}); errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("the run %s was removed meanwhile", s.ID)
+	err := s.place.Load(into)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the run %s was removed meanwhile", s.ID)
 	}
-	return h, err
+	return err
 }
 
 // Find is the stored run with the name that the user gave it, or with this folder. Of a folder's name its beginning is

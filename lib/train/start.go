@@ -1,33 +1,77 @@
 package train
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"path"
 	"slices"
+	"strings"
+
+	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train/internal/store"
 )
 
-// checkStart makes sure that the task's Start has something to begin with, and returns what identifies it.
-func (t Task) checkStart(summary *nn.Summary) (sum string, err error) {
-	if t.Start.plan == nil {
+// planStart makes sure that the task's Start has something to begin with, and that Freeze and StartRate are about it. It
+// returns what identifies the run.
+func (p *plan) planStart() (sum string, err error) {
+	begins := p.Start != nil || p.StartWeights != nil
+	switch {
+	case !begins && len(p.Freeze) > 0:
+		return "", errors.New("the task has Freeze but no Start: only layers that begin with another run's weights can be frozen")
+	case !begins && p.StartRate != 1:
+		return "", errors.New("the task has StartRate but no Start: it is about the weights of another run")
+	case !begins:
+		return "", nil
+	case p.Start != nil && p.StartWeights != nil:
+		return "", errors.New("the task has Start and StartWeights: leave one of the two out")
+	case p.Start != nil && p.Start.plan == nil:
 		return "", errors.New("the task's Start is not a finished run: get one with Fit or Load")
+	case !(p.StartRate > 0) || math.IsInf(p.StartRate, 1):
+		return "", fmt.Errorf("the task's StartRate is %v: it must be above 0 and finite; Freeze keeps weights as they are",
+			p.StartRate)
 	}
-	from := t.Start.plan.summary
-	if len(taken(summary, from)) == 0 {
-		return "", fmt.Errorf("%s cannot start from the run of %s: the last layer is always new, and no other has "+
-			"variables of the same names and dimensions in both", summary.Network, from.Network)
+	from, whose, sum := p.startVariables()
+	p.taken = taken(p.summary, from)
+	if len(p.taken) == 0 {
+		return "", fmt.Errorf("%s cannot start from %s: the last layer is always new, and no other has "+
+			"variables of the same names and dimensions in both", p.summary.Network, whose)
 	}
-	return t.Start.plan.place.ModelSum(), nil
+	if p.frozen, err = frozen(p.Freeze, p.taken); err != nil {
+		return "", err
+	}
+	if p.StartRate != 1 && len(p.frozen) == len(p.taken) {
+		return "", errors.New("the task has StartRate, but Freeze names all layers that it is for: leave one of the two out")
+	}
+	return sum, nil
+}
+
+// startVariables are the variables that there are to begin with, whose they are, and what identifies their values.
+func (p *plan) startVariables() (variables []nn.Variable, whose, sum string) {
+	if p.Start != nil {
+		from := p.Start.plan.summary
+		return from.Variables, "the run of " + from.Network, p.Start.plan.place.ModelSum()
+	}
+	hash := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(p.StartWeights)) {
+		w := p.StartWeights[name]
+		variables = append(variables, nn.Variable{Name: name, Dims: w.Dims})
+		fmt.Fprintln(hash, name, w.Dims)
+		hash.Write(safetensors.Float32(w.Values).Bytes)
+	}
+	return variables, "its StartWeights", fmt.Sprintf("%x", hash.Sum(nil))
 }
 
 // taken lists the variables of a network that begin with the values of another one's: those of layers that fit as a
 // whole, but for the last layer that has any.
-func taken(to, from *nn.Summary) (variables []nn.Variable) {
+func taken(to *nn.Summary, from []nn.Variable) (variables []nn.Variable) {
 	given := map[string][]int{}
-	for _, v := range from.Variables {
+	for _, v := range from {
 		given[v.Name] = v.Dims
 	}
 	different := map[string]bool{} // by layer
@@ -46,19 +90,89 @@ func taken(to, from *nn.Summary) (variables []nn.Variable) {
 	return variables
 }
 
-// start gives the variables that fit the values of the run to start from.
+// frozen are those of the variables that were taken over whose layers one of the patterns names. Each has to name one.
+func frozen(patterns []string, taken []nn.Variable) (variables []nn.Variable, err error) {
+	used := map[string]bool{}
+	var layers []string
+	for _, v := range taken {
+		layer := path.Dir(v.Name)
+		layers = append(layers, layer)
+		keeps := false
+		for _, pattern := range patterns {
+			named, err := names(pattern, layer)
+			if err != nil {
+				return nil, err
+			}
+			used[pattern] = used[pattern] || named
+			keeps = keeps || named
+		}
+		if keeps {
+			variables = append(variables, v)
+		}
+	}
+	for _, pattern := range patterns {
+		if !used[pattern] {
+			return nil, fmt.Errorf("the task's Freeze names %q: the layers that begin with the run's weights are %s",
+				pattern, strings.Join(slices.Compact(layers), ", "))
+		}
+	}
+	return variables, nil
+}
+
+// names reports whether a pattern names a layer, or a block around it.
+func names(pattern, layer string) (bool, error) {
+	for ; layer != "."; layer = path.Dir(layer) {
+		if named, err := path.Match(pattern, layer); named || err != nil {
+			if err != nil {
+				err = fmt.Errorf("the task's Freeze has %q, which is no pattern: write one such as conv* or conv[1-4]", pattern)
+			}
+			return named, err
+		}
+	}
+	return false, nil
+}
+
+// start gives the variables that fit the values of the run to start from, or of other weights.
 func (e *engine) start() error {
-	if e.Start == nil {
-		return nil
+	whose, saved := "the task's StartWeights", map[string]safetensors.Tensor{}
+	for name, w := range e.StartWeights {
+		saved[nn.Path(name)] = safetensors.Float32(w.Values, w.Dims...)
 	}
-	saved, err := e.Start.plan.place.Tensors(store.Model)
-	if err != nil {
-		return err
+	if e.Start != nil {
+		whose = "the run to start from, in " + e.Start.Dir()
+		var err error
+		if saved, err = e.Start.plan.place.Tensors(store.Model); err != nil {
+			return err
+		}
 	}
-	for _, v := range taken(e.summary, e.Start.plan.summary) {
+	for _, v := range e.taken {
 		if err := setVariable(e.vars.GetVariable(nn.Path(v.Name)), saved); err != nil {
-			return fmt.Errorf("the run to start from, in %s: %w", e.Start.Dir(), err)
+			return fmt.Errorf("%s: %w", whose, err)
 		}
 	}
 	return nil
+}
+
+// freeze marks what is frozen as not to be trained. No gradient by it is computed, nor by what only it is made of, and
+// the optimizer keeps nothing for it.
+func (e *engine) freeze() {
+	for _, v := range e.frozen {
+		e.vars.GetVariable(nn.Path(v.Name)).SetTrainable(false)
+	}
+}
+
+// rates are the shares of the learning rate that parameters may have, and rateOf is which of them one has.
+func (p *plan) rates() []float64 {
+	if p.StartRate == 1 {
+		return []float64{1}
+	}
+	return []float64{1, p.StartRate}
+}
+
+func (p *plan) rateOf(v *model.Variable) int {
+	isTaken := func(taken nn.Variable) bool { return nn.Path(taken.Name) == v.Path() }
+	if p.StartRate != 1 && slices.ContainsFunc(p.taken, isTaken) {
+		return 1
+	}
+	return 0
 }

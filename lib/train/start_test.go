@@ -1,12 +1,14 @@
 package train
 
 import (
+	"maps"
 	"os"
 	"path"
 	"slices"
 	"strings"
 	"testing"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/train/internal/store"
 )
@@ -80,6 +82,52 @@ func TestStart(t *testing.T) {
 	checkError(t, err, before.Dir(), store.Model)
 }
 
+// Weights from elsewhere begin a training as those of the run do that has them, and another value makes another run.
+func TestStartWeights(t *testing.T) {
+	isolate(t)
+	before := mustFit(t, quick().of(deep("Before", 12)))
+	weights := map[string]array.Array{}
+	for _, name := range []string{"dense1/weights", "dense1/bias", "dense2/weights", "dense2/bias"} {
+		w, err := before.Weights(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights[name] = w
+	}
+	task, fromRun := quick().of(deep("After", 12)), quick().of(deep("After", 12))
+	task.Seed, fromRun.Seed = 7, 7
+	task.StartWeights, fromRun.Start = weights, before
+	want := initial(t, fromRun)
+	for name, values := range initial(t, task) {
+		if !slices.Equal(values, want[name]) {
+			t.Errorf("%s begins with %.3v …, want %.3v …", name, values[:5], want[name][:5])
+		}
+	}
+	run := mustFit(t, task)
+	if !slices.Equal(run.History.Losses, mustFit(t, fromRun).History.Losses) {
+		t.Error("the same weights give other losses")
+	}
+	if loaded, err := task.Load(); err != nil || loaded.Dir() != run.Dir() {
+		t.Errorf("loaded %v, %v", loaded, err)
+	}
+
+	other := task
+	other.StartWeights = maps.Clone(weights)
+	values := slices.Clone(weights["dense2/bias"].Values)
+	values[3]++
+	other.StartWeights["dense2/bias"] = array.New(values, weights["dense2/bias"].Dims...)
+	if mustPlan(t, other).place.Dir() == run.Dir() {
+		t.Error("other weights give the same run")
+	}
+
+	task.Start = before
+	_, err := task.FitContext(t.Context())
+	checkError(t, err, "the task has Start and StartWeights: leave one of the two out")
+	task.Start, task.StartWeights = nil, map[string]array.Array{"conv1/weights": array.New([]float32{1}, 1)}
+	_, err = task.FitContext(t.Context())
+	checkError(t, err, "After cannot start from its StartWeights")
+}
+
 func TestStartThatCannotBe(t *testing.T) {
 	isolate(t)
 	task := quick().of(deep("After", 5))
@@ -112,7 +160,7 @@ func TestTakenLayers(t *testing.T) {
 		"":                  nn.Named("To", dense...),
 	} {
 		var layers []string
-		for _, v := range taken(summarize(to), summarize(from)) {
+		for _, v := range taken(summarize(to), summarize(from).Variables) {
 			layers = append(layers, path.Dir(v.Name))
 		}
 		if got := strings.Join(slices.Compact(layers), " "); got != want {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
@@ -35,6 +36,20 @@ type Task struct {
 	// run's network, with the same names and dimensions, begins with the run's. The last layer that has variables is
 	// always new, since what it says is about other classes. If it is nil, all of them are drawn from the seed.
 	Start *Run
+
+	// StartWeights are weights to begin with instead of a run's: those of a file, such as pytorch.Read returns, by the
+	// names of the variables. The run is another one with every other value in them.
+	StartWeights map[string]array.Array
+
+	// Freeze names layers that keep the weights of Start's run: conv1, a block such as residual2 with all that is in
+	// it, or patterns as path.Match takes them, such as conv* or batch-norm[1-4]. Of the layers that begin with the
+	// run's weights "*" names all, so only the last one learns. A frozen batch norm keeps its running averages and uses
+	// them in training, too; a dropout goes on dropping. Below the frozen layers no gradient is computed.
+	Freeze []string
+
+	// StartRate is the share of the learning rate that the other weights of Start's run have, such as 0.1: what is
+	// known already changes less than what is new. It is 1 if not set.
+	StartRate float64
 }
 
 // RunsEnv names the folder of runs. It is convbook/runs in the user's cache folder if not set.
@@ -64,6 +79,8 @@ type plan struct {
 	summary *nn.Summary
 	place   *store.Run
 	splits  *splits // nil before open
+
+	taken, frozen []nn.Variable // of the network: that begin with the values of Start's run, and that keep them
 }
 
 // splits are the parts of the data set. Validation is nil if it has none.
@@ -72,6 +89,7 @@ type splits struct{ train, validation, test *dataset.Split }
 // plan checks and describes the task; nothing is written, and nothing is read but a data set of the user's own.
 func (t Task) plan(ctx context.Context) (*plan, error) {
 	t.Config = t.withDefaults()
+	t.StartRate = cmp.Or(t.StartRate, 1)
 	if t.Net == nil {
 		return nil, errors.New("the task has no network: set Net, such as zoo.CNN(6)")
 	}
@@ -84,20 +102,28 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 	}
 	p := &plan{Task: t, summary: summary}
 	about := description{Format: format, Version: version, Name: summary.Network,
-		Network: summary.Description(), Data: t.Data.Description(), Recipe: t.recipe()}
+		Network: summary.Description(), Data: t.Data.Description(), Recipe: p.recipe()}
 	if !t.Data.Published() {
 		if err := p.open(ctx); err != nil {
 			return nil, err
 		}
 		about.Contents = p.splits.sums()
 	}
-	if t.Start != nil {
-		if about.Start, err = t.checkStart(summary); err != nil {
-			return nil, err
-		}
+	if about.Start, err = p.planStart(); err != nil {
+		return nil, err
 	}
 	p.place, err = store.New(p.label(), about)
 	return p, err
+}
+
+// recipe is what of the task's settings decides the result.
+func (p *plan) recipe() Recipe {
+	r := p.Config.recipe()
+	r.Freeze = slices.Compact(slices.Sorted(slices.Values(p.Freeze)))
+	if p.StartRate != 1 {
+		r.StartRate = p.StartRate
+	}
+	return r
 }
 
 // label is what the names of the folders of the task's network and data set begin with.

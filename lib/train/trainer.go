@@ -19,6 +19,7 @@ type trainer struct {
 	batch    int
 	capacity int // steps that one call can do
 	numbers  int // random numbers of an image
+	rates    int // that parameters may have
 }
 
 // stepInputs are what the trainer's steps read, be it as shapes, as nodes of the graph or as values.
@@ -28,7 +29,7 @@ type stepInputs[T any] struct {
 	count          T // int32: how many of these count
 	random         T // float32 [capacity·batch, numbers]: each image's random numbers
 	states         T // uint64 [capacity, randomState]: where each step's random generator starts
-	optimizer      T // float32 [capacity, numbers]: what the optimizer needs for each step
+	optimizer      T // float32 [capacity, rates·numbers]: what the optimizer needs for each step
 }
 
 // fields are the inputs in the program's order.
@@ -61,7 +62,7 @@ func (e *engine) trainer(split deviceSplit, capacity int) (*trainer, error) {
 		count:     shapes.Make(dtypes.Int32),
 		random:    shapes.Make(dtypes.Float32, capacity*e.Batch, e.Data.RandomNumbers()),
 		states:    shapes.Make(dtypes.Uint64, capacity, randomState),
-		optimizer: shapes.Make(dtypes.Float32, capacity, stepNumbersSize),
+		optimizer: shapes.Make(dtypes.Float32, capacity, len(e.rates())*stepNumbersSize),
 	}
 	all := append([]shapes.Shape{
 		shapes.Make(dtypes.Int32),             // steps to do
@@ -79,7 +80,7 @@ func (e *engine) trainer(split deviceSplit, capacity int) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &trainer{p, split, e.Batch, capacity, e.Data.RandomNumbers()}, nil
+	return &trainer{p, split, e.Batch, capacity, e.Data.RandomNumbers(), len(e.rates())}, nil
 }
 
 // trainStep is step i of a call: the body of the trainer's loop.
@@ -102,17 +103,17 @@ func (e *engine) trainStep(i *graph.Node, changing, fixed []*graph.Node) []*grap
 		each = graph.Add(each, graph.MulScalar(e.Loss.train(guess.Output, wanted), guess.Weight))
 	}
 	loss := graph.Div(graph.ReduceAllSum(graph.Mul(each, counts)), graph.ReduceAllSum(counts))
-	optimizedOf(e.vars).step(e.Optimizer, loss, rows(in.optimizer, i, 1))
+	optimizedOf(e.vars).step(e.Optimizer, loss, rows(in.optimizer, i, 1), e.rateOf)
 	return []*graph.Node{graph.DynamicUpdateSlice(changing[0], graph.Reshape(loss, 1), []*graph.Node{i})}
 }
 
 // portion is what one call of the trainer does.
 type portion struct {
-	order  []int32                             // the images to use, which may end in a short batch
-	random []float32                           // their random numbers
-	state  func(step int) [randomState]uint64  // where the random generator of the portion's i-th step starts
-	needs  func(step int) stepNumbers[float64] // what the optimizer needs for it
-	long   bool                                // see program.run
+	order  []int32                               // the images to use, which may end in a short batch
+	random []float32                             // their random numbers
+	state  func(step int) [randomState]uint64    // where the random generator of the portion's i-th step starts
+	needs  func(step int) []stepNumbers[float64] // what the optimizer needs for it, for each of the rates
+	long   bool                                  // see program.run
 }
 
 // steps trains and returns the loss of each step before it.
@@ -133,17 +134,19 @@ func (t *trainer) steps(ctx context.Context, p portion) ([]float32, error) {
 	var needs []float32
 	var states []uint64
 	for i := range t.capacity {
-		state, now := p.state(min(i, n-1)), p.needs(min(i, n-1))
+		state := p.state(min(i, n-1))
 		states = append(states, state[:]...)
-		for _, v := range list(now.fields()) {
-			needs = append(needs, float32(v))
+		for _, now := range p.needs(min(i, n-1)) {
+			for _, v := range list(now.fields()) {
+				needs = append(needs, float32(v))
+			}
 		}
 	}
 	in := stepInputs[any]{
 		pixels: t.train.pixels, labels: t.train.labels, order: images, count: int32(len(p.order)),
 		random:    temporary{tensors.FromFlatDataAndDimensions(numbers, len(images), t.numbers)},
 		states:    temporary{tensors.FromFlatDataAndDimensions(states, t.capacity, randomState)},
-		optimizer: temporary{tensors.FromFlatDataAndDimensions(needs, t.capacity, stepNumbersSize)},
+		optimizer: temporary{tensors.FromFlatDataAndDimensions(needs, t.capacity, t.rates*stepNumbersSize)},
 	}
 	outputs, err := t.run(ctx, p.long, append([]any{int32(n), make([]float32, t.capacity)}, list(in.fields())...)...)
 	if err != nil {

@@ -242,10 +242,14 @@ func (t *training) portion(order epochOrder, batch, steps int) portion {
 	}
 }
 
-// stepNumbers are what the optimizer needs for the i-th step from where the training stands.
-func (t *training) stepNumbers(i int) stepNumbers[float64] {
+// stepNumbers are what the optimizer needs for the i-th step from where the training stands, for each of the rates.
+func (t *training) stepNumbers(i int) (all []stepNumbers[float64]) {
 	step := t.at.Step + i
-	return t.engine.Optimizer.stepNumbers(t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs), step+1)
+	factor := t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs)
+	for _, rate := range t.engine.rates() {
+		all = append(all, t.engine.Optimizer.stepNumbers(factor*rate, step+1))
+	}
+	return all
 }
 
 // randomState is where the random generator of the i-th step from here starts: drawn on the host from the seed and the
@@ -353,6 +357,7 @@ func (t *training) finish(predictions *Predictions) (*Run, error) {
 
 func (t *training) result(device string) Result {
 	last := t.at.History.Epochs[len(t.at.History.Epochs)-1]
+	input := t.engine.Data.Input()
 	return Result{
 		Network: t.about.Network, Parameters: t.about.Parameters, MACs: t.about.MACs,
 		Data: t.engine.Data.Description(), Recipe: t.engine.recipe(),
@@ -360,5 +365,6 @@ func (t *training) result(device string) Result {
 		TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
 		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds,
 		Device: device, Versions: versions(), StartedAt: time.Unix(t.at.Started, 0).UTC(),
+		Input: &input,
 	}
 }

@@ -59,6 +59,12 @@ func TestParameterCounts(t *testing.T) {
 		if summary.Parameters() != c.want || !slices.Equal(summary.Output, classes) {
 			t.Errorf("%s has %d parameters and gives %v, want %d and %v", summary.Network, summary.Parameters(), summary.Output, c.want, classes)
 		}
+		built, err := summary.Description().Network(summary.Network) // without the code of this package
+		if err != nil {
+			t.Errorf("%s cannot be built from its description: %v", summary.Network, err)
+		} else if again, err := nn.Summarize(built, c.image...); err != nil || again.String() != summary.String() {
+			t.Errorf("%s built from its description is another one (%v):\n%v", summary.Network, err, again)
+		}
 	}
 }
 

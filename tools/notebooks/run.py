@@ -249,7 +249,8 @@ def formatted(source: str) -> str:
     done = subprocess.run(["gofmt"], input=program, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(done.stderr.splitlines()[0])
-    head, opened, body = done.stdout.removeprefix("package p\n").strip("\n").partition("func main() {\n")
+    text, opened = done.stdout.removeprefix("package p\n").strip("\n"), "func main() {\n"
+    head, opened, body = (text, "", "") if body is None else text.rpartition(opened)  # a string may have one, too
     parts = ["\n".join(commands)] if commands else []
     if head.strip():
         parts.append(head.strip("\n") + ("\n" if opened else ""))

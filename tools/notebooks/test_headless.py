@@ -583,6 +583,9 @@ class Checks(unittest.TestCase):
     def test_code_is_formatted_as_gofmt_does_it(self):
         good = '%noautoget\nimport "fmt"\n\nvar a = 1 // one\n\n%%\nfor i := range a {\n\tfmt.Println(i)\n}'
         self.assertEqual(run.formatted(good), good)
+        text = "const program = `\nfunc main() {\n\tprintln()\n}\n`"  # of another program
+        self.assertEqual(run.formatted(text), text)
+        self.assertEqual(run.formatted(text + "\n\n%%\nprintln(program)"), text + "\n\n%%\nprintln(program)")
         self.assertEqual(run.formatted("%%\nx:=1\nif x>0 {\nprintln( x )\n}"),
                          "%%\nx := 1\nif x > 0 {\n\tprintln(x)\n}")
         with self.assertRaises(ValueError):

@@ -1,0 +1,149 @@
+// Command classify says what is in pictures, with a network that was trained before.
+//
+//	go run ./cmd/classify -model "my best" a.png b.jpg           a run, by its name or its folder's
+//	go run ./cmd/classify -model digits.safetensors -json *.png  a file that `go run ./cmd/runs -export` wrote
+//
+// Each picture's most probable classes are printed in a line, as text or as JSON. A picture that cannot be read is an
+// error of a line, after which the others are classified all the same; the status is 1 then, and 2 if nothing is.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"example.org/convbook/lib/classify"
+	"example.org/convbook/lib/picture"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// command is what was asked for.
+type command struct {
+	model    string
+	json     bool
+	top      int
+	pictures []string
+}
+
+func run(arguments []string, out, errs io.Writer) (status int) {
+	c, err := parse(arguments, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	broken := 0
+	if err == nil {
+		broken, err = c.classify(out, errs)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(errs, "error:", err)
+		return 2
+	case broken > 0:
+		return 1
+	}
+	return 0
+}
+
+func parse(arguments []string, out io.Writer) (c command, err error) {
+	flags := flag.NewFlagSet("classify", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&c.model, "model", "", "the `run`, by its name or its folder's, or an exported file")
+	flags.BoolVar(&c.json, "json", false, "print JSON, an object a line")
+	flags.IntVar(&c.top, "top", 3, "print so many classes of each picture")
+	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(out, "usage: classify -model RUN|FILE [-json] [-top 3] PICTURE ...")
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return c, err
+	} else if err != nil {
+		return c, fmt.Errorf("%w: -help tells what there is", err)
+	}
+	c.pictures = flags.Args()
+	switch {
+	case c.model == "":
+		return c, errors.New("no network: name a run or an exported file with -model; make runs lists the runs")
+	case c.top < 1:
+		return c, fmt.Errorf("-top is %d: it must be at least 1", c.top)
+	case len(c.pictures) == 0:
+		return c, errors.New("no pictures: name them after -model")
+	}
+	return c, nil
+}
+
+// together is how many pictures are read and classified at a time. Their number may be any, and the memory is not.
+const together = 64
+
+// classify prints the classes of the pictures, and returns how many of them could not be read.
+func (c command) classify(out, errs io.Writer) (broken int, err error) {
+	network, err := classify.Open(c.model)
+	if err != nil {
+		return 0, err
+	}
+	for paths := range slices.Chunk(c.pictures, together) {
+		pixels, wrong := read(network, paths)
+		var good []string
+		for i, path := range paths {
+			if wrong[i] != nil {
+				fmt.Fprintln(errs, "error:", wrong[i])
+				broken++
+				continue
+			}
+			good = append(good, path)
+		}
+		answers, err := network.ClassifyPixels(slices.DeleteFunc(pixels, func(p []byte) bool { return p == nil }))
+		if err != nil {
+			return broken, err
+		}
+		for i, classes := range answers {
+			if err := c.print(out, good[i], classes[:min(c.top, len(classes))]); err != nil {
+				return broken, err
+			}
+		}
+	}
+	return broken, nil
+}
+
+// read reads pictures on all cores: the pixels of each, or what is wrong with it.
+func read(network *classify.Classifier, paths []string) (pixels [][]byte, wrong []error) {
+	pixels, wrong = make([][]byte, len(paths)), make([]error, len(paths))
+	var readers errgroup.Group
+	readers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, path := range paths {
+		readers.Go(func() error {
+			img, err := picture.Open(path)
+			if wrong[i] = err; err == nil {
+				pixels[i] = network.Pixels(img)
+			}
+			return nil
+		})
+	}
+	_ = readers.Wait()
+	return pixels, wrong
+}
+
+// answer is a picture's line in JSON.
+type answer struct {
+	Picture string           `json:"picture"`
+	Classes []classify.Class `json:"classes"`
+}
+
+func (c command) print(out io.Writer, path string, classes []classify.Class) error {
+	if c.json {
+		return json.NewEncoder(out).Encode(answer{path, classes})
+	}
+	var parts []string
+	for _, class := range classes {
+		parts = append(parts, fmt.Sprintf("%s %.1f %%", class.Name, 100*class.Probability))
+	}
+	_, err := fmt.Fprintf(out, "%s: %s\n", path, strings.Join(parts, ", "))
+	return err
+}

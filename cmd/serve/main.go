@@ -1,0 +1,148 @@
+// Command serve answers over HTTP what is in pictures, with a network that was trained before.
+//
+//	go run ./cmd/serve -model digits.safetensors           or a run, by its name or its folder's
+//	curl --data-binary @seven.png localhost:8080/classify  a picture as it is
+//	curl -F picture=@seven.png localhost:8080/classify     or in a form
+//
+// The answer is JSON: the classes, the most probable first, or an error of a line. On / there is a page to drop
+// pictures on, on /metrics what Prometheus reads. It listens to this machine alone unless -address says otherwise. When
+// it is interrupted, it answers what it was asked before.
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"html/template"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
+
+	"example.org/convbook/lib/classify"
+)
+
+//go:embed page.html
+var page string
+
+var html = template.Must(template.New("page").Parse(page))
+
+var seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds",
+	Help: "How long it took to answer.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"code"})
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s := &server{bytes: 16 << 20, wait: 10 * time.Second, requests: semaphore.NewWeighted(64)}
+	model := flag.String("model", "", "the `run`, by its name or its folder's, or the file that was exported from one")
+	address := flag.String("address", "127.0.0.1:8080", "listen there; :8080 lets other machines in")
+	flag.Int64Var(&s.bytes, "max-bytes", s.bytes, "refuse larger requests")
+	flag.DurationVar(&s.wait, "timeout", s.wait, "wait no longer for a request to arrive")
+	flag.Parse()
+	if err := s.run(ctx, *model, *address); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// server limits what each request can take from the others.
+type server struct {
+	network  *classify.Classifier
+	bytes    int64               // of a request
+	wait     time.Duration       // for all of it to arrive
+	requests *semaphore.Weighted // at the same time, so their bytes have room
+}
+
+// run serves until the context ends, and then answers what was asked before.
+func (s *server) run(ctx context.Context, model, address string) (err error) {
+	if s.network, err = classify.Open(model); err != nil {
+		return err
+	}
+	if err := s.network.Compile(); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w: give another -address", err)
+	}
+	fmt.Printf("%v, at http://%v\n", s.network, listener.Addr())
+	web := &http.Server{Handler: s.handler(), ReadTimeout: s.wait, WriteTimeout: 3 * s.wait, IdleTimeout: time.Minute}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() { stopped <- web.Shutdown(context.Background()) })
+	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
+
+func (s *server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /classify", promhttp.InstrumentHandlerDuration(seconds, http.HandlerFunc(s.classify)))
+	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { html.Execute(w, s.network.String()) })
+	return mux
+}
+
+// classify answers a request with JSON.
+func (s *server) classify(w http.ResponseWriter, r *http.Request) {
+	classes, status, err := s.classes(w, r)
+	answer := map[string]any{"classes": classes}
+	if err != nil {
+		answer = map[string]any{"error": err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(answer)
+}
+
+// classes are those of the picture in a request, with the status of the answer.
+func (s *server) classes(w http.ResponseWriter, r *http.Request) ([]classify.Class, int, error) {
+	if !s.requests.TryAcquire(1) {
+		return nil, http.StatusServiceUnavailable, errors.New("too many requests at the same time: try again")
+	}
+	defer s.requests.Release(1)
+	file, err := sent(r, http.MaxBytesReader(w, r.Body, s.bytes))
+	switch large := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &large):
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("it has more than %d bytes", s.bytes)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout, fmt.Errorf("it did not arrive within %v", s.wait)
+	case err != nil:
+		return nil, http.StatusBadRequest, fmt.Errorf("it cannot be read: %.200s", err)
+	}
+	pixels, err := s.network.Decode(bytes.NewReader(file))
+	if err != nil {
+		return nil, http.StatusUnprocessableEntity, err
+	}
+	answers, err := s.network.ClassifyPixels([][]byte{pixels})
+	if err != nil {
+		return nil, http.StatusInternalServerError, err
+	}
+	return answers[0], http.StatusOK, nil
+}
+
+// sent reads the picture that is sent as it is, or in the field picture of a form.
+func sent(r *http.Request, body io.ReadCloser) ([]byte, error) {
+	r.Body = body
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+		return io.ReadAll(body)
+	}
+	file, _, err := r.FormFile("picture")
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(file)
+}

@@ -1,0 +1,352 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"example.org/convbook/lib/classify"
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/dataset/sample"
+	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/train"
+)
+
+// Runs are kept in a folder of the tests' own.
+func TestMain(m *testing.M) {
+	runs, err := os.MkdirTemp("", "serve-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(train.RunsEnv, runs)
+	code := m.Run()
+	os.RemoveAll(runs)
+	os.Exit(code)
+}
+
+// trained is a run of a second, which the tests share, and its test images.
+func trained(t *testing.T) (*train.Run, *dataset.Split) {
+	t.Helper()
+	run, err := train.Task{
+		Net: nn.Named("Tiny", nn.Flatten, nn.Dense(10)), Data: sample.MNIST().Normalize(0.1307, 0.3081),
+		Config: train.Config{Epochs: 1, Batch: 64, Optimizer: train.SGD(0.01, 0), Seed: 1, Progress: train.Quiet},
+	}.Fit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	test, err := run.Task.Data.Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run, test
+}
+
+// started is a server with these limits, which listens.
+func started(t *testing.T, bytes int64, wait time.Duration, requests int64) (url string) {
+	t.Helper()
+	run, _ := trained(t)
+	network, err := classify.New(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{network: network, bytes: bytes, wait: wait, requests: semaphore.NewWeighted(requests)}
+	web := httptest.NewUnstartedServer(s.handler())
+	web.Config.ReadTimeout = wait
+	web.Start()
+	t.Cleanup(web.Close)
+	return web.URL
+}
+
+// digit is test image i as a file.
+func digit(t *testing.T, i int) []byte {
+	t.Helper()
+	_, test := trained(t)
+	var file bytes.Buffer
+	if err := png.Encode(&file, test.Image(i)); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// form is a file in a field of a form.
+func form(t *testing.T, field string, file []byte) (kind string, body []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	part, err := w.CreateFormFile(field, "手写 7.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Write(file)
+	w.Close()
+	return w.FormDataContentType(), b.Bytes()
+}
+
+type answer struct {
+	Classes []classify.Class
+	Error   string
+}
+
+// post sends a request and returns the answer.
+func post(t *testing.T, url, kind string, body io.Reader) (status int, a answer) {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, url+"/classify", body)
+	if err != nil {
+		t.Error(err)
+		return 0, a
+	}
+	request.Header.Set("Content-Type", kind)
+	request.Close = true // each is a client of its own
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return 0, a
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&a); err != nil {
+		t.Errorf("status %d: %v", response.StatusCode, err)
+	}
+	return response.StatusCode, a
+}
+
+// Many clients at the same time, with pictures as they are and in forms, get the answers of the run's own test.
+func TestAnswers(t *testing.T) {
+	url := started(t, 1<<20, time.Minute, 1000)
+	run, _ := trained(t)
+	p, err := run.Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clients sync.WaitGroup
+	for i := range 60 {
+		kind, body := "image/png", digit(t, i)
+		if i%2 == 1 {
+			kind, body = form(t, "picture", body)
+		}
+		clients.Go(func() {
+			status, a := post(t, url, kind, bytes.NewReader(body))
+			if status != http.StatusOK || len(a.Classes) != 10 || a.Classes[0].Name != p.Classes[p.Class(i)] {
+				t.Errorf("test image %d: status %d, %+v, want first %s", i, status, a, p.Classes[p.Class(i)])
+			}
+		})
+	}
+	clients.Wait()
+	for path, want := range map[string]string{
+		"/":        "<p>Tiny, 7850 parameters: pictures of 28×28×1 into 10 classes</p>",
+		"/metrics": `http_request_duration_seconds_count{code="200"}`,
+	} {
+		response, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(text), want) {
+			t.Errorf("%s: status %d, %v, without %q", path, response.StatusCode, err, want)
+		}
+	}
+}
+
+// claimed is the beginning of a PNG that says it has so many pixels.
+func claimed(width, height uint32) []byte {
+	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte("IHDR"), width), height)
+	head = append(head, 8, 6, 0, 0, 0)
+	file := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), head...)
+	return binary.BigEndian.AppendUint32(file, crc32.ChecksumIEEE(head))
+}
+
+// What is wrong with a request is said in a line, with the status for it.
+func TestBadRequests(t *testing.T) {
+	url := started(t, 100<<10, time.Minute, 1)
+	_, test := trained(t)
+	var photo bytes.Buffer
+	if err := jpeg.Encode(&photo, test.Image(0), nil); err != nil {
+		t.Fatal(err)
+	}
+	otherField, inOtherField := form(t, "file", digit(t, 0))
+	aForm, broken := form(t, "picture", []byte("no picture"))
+	_, boundary, _ := strings.Cut(aForm, "boundary=")
+	for _, c := range []struct {
+		what, kind string
+		body       []byte
+		status     int
+		want       string
+	}{
+		{"nothing", "", nil, 422, "it is not a picture"},
+		{"a text", "text/plain", []byte("seven"), 422, "it is not a picture"},
+		{"a truncated JPEG", "image/jpeg", photo.Bytes()[:photo.Len()/2], 422, "it is cut off"},
+		{"many pixels", "image/png", claimed(60000, 60000), 422, "60000 × 60000 pixels"},
+		{"a text in a form", aForm, broken, 422, "it is not a picture"},
+		{"a form without its field", otherField, inOtherField, 400, "no such file"},
+		{"half a form", aForm, broken[:len(broken)-10], 400, "EOF"},
+		{"a form without a boundary", "multipart/form-data", broken, 400, "boundary"},
+		{"too many bytes", "image/png", make([]byte, 100<<10+1), 413, "more than 102400 bytes"},
+		{"too many bytes in a form", aForm, bytes.Replace(broken, []byte("no"), make([]byte, 100<<10), 1), 413, "more than 102400 bytes"},
+		{"a form of nonsense", aForm, append([]byte("--"+boundary+"\r\n"), make([]byte, 1000)...), 400, "cannot be read: "},
+	} {
+		status, a := post(t, url, c.kind, bytes.NewReader(c.body))
+		if status != c.status || !strings.Contains(a.Error, c.want) || strings.Contains(a.Error, "\n") || len(a.Error) > 300 {
+			t.Errorf("%s: status %d, %.300q, want %d with %q", c.what, status, a.Error, c.status, c.want)
+		}
+	}
+	if status, a := post(t, url, "image/png", bytes.NewReader(digit(t, 0))); status != http.StatusOK { // of one at a time
+		t.Errorf("after all these, status %d, %v", status, a)
+	}
+	response, err := http.Get(url + "/classify")
+	if err != nil || response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %v, %v", response, err)
+	}
+}
+
+// counted counts what is read of it.
+type counted struct {
+	io.Reader
+	bytes int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.bytes += int64(n)
+	return n, err
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// Of a gigabyte, no more is read than a request may have and what a connection holds.
+func TestGigabyte(t *testing.T) {
+	url := started(t, 1<<20, time.Minute, 64)
+	body := &counted{Reader: io.LimitReader(zeros{}, 1<<30)}
+	response, err := http.Post(url+"/classify", "", body)
+	if err == nil { // else the connection was closed before the client looked
+		response.Body.Close()
+		if response.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("status %d", response.StatusCode)
+		}
+	}
+	if body.bytes > 100<<20 {
+		t.Errorf("%d bytes were sent", body.bytes)
+	}
+}
+
+// slow begins a request that does not come to its end.
+func slow(t *testing.T, url string, file []byte) net.Conn {
+	t.Helper()
+	client, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	fmt.Fprintf(client, "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(file), file[:10])
+	return client
+}
+
+// statusOf reads an answer to it.
+func statusOf(t *testing.T, client net.Conn) (status int, text string) {
+	t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(client), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// A slow client is waited for, but not long, and others are answered meanwhile, as many as there may be.
+func TestSlowClients(t *testing.T) {
+	url := started(t, 1<<20, 2*time.Second, 2)
+	file := digit(t, 0)
+	first := slow(t, url, file)
+	if status, a := post(t, url, "", bytes.NewReader(file)); status != http.StatusOK {
+		t.Errorf("beside a slow client: status %d, %v", status, a)
+	}
+	second := slow(t, url, file)
+	status := 0
+	for start := time.Now(); status != http.StatusServiceUnavailable && time.Since(start) < time.Second; {
+		status, _ = post(t, url, "", bytes.NewReader(file))
+	}
+	if status != http.StatusServiceUnavailable {
+		t.Errorf("beside as many as there may be: status %d", status)
+	}
+	for _, client := range []net.Conn{first, second} {
+		if status, text := statusOf(t, client); status != http.StatusRequestTimeout || !strings.Contains(text, "did not arrive within 2s") {
+			t.Errorf("a slow client: status %d, %s", status, text)
+		}
+	}
+	if status, a := post(t, url, "", bytes.NewReader(file)); status != http.StatusOK {
+		t.Errorf("after the slow clients: status %d, %v", status, a)
+	}
+}
+
+// A server that is stopped answers what has begun and then ends. Where it cannot begin, it says why.
+func TestStop(t *testing.T) {
+	run, _ := trained(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	serve := func(ctx context.Context, model string) error {
+		s := &server{bytes: 1 << 20, wait: time.Minute, requests: semaphore.NewWeighted(64)}
+		return s.run(ctx, model, address)
+	}
+	if err := serve(t.Context(), run.Dir()); err == nil || !strings.Contains(err.Error(), "address already in use: give another -address") {
+		t.Errorf("on a port that is taken: %v", err)
+	}
+	if err := serve(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), `there is no run "nobody"`) {
+		t.Errorf("without a network: %v", err)
+	}
+	listener.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, run.Dir()) }()
+	for {
+		response, err := http.Get("http://" + address)
+		if err == nil {
+			response.Body.Close()
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	file := digit(t, 0)
+	client := slow(t, address, file)
+	time.Sleep(100 * time.Millisecond) // so it is accepted
+	stop()
+	select {
+	case err := <-ended:
+		t.Errorf("ended before the answer: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	if _, err := client.Write(file[10:]); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := statusOf(t, client); status != http.StatusOK {
+		t.Errorf("status %d, %s", status, text)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
