@@ -15,6 +15,7 @@ import (
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/picture"
 )
 
 func ExampleMNIST() {
@@ -25,6 +26,19 @@ func ExampleMNIST() {
 		return
 	}
 	fmt.Println(train.Len(), train.Label(0))
+}
+
+func ExampleFolder() {
+	// /home/me/pets has the folders cat and dog, with photographs of any size in them.
+	frame := picture.Frame{Height: 64, Width: 64, Channels: 3}
+	pets := dataset.Folder("/home/me/pets", frame).Normalize(0.5, 0.5)
+	train, err := pets.Train()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(train.Len(), train.Name(0), train.Label(0))
+	// Output: there is no folder /home/me/pets: name one that has a folder in it for each class
 }
 
 func ExampleNew() {

@@ -136,6 +136,7 @@ func (t Tree) files() (files []file, leftOut []string, err error) {
 	}
 	counts := make([]int, len(t.Classes))
 	for _, s := range found {
+		slices.Sort(s.leftOut)
 		files, leftOut = append(files, s.files...), append(leftOut, s.leftOut...)
 		counts[s.class] += len(s.files)
 	}
@@ -189,27 +190,33 @@ type search struct {
 
 // in looks into a folder of the tree and all folders in that.
 func (s *search) in(folder string) error {
-	top := filepath.Join(s.tree.Path, folder)
-	err := filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
+	dir, err := os.Open(filepath.Join(s.tree.Path, folder))
+	if s.test && errors.Is(err, fs.ErrNotExist) {
+		return nil // no picture of this class is for test
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := folder + "/" + entry.Name()
 		switch {
-		case err != nil:
-			return err
-		case hidden(entry.Name()) && at != top:
-			if entry.IsDir() {
-				return fs.SkipDir
+		case hidden(entry.Name()):
+		case entry.IsDir():
+			if err := s.in(name); err != nil {
+				return err
 			}
-		case !entry.IsDir():
-			name := strings.TrimPrefix(strings.TrimPrefix(at, s.tree.Path), "/")
+		default:
 			if err := s.add(name, entry); err != nil {
 				s.leftOut = append(s.leftOut, fmt.Sprintf("%q: %v", name, err))
 			}
 		}
-		return nil
-	})
-	if s.test && errors.Is(err, fs.ErrNotExist) {
-		return nil // no picture of this class is for test
 	}
-	return err
+	return nil
 }
 
 // endings are those of the files that are read.
