@@ -152,15 +152,16 @@ func TestDescriptionsOfNoNetwork(t *testing.T) {
 	layers := func(text string) string { return `{"input": [8, 8, 4], "layers": [` + text + `]}` }
 	for text, want := range map[string]string{
 		described(t, Sequential(Conv(4, 1), Residual(halve(0.5)))): "the layer mine is code of the program that declared the network",
-		described(t, mine{0.5}):                                  "the layer mine is code of the program",
-		layers(`{"kind": "attention", "units": 3}`):              "has no layer attention 3 units",
-		layers(`{"kind": "relu", "units": 3}`):                   "has no layer relu 3 units",
-		layers(`{"kind": "dense", "units": 3}`):                  "net, layer dense1, on images of 8×8×4: takes [batch, inputs]",
-		layers(`{"kind": "branches", "branches": 1000000000}`):   "there cannot be 1000000000 branches",
-		layers(`{"kind": "branches", "branches": -1}`):           "has no branch",
-		layers(`{"kind": "dropout", "rate": 2}`):                 "drops 2 of its values",
-		layers(`{"kind": "relu", "layers": [{"kind": "relu"}]}`): "is described as this version of the book does not build it",
-		layers(`{"kind": "conv", "filters": 4, "kernel": 1}`):    "size 1, stride 0",
+		described(t, mine{0.5}):                                                                "the layer mine is code of the program",
+		layers(`{"kind": "attention", "units": 3}`):                                            "has no layer attention 3 units",
+		layers(`{"kind": "relu", "units": 3}`):                                                 "has no layer relu 3 units",
+		layers(`{"kind": "dense", "units": 3}`):                                                "net, layer dense1, on images of 8×8×4: takes [batch, inputs]",
+		layers(`{"kind": "branches", "branches": 1000000000}`):                                 "no layer is as large as branches",
+		layers(`{"kind": "max-pool", "kernel": 900000000, "stride": 1, "padding": 450000000}`): "no layer is as large as max-pool 900000000×900000000",
+		layers(`{"kind": "branches", "branches": -1}`):                                         "has no branch",
+		layers(`{"kind": "dropout", "rate": 2}`):                                               "drops 2 of its values",
+		layers(`{"kind": "relu", "layers": [{"kind": "relu"}]}`):                               "is described as this version of the book does not build it",
+		layers(`{"kind": "conv", "filters": 4, "kernel": 1}`):                                  "size 1, stride 0",
 		`{"layers": []}`: "cannot be applied to an image of dimensions []",
 	} {
 		var d Description

@@ -6,8 +6,11 @@ import (
 	"fmt"
 )
 
-// mostBranches is more branches than a network has. A description that was tampered with may claim any number.
-const mostBranches = 1000
+// Networks stay below these. A description that was tampered with may ask for any number, and a layer is built in loops.
+const (
+	widest = 512  // side of a window
+	most   = 4096 // groups, or branches
+)
 
 // Network is the network that is described, under this name.
 //
@@ -41,6 +44,9 @@ func (d layerDescription) layer() (Layer, error) {
 		return nil, fmt.Errorf("the layer %s is code of the program that declared the network: "+
 			"only that program can build it", d.label())
 	}
+	if d.Kernel > widest || max(d.Groups, d.Branches) > most {
+		return nil, fmt.Errorf("no layer is as large as %s", d.Info)
+	}
 	ways := map[string][]Layer{} // by the lane
 	for _, part := range d.Layers {
 		layer, err := part.layer()
@@ -57,9 +63,6 @@ func (d layerDescription) layer() (Layer, error) {
 	case "auxiliary":
 		return Auxiliary(d.Weight, ways["auxiliary"]...), nil
 	case "branches":
-		if d.Branches > mostBranches {
-			return nil, fmt.Errorf("there cannot be %d branches", d.Branches)
-		}
 		var branches []Layer
 		for i := range d.Branches {
 			branches = append(branches, Sequential(ways[fmt.Sprint("branch", i+1)]...))

@@ -65,8 +65,8 @@ func published() []dataset.Images { return []dataset.Images{dataset.MNIST(), dat
 
 // inputOf is how pictures reach a stored network. Runs did not always keep it.
 func inputOf(about description, result Result) (dataset.Input, error) {
-	if result.Input != nil {
-		return *result.Input, nil
+	if len(result.Input.Classes) > 0 {
+		return result.Input, nil
 	}
 	const remedy = "use it with the task that it was trained from, or train it again with Fresh: true"
 	if about.Data.Permutation != "" {

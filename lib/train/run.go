@@ -42,7 +42,7 @@ type Result struct {
 	StartedAt        time.Time           `json:"started_at"`
 
 	// Input is how another picture is shown to the network. Runs that an earlier version stored do not have it.
-	Input *dataset.Input `json:"input,omitempty"`
+	Input dataset.Input `json:"input,omitzero"`
 }
 
 // Versions of what computed a run.

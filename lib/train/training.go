@@ -357,7 +357,6 @@ func (t *training) finish(predictions *Predictions) (*Run, error) {
 
 func (t *training) result(device string) Result {
 	last := t.at.History.Epochs[len(t.at.History.Epochs)-1]
-	input := t.engine.Data.Input()
 	return Result{
 		Network: t.about.Network, Parameters: t.about.Parameters, MACs: t.about.MACs,
 		Data: t.engine.Data.Description(), Recipe: t.engine.recipe(),
@@ -365,6 +364,6 @@ func (t *training) result(device string) Result {
 		TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
 		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds,
 		Device: device, Versions: versions(), StartedAt: time.Unix(t.at.Started, 0).UTC(),
-		Input: &input,
+		Input: t.engine.Data.Input(),
 	}
 }
