@@ -556,11 +556,17 @@ class Signals(unittest.TestCase):
 
 
 class Checks(unittest.TestCase):
-    def test_what_the_linker_says_is_told(self):
-        told = "/go/tool/link: mapping output file failed: no space left on device"
-        page = f'<style>.gonb-err-line {{}}</style><div><pre># gonb_1\n{told}\n</pre></div>\n'
-        cell = new_code_cell("%%", outputs=[new_output("display_data", {"text/html": page})])
-        self.assertEqual(execution.error_in(cell, "exit status 1"), told)
+    def test_what_the_kernel_says_is_told_in_one_line(self):
+        warning = new_output("stream", name="stderr", text="a warning\n")
+        cell = new_code_cell("%%", outputs=[warning], execution_count=3)
+        for said, told in {
+            "Cell[3]: line 2: undefined: a\nCell[3]: line 4: undefined: b":
+                "line 2: undefined: a; line 4: undefined: b",
+            "Cell[2]: line 2: not enough\n\thave ()": "Cell[2]: line 2: not enough; have ()",
+            "/link: no space left on device": "/link: no space left on device",
+            "exit status 1": "a warning",
+        }.items():
+            self.assertEqual(execution.error_in(cell, said), told)
 
     def test_the_hash_sees_code_tags_and_smoke_but_not_text_and_outputs(self):
         notebook = notebook_of("%%\nprintln(1)", parameters=PARAMETERS, smoke={"epochs": 1})

@@ -1,6 +1,8 @@
 """Tests of the book's kernel, as JupyterLab talks to it: of what tools/go/patches mend in GoNB."""
 
+import json
 import queue
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -105,6 +107,143 @@ class Text(Kernel):
             self.assertEqual(status, "ok")
             shown = "".join(output["text"] for output in outputs)
             self.assertTrue(shown == printed, f"{code}: {len(shown)} characters, {shown.count(chr(0xfffd))} replaced")
+
+
+# Cells, and the errors that they end with. The error of the n-th says Cell[N].
+ERRORS = {
+    "%%\nfor i := range 3 {\n\tif i > 1 {\n\t\tfmt.Println(i)\n}": """
+Cell[N]: line 2: this { is never closed: a } is needed
+    for i := range 3 {
+                     ^""",
+    "%%\nfmt.Println(1)\n}": """
+Cell[N]: line 3: this } closes nothing: there is one too many
+    }
+    ^""",
+    "func open() {": """
+Cell[N]: line 1: this { is never closed: a } is needed
+    func open() {
+                ^""",
+    "%%\nx :=\n": """
+Cell[N]: line 2: expected operand, found the end of the cell
+    x :=""",
+    "%%\nfmt.Println(1": """
+Cell[N]: line 2: missing ',' before newline in argument list
+    fmt.Println(1
+                 ^""",
+    '%%\n\ttext := "卷积"\n\tfmt.Println("卷积", 1 + "a")\n': """
+Cell[N]: line 2: declared and not used: text
+    \ttext := "卷积"
+    \t^
+Cell[N]: line 3: invalid operation: 1 + "a" (mismatched types untyped int and untyped string)
+    \tfmt.Println("卷积", 1 + "a")
+    \t             \u3000\u3000   ^""",
+    'import "strings"\n\n%%\nfmt.Println(strings.Repeat("a"))': """
+Cell[N]: line 4: not enough arguments in call to strings.Repeat
+\thave (string)
+\twant (string, int)
+    fmt.Println(strings.Repeat("a"))
+                               ^""",
+    "var (\n\tone, two = 1,\n\t\t2\n\tzero int = \"\" // a text\n)": """
+Cell[N]: line 4: cannot use "" (untyped string constant) as int value in variable declaration
+    \tzero int = "" // a text
+    \t           ^""",
+    "const first, second = iota, 1 + \"a\"": """
+Cell[N]: line 1: invalid operation: 1 + "a" (mismatched types untyped int and untyped string)
+    const first, second = iota, 1 + "a"
+                                ^""",
+    "type Pair struct {\n\tA int\n\tA int\n}": """
+Cell[N]: line 3: A redeclared
+    \tA int
+    \t^
+Cell[N]: line 2: other declaration of A
+    \tA int
+    \t^""",
+    'import (\n\t"example.org/convbook/lib/nosuch"\n)\n\n%%\nnosuch.F()': """
+Cell[N]: line 2: no required module provides package example.org/convbook/lib/nosuch; to add it:
+\tgo get example.org/convbook/lib/nosuch
+    \t"example.org/convbook/lib/nosuch"
+    \t^""",
+    "%%\nvar none []int\nfmt.Println(none[3])": """
+Cell[N]: line 3: panic: runtime error: index out of range [3] with length 0
+    fmt.Println(none[3])""",
+    "func fails(p *Point) int {\n\treturn p.X\n}\n\ntype Point struct{ X int }\n\n%%\nfmt.Println(fails(nil))": """
+Cell[N]: line 2: panic: runtime error: invalid memory address or nil pointer dereference
+    \treturn p.X
+Cell[N]: line 8: called here
+    fmt.Println(fails(nil))""",
+    'import "os"\n\n%%\nos.Exit(3)': """
+exit status 3""",
+}
+
+BELOW = "statements go below a line with %%; import, const, type, var and func stand above it"
+ABOVE = "if one above does, run that first (Run → Run All Above Selected Cell)"
+
+# Cells, and the hints in their errors.
+HINTS = {
+    "fmt.Println(1)": BELOW,
+    "rate := 0.1": BELOW,
+    "for i := range 3 {\n}": BELOW,
+    "%%\nfunc f() {\n}": BELOW,
+    '%%\nimport "os"': BELOW,
+    'print("x")': "this looks like Python; in Go: fmt.Println(x), below a line with %%",
+    '%%\nprint(f"{x}")': "this looks like Python; in Go: fmt.Println(x), below a line with %%",
+    "import numpy as np": 'this looks like Python; in Go: import "math", with the path in quotes',
+    "from torch import nn": 'this looks like Python; in Go: import "math", with the path in quotes',
+    "import torch\nprint(torch.cuda)": 'this looks like Python; in Go: import "math", with the path in quotes',
+    "%%\nfor x in xs:\n    print(x)": "this looks like Python; in Go: for i, x := range xs { … }",
+    "for i in range(3):\n    pass": "this looks like Python; in Go: for i, x := range xs { … }",
+    "%%\nif 1 > 0:\n    pass": "this looks like Python; in Go: if x > 0 { … } else { … }",
+    "def f(x):\n    return x": "this looks like Python; in Go: func f(x float64) float64 { … }",
+    "class Net(nn.Module):\n    pass": "this looks like Python; in Go: type T struct { … }",
+    "# a comment": "this looks like Python; in Go: a comment begins with //",
+    "%%\ntrue := True": "this looks like Python; in Go: true",
+    "%%\nfmt.Println('text')": "a text is in double quotes, a single character in single ones",
+    "%%\nfmt.Println(net, net, data)": "no cell that has run declares net, data: " + ABOVE,
+    "%%\nunused := 1\nfmt.Println(nothing)": "no cell that has run declares nothing: " + ABOVE,
+    "%%\nfmt.Println(fmt.Nothing) // this and that in here:": None,
+    "%%\nvar unused int // import this": None,
+    "func f(a int {\n}": None,
+}
+
+
+class Errors(Kernel):
+    def error(self, source: str) -> dict:
+        """The error that a cell ends with, the only thing that is below it."""
+        [(status, outputs)] = self.run_cells(source)
+        self.assertEqual((status, [output["type"] for output in outputs]), ("error", ["error"]), outputs)
+        return outputs[0]
+
+    def test_they_are_in_the_cell_and_its_line(self):
+        for source, wanted in ERRORS.items():
+            with self.subTest(source):
+                error = self.error(source)
+                shown = re.sub("\x1b\\[(1|22)m", "", "\n".join(error["traceback"]))  # bold, and not
+                self.assertEqual(re.sub(r"^Cell\[\d+\]", "Cell[N]", shown, flags=re.M), wanted.lstrip("\n"))
+
+    def test_a_hint_says_what_this_kernel_wants(self):
+        for source, wanted in HINTS.items():
+            with self.subTest(source):
+                error = self.error(source)
+                hints = [line for line in error["evalue"].splitlines() if line.startswith("Hint: ")]
+                self.assertEqual(hints, [f"Hint: {wanted}"] if wanted else [])
+                self.assertEqual("\n".join(error["traceback"]).splitlines()[-1:] == hints, wanted is not None)
+
+    def test_a_value_that_ended_with_its_cell(self):
+        self.assertEqual(self.run_cells("%%\nmean, deviation := 1, 2\nfmt.Println(mean, deviation)")[0][0], "ok")
+        hint = (r"\nHint: deviation was declared below %% in Cell\[\d+\] and ended with that cell: "
+                "declare it there above %%, with var, to use it here$")
+        self.assertRegex(self.error("%%\nfmt.Println(deviation)")["evalue"], hint)
+
+    def test_an_error_of_an_earlier_cell_is_in_that_cell(self):
+        self.run_cells("type Shape struct{ Rows int }", "func rows(s Shape) int { return s.Rows }")
+        told = self.error("type Shape struct{ Columns int }")["evalue"]
+        self.assertRegex(told, r"^Cell\[(\d+)\]: line 1: s.Rows undefined ")
+
+    def test_what_only_looks_like_a_panic(self):
+        for prints in ("panic: not here\n", "pan", "goroutine 1 [running]:\n"):
+            code = f"import \"os\"\n\n%%\nfmt.Fprint(os.Stderr, {json.dumps(prints)})"
+            [(status, outputs)] = self.run_cells(code)
+            self.assertEqual((status, "".join(output["text"] for output in outputs)), ("ok", prints))
 
 
 if __name__ == "__main__":
