@@ -246,5 +246,57 @@ class Errors(Kernel):
             self.assertEqual((status, "".join(output["text"] for output in outputs)), ("ok", prints))
 
 
+class Help(Kernel):
+    """Tab and Shift + Tab, at the bar in a cell's code."""
+
+    def setUp(self):
+        self.run_cells('import (\n\t"example.org/convbook/lib/dataset"\n\t"example.org/convbook/lib/train"\n)')
+
+    def matches(self, code: str) -> list[str]:
+        place = code.index("|")
+        answer = self.reply(self.client.complete(code.replace("|", ""), place))
+        begun = re.search(r"\w*$", code[:place]).group()
+        self.assertEqual((answer["status"], answer["cursor_start"], answer["cursor_end"]),
+                         ("ok", place - len(begun) if answer["matches"] else place, place))
+        return answer["matches"]
+
+    def told(self, code: str) -> str:
+        answer = self.reply(self.client.inspect(code.replace("|", ""), code.index("|")))
+        self.assertEqual(answer["found"], answer["data"] != {})
+        return "".join(answer["data"].values())
+
+    def test_what_a_package_has(self):
+        self.assertEqual(self.matches("%%\ntrain.Con|"), ["Config", "Cosine"])
+        for code in ("%%\ntrain.|", "%%\nfor i := range 3 {\n\ttrain.|\n", '%%\nfmt.Println("卷积", train.|)',
+                     "var task = train.|", 'import "example.org/convbook/lib/train"\n\n%%\nif train.|\n'):
+            with self.subTest(code):
+                self.assertLessEqual({"Config", "Task", "Adam"}, set(self.matches(code)))
+
+    def test_what_a_struct_has(self):
+        for code in ("%%\nc := train.Config{|}", "%%\nc := train.Config{\n\tEp|\n}", "%%\nc := train.Config{\n\t|",
+                     "var task = train.Task{\n\tConfig: train.Config{\n\t\tBatch: 64, |\n\t},\n}"):
+            with self.subTest(code):
+                self.assertIn("Epochs", self.matches(code))
+
+    def test_what_a_value_has(self):
+        self.run_cells("type Size struct{ Rows, Columns int }\n\nvar size Size", "var other = dataset.MNIST()")
+        self.assertLessEqual({"Rows", "Columns"}, set(self.matches("%%\nif size.|")))
+        self.assertLessEqual({"Normalize", "Width"}, set(self.matches("%%\nother.|\nfor {\n")))
+        # The cell that is written declares it anew.
+        self.assertEqual(self.matches("type Size struct{ Depth int }\n\n%%\nvar size Size\nif size.|"), ["Depth"])
+
+    def test_documentation(self):
+        for code in ("%%\ntrain.Con|fig", "%%\nc := train.Con|fig{\n", "%%\nfor {\n\ttrain.Config|{"):
+            with self.subTest(code):
+                self.assertIn("type Config struct", self.told(code))
+        self.assertIn("func dataset.MNIST() ", self.told('%%\nfmt.Println("卷积", dataset.MNIST(|'))
+
+    def test_nothing_where_nothing_is_known(self):
+        for code in ("%%\nfor x in ra|nge", "%%\nnothing.|", "import nu|mpy as np", "%%\nx := 1 |+", "%%\n|\n", "|",
+                     " |"):
+            with self.subTest(code):
+                self.assertNotRegex(self.told(code), "kind|gopls|no package|out of range|/")
+
+
 if __name__ == "__main__":
     unittest.main()
