@@ -123,7 +123,7 @@ test-go: setup data
 	go -C tools/go test ./...
 	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
-test-python: setup $(VENV)/.lint
+test-python: setup data $(VENV)/.lint
 	$(PYTHON) -m unittest discover -s tools/lint
 	$(PYTHON) -m unittest discover -s tools/notebooks
 

@@ -555,6 +555,27 @@ class Signals(unittest.TestCase):
         self.assertTrue((self.folder / "a" / "saved").exists())
 
 
+class New(unittest.TestCase):
+    """The cells that JupyterLab puts into a new notebook."""
+
+    PATH = Path(run.__file__).with_name("new.ipynb")
+
+    def test_they_run(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(in_folder(folder))
+        os.environ["CONVBOOK_RUNS"] = str(folder / "runs")
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            status = run.main([str(self.PATH)])
+        self.assertEqual((status, errors.getvalue()), (0, ""), output.getvalue())
+        self.assertEqual(len(list((folder / "runs").glob("CNN-MNIST-*/result.json"))), 1)
+
+    def test_they_are_formatted(self):
+        for cell in run.read(self.PATH).cells:
+            if cell.cell_type == "code":
+                self.assertEqual(run.formatted(cell.source), cell.source)
+
+
 class Checks(unittest.TestCase):
     def test_what_the_kernel_says_is_told_in_one_line(self):
         warning = new_output("stream", name="stderr", text="a warning\n")
