@@ -100,7 +100,7 @@ class Text(Kernel):
         for code, printed in {
             'for range 20000 {\n\tfmt.Println("卷积神经网络")\n}': "卷积神经网络\n" * 20000,
             'import "strings"\n\n%%\nfmt.Print(strings.Repeat("卷😀积", 50000))': "卷😀积" * 50000,
-            'import "strings"\n\n%%\nprint(strings.Repeat("é卷", 80000))': "é卷" * 80000,
+            'import "strings"\n\n%%\nfmt.Fprint(os.Stderr, strings.Repeat("é卷", 80000))': "é卷" * 80000,
             r'fmt.Print("half a character: \xe5\x8d")': "half a character: \ufffd\ufffd",
         }.items():
             [(status, outputs)] = self.run_cells(code if "%%" in code else "%%\n" + code)
@@ -173,6 +173,8 @@ Cell[N]: line 8: called here
     fmt.Println(fails(nil))""",
     'import "os"\n\n%%\nos.Exit(3)': """
 exit status 3""",
+    'import (\n\t"os"\n\t"syscall"\n)\n\n%%\nsyscall.Kill(os.Getpid(), syscall.SIGKILL)': """
+the program was killed, as happens when memory runs out: signal: killed""",
 }
 
 BELOW = "statements go below a line with %%; import, const, type, var and func stand above it"
