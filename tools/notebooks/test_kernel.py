@@ -143,6 +143,11 @@ Cell[N]: line 4: not enough arguments in call to strings.Repeat
 \twant (string, int)
     fmt.Println(strings.Repeat("a"))
                                ^""",
+    "func pair(a, b int) {}\n\n%%\npair(missing)\n": """
+Cell[N]: line 4: undefined: missing
+    pair(missing)
+         ^
+Hint: no cell that has run declares missing: if one above does, run that first (Run → Run All Above Selected Cell)""",
     "var (\n\tone, two = 1,\n\t\t2\n\tzero int = \"\" // a text\n)": """
 Cell[N]: line 4: cannot use "" (untyped string constant) as int value in variable declaration
     \tzero int = "" // a text
