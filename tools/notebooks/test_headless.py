@@ -1,6 +1,7 @@
 """Tests of how notebooks are run without a browser. Some run notebooks in the real kernel."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -376,6 +377,7 @@ class Execution(unittest.TestCase):
             os.environ.pop("TMPDIR", None)
             cls.status = run.main(["--profile", "smoke"])
         cls.output, cls.errors = output.getvalue(), errors.getvalue()
+        gc.collect()  # event loops of threads that ended warn when they go, which no other test may read
 
     def test_what_cells_do_is_told_in_one_line(self):
         self.assertEqual(self.status, 1)
