@@ -151,9 +151,10 @@ test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests,
 
 test-go: setup data
 	go test ./...
+	go -C tools/go test ./...
 	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
-test-python: setup $(VENV)/.lint $(VENV)/.sweep
+test-python: setup data $(VENV)/.lint $(VENV)/.sweep
 	$(PYTHON) -m unittest discover -s tools/lint
 	$(PYTHON) -m unittest discover -s tools/notebooks
 	$(PYTHON) -m unittest discover -s tools/sweep
@@ -179,7 +180,9 @@ lint-go: setup
 	@wrong=$$(gofmt -l cmd lib tools); test -z "$$wrong" || \
 		{ echo "error: not formatted: run gofmt -w" $$wrong >&2; exit 1; }
 	go vet ./...
+	go -C tools/go vet ./...
 	go tool -modfile=tools/go/go.mod staticcheck ./...
+	go -C tools/go tool staticcheck ./...
 
 lint-c: setup $(VENV)/.lint
 	@mkdir -p build
@@ -291,11 +294,20 @@ $(VENV)/.cuda: tools/requirements/cuda.txt $(VENV)/.python
 	@cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13 && ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so
 	@touch $@
 
-$(VENV)/.tools: tools/go/go.mod tools/go/go.sum $(VENV)/.python
+# GoNB is built from a copy of its module in build/, with the patches that are waiting to be taken by its author.
+GONB := github.com/janpfeifer/gonb
+PATCHES := $(sort $(wildcard tools/go/patches/*.patch))
+
+$(VENV)/.tools: tools/go/go.mod tools/go/go.sum tools/go/patches $(PATCHES) tools/go/patch/main.go $(VENV)/.python
 	@echo "building GoNB, goimports and gopls into .venv"
 	@go -C tools/go mod download || $(OFFLINE)
-	@go -C tools/go build -o ../../$(VENV)/bin/ \
-		github.com/janpfeifer/gonb golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls
+	@mkdir -p build
+	@go -C tools/go run ./patch "$$(go -C tools/go list -m -f '{{.Dir}}' $(GONB))" ../../build/gonb \
+		$(PATCHES:tools/go/%=%)
+	@cp tools/go/go.mod build/gonb.mod; cp tools/go/go.sum build/gonb.sum
+	@go mod edit -replace=$(GONB)=../../build/gonb build/gonb.mod
+	@go -C tools/go build -modfile=../../build/gonb.mod -o ../../$(VENV)/bin/ $(GONB)
+	@go -C tools/go build -o ../../$(VENV)/bin/ golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls
 	@touch $@
 
 # The kernel's description names this folder, so it is made anew in a clone that was moved or copied.

@@ -1,9 +1,7 @@
 """Executes one notebook in a kernel of its own, which can be stopped at any moment and leaves nothing behind."""
 
-import html
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -110,20 +108,16 @@ class Engine(NBClientEngine):
 papermill_engines.register("convbook", Engine)
 
 
-def error_in(cell, fallback: str) -> str:
-    """What went wrong in a cell, in one line: its own error, a panic, or what the compiler says."""
+def error_in(cell, told: str) -> str:
+    """What went wrong in a cell, in one line: its own error, a panic, or what the kernel says, such as of its code."""
     printed = "".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
-    for line in printed.splitlines():
+    printed = [line.strip() for line in printed.splitlines() if line.strip()]
+    for line in printed:
         if line.startswith(("error: ", "panic: ")):
             return line.removeprefix("error: ")
-    for output in cell.outputs:
-        page = output.get("data", {}).get("text/html", "")
-        told = re.findall(r'gonb-err-location">[^<]*</span></span>(.*?)<div class="gonb-err-context">', page, re.S)
-        if told:
-            return "; ".join(html.unescape(re.sub(r"<[^>]*>", "", line)).strip() for line in told)
-        printed += html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", "\n", page, flags=re.S))
-    lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("exit status")]
-    return lines[-1].strip() if lines else fallback
+    if printed and told.startswith(("exit status", "signal: ")):
+        return printed[-1]
+    return "; ".join(line.strip() for line in told.replace(f"Cell[{cell.execution_count}]: ", "").splitlines())
 
 
 def size(output) -> int:

@@ -19,6 +19,7 @@ def spec(clone: Path, settings: dict[str, str]) -> dict:
     return {
         "argv": [
             str(tools / "gonb"), "--kernel", "{connection_file}", f"--go_work={clone}",
+            "--raw_error",  # errors as errors of Jupyter's, not as pages among a cell's outputs
             # What GoNB notes of its work goes to a file: Jupyter's terminal stays readable.
             "--logtostderr=false", f"--extra_log={clone}/.venv/gonb.log", f"--log_dir={clone}/.venv",
             "--stderrthreshold=FATAL",

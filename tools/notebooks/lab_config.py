@@ -4,8 +4,12 @@ settings of other Jupyter servers on this machine, in /etc/jupyter for instance,
 import secrets
 from pathlib import Path
 
+import nbformat
 from jupyter_server.auth.identity import PasswordIdentityProvider
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from traitlets import validate
+
+NEW = Path(__file__).with_name("new.ipynb")
 
 
 class AlwaysAToken(PasswordIdentityProvider):
@@ -19,6 +23,16 @@ class AlwaysAToken(PasswordIdentityProvider):
         return secrets.token_hex(24)
 
 
+class Contents(AsyncLargeFileManager):
+    """Gives new notebooks some cells that run."""
+
+    async def new(self, model=None, path=""):
+        model = model or {}
+        if path.endswith(".ipynb") and "content" not in model:
+            model = {**model, "type": "notebook", "format": "json", "content": nbformat.read(NEW, 4)}
+        return await super().new(model, path)
+
+
 c = get_config()  # noqa: F821, from traitlets
 c.ServerApp.identity_provider_class = AlwaysAToken
 c.ServerApp.allow_unauthenticated_access = False
@@ -29,3 +43,8 @@ c.ServerApp.allow_credentials = False
 
 # What JupyterLab lacks for the book, as an extension.
 c.LabApp.extra_labextensions_path = [str(Path(__file__).resolve().parent / "lab")]
+
+# A new notebook has the book's kernel, and cells in its language.
+c.MultiKernelManager.default_kernel_name = "convbook"
+c.KernelSpecManager.allowed_kernelspecs = {"convbook"}
+c.ServerApp.contents_manager_class = Contents

@@ -1,14 +1,16 @@
-"""Tests of what stands between JupyterLab and others: it is started once, as `make lab` does, beside settings of the
-user that would open it to everybody."""
+"""Tests of JupyterLab's settings, mostly of what stands between it and others: it is started once, as `make lab` does,
+beside settings of the user that would open it to everybody."""
 
 import base64
 import http.client
+import json
 import os
 import shlex
 import tempfile
 import unittest
 from pathlib import Path
 
+import nbformat
 import psutil
 from lab import CLONE, Lab
 
@@ -115,6 +117,21 @@ class Security(unittest.TestCase):
         for host in ("evil.example", f"evil.example:{self.lab.port}", "10.1.2.3", "localhost.evil.example"):
             for headers in (self.key(), self.cookies()):
                 self.assertEqual(self.ask("/api/contents", headers={**headers, "Host": host})[0], 403, host)
+
+    def test_a_new_notebook_is_the_books(self):
+        specs = json.loads(self.ask("/api/kernelspecs", headers=self.key())[2])
+        self.assertEqual((specs["default"], list(specs["kernelspecs"])), ("convbook", ["convbook"]))
+        status, _, answer = self.ask("/api/contents/build", "POST", self.key(), '{"type": "notebook"}')  # as File → New
+        self.assertEqual(status, 201, answer)
+        path = CLONE / json.loads(answer)["path"]
+        self.addCleanup(path.unlink)
+        notebook = nbformat.read(path, 4)
+        self.assertEqual(notebook.metadata.kernelspec.name, "convbook")
+        template = nbformat.read(CLONE / "tools" / "notebooks" / "new.ipynb", 4)
+        self.assertEqual([cell.source for cell in notebook.cells], [cell.source for cell in template.cells])
+        status, _, answer = self.ask("/api/contents/build", "POST", self.key(), '{"type": "file", "ext": ".txt"}')
+        self.addCleanup((CLONE / json.loads(answer)["path"]).unlink)
+        self.assertEqual((CLONE / json.loads(answer)["path"]).read_text(), "")
 
     def test_the_token_is_for_its_user_only(self):
         folder = self.lab.about.parent

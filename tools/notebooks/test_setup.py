@@ -5,6 +5,7 @@ import shutil
 import string
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -157,6 +158,36 @@ class Again(Make):
             clone = self.clone(name)
             self.installed(clone)
             self.assertTrue(self.is_done(clone, ".venv/.python") and self.is_done(clone, ".venv/.kernel"), name)
+
+    def test_gonb_when_its_patches_change(self):
+        clone = self.clone("my book")
+        self.installed(clone)
+        folder = clone / "tools" / "go" / "patches"
+        program = folder.parent / "patch" / "main.go"
+        patches = [folder / "0001-a.patch", folder / "0002-b.patch"]
+        for file in (folder.parent / "go.mod", folder.parent / "go.sum", program, *patches):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        os.utime(folder, (1, 1))
+        step = clone / ".venv" / ".tools"
+
+        def is_done_after(change) -> bool:
+            step.touch()
+            self.assertTrue(self.is_done(clone, ".venv/.tools"))
+            change()
+            return self.is_done(clone, ".venv/.tools")
+
+        later = time.time() + 60
+        self.assertFalse(is_done_after(lambda: os.utime(patches[0], (later, later))))
+        os.utime(patches[0], (1, 1))
+        self.assertFalse(is_done_after(lambda: os.utime(program, (later, later))))
+        os.utime(program, (1, 1))
+
+        def remove():
+            patches[1].unlink()
+            os.utime(folder, (later, later))
+
+        self.assertFalse(is_done_after(remove))
 
     def test_another_python_or_none(self):
         clone = self.clone("my book")

@@ -1,0 +1,309 @@
+"""Tests of the book's kernel, as JupyterLab talks to it: of what tools/go/patches mend in GoNB."""
+
+import json
+import queue
+import re
+import tempfile
+import unittest
+from pathlib import Path
+
+from execution import GuardedKernel
+from jupyter_client import BlockingKernelClient
+
+PATIENCE = 120  # seconds for an answer, on a busy machine
+IMPORTS = '%noautoget\nimport "fmt"'
+PRINTS = '%%\nfmt.Println("ran")'
+
+
+def setUpModule():
+    """Starts one kernel for all tests: names that a cell declares are its own."""
+    folder = Path(unittest.enterModuleContext(tempfile.TemporaryDirectory()))
+    manager = GuardedKernel()
+    guard = manager.start(folder, folder / "results")
+    unittest.addModuleCleanup(manager.cleanup_ipc_files)
+    unittest.addModuleCleanup(guard.wait)
+    unittest.addModuleCleanup(guard.terminate)
+    Kernel.client = BlockingKernelClient(connection_file=manager.connection_file)
+    Kernel.client.load_connection_file()
+    Kernel.client.start_channels()
+    unittest.addModuleCleanup(Kernel.client.stop_channels)
+    for _ in range(PATIENCE):  # until what the kernel publishes is heard
+        Kernel.client.kernel_info()
+        try:
+            Kernel.client.get_iopub_msg(timeout=1)
+            break
+        except queue.Empty:
+            pass
+    Kernel.run_cells(IMPORTS)
+
+
+class Kernel(unittest.TestCase):
+    @classmethod
+    def reply(cls, request: str) -> dict:
+        """The answer to a request."""
+        while True:
+            message = cls.client.get_shell_msg(timeout=PATIENCE)
+            if message["parent_header"]["msg_id"] == request:
+                return message["content"]
+
+    @classmethod
+    def outputs(cls, request: str) -> list[dict]:
+        """What is shown until the kernel is done with a request."""
+        outputs = []
+        while True:
+            message = cls.client.get_iopub_msg(timeout=PATIENCE)
+            content = message["content"]
+            if message["parent_header"].get("msg_id") != request or message["msg_type"] == "execute_input":
+                continue
+            if message["msg_type"] != "status":
+                outputs.append({"type": message["msg_type"], **content})
+            elif content["execution_state"] == "idle":
+                return outputs
+
+    @classmethod
+    def run_cells(cls, *sources: str, **options) -> list[tuple[str, list[dict]]]:
+        """The status and the outputs of cells that are asked for all at once, as by Run All."""
+        requests = [cls.client.execute(source, **options) for source in sources]
+        outputs = [cls.outputs(request) for request in requests]
+        return [(cls.reply(request)["status"], shown) for request, shown in zip(requests, outputs)]
+
+
+class Queue(Kernel):
+    def statuses(self, *sources: str, **options) -> list[str]:
+        return [status for status, _ in self.run_cells(*sources, **options)]
+
+    def test_cells_after_one_that_fails_do_not_run(self):
+        for fails in ("%%\nnosuch()", "%%\nvar", '%%\npanic("no")', "%cd /nosuch"):
+            ran = self.run_cells(PRINTS, fails, PRINTS, PRINTS)
+            self.assertEqual([status for status, _ in ran], ["ok", "error", "aborted", "aborted"], fails)
+            self.assertEqual([outputs for _, outputs in ran[2:]], [[], []])
+        self.assertEqual(self.statuses(PRINTS), ["ok"])
+
+    def test_unless_the_front_end_wants_them_to(self):
+        self.assertEqual(self.statuses("%%\nnosuch()", PRINTS, stop_on_error=False), ["error", "ok"])
+        self.assertEqual(self.statuses("%%\nnosuch()", PRINTS, silent=True), ["error", "ok"])
+
+    def test_cells_after_one_that_is_stopped_do_not_run(self):
+        waits = ('import (\n\t"os"\n\t"os/signal"\n)\n\n%%\nstop := make(chan os.Signal, 1)\n'
+                 'signal.Notify(stop, os.Interrupt)\nfmt.Println("waits")\n<-stop\n')
+        for stopped, status in ((waits, "ok"), (waits + "os.Exit(1)", "error")):
+            first, second = [self.client.execute(source) for source in (stopped, PRINTS)]
+            while self.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+                pass
+            self.client.control_channel.send(self.client.session.msg("interrupt_request", {}))
+            self.assertEqual(self.outputs(second), [])
+            self.assertEqual([self.reply(request)["status"] for request in (first, second)], [status, "aborted"])
+
+
+class Text(Kernel):
+    def test_characters_are_whole(self):
+        for code, printed in {
+            'for range 20000 {\n\tfmt.Println("卷积神经网络")\n}': "卷积神经网络\n" * 20000,
+            'import "strings"\n\n%%\nfmt.Print(strings.Repeat("卷😀积", 50000))': "卷😀积" * 50000,
+            'import "strings"\n\n%%\nfmt.Fprint(os.Stderr, strings.Repeat("é卷", 80000))': "é卷" * 80000,
+            r'fmt.Print("half a character: \xe5\x8d")': "half a character: \ufffd\ufffd",
+        }.items():
+            [(status, outputs)] = self.run_cells(code if "%%" in code else "%%\n" + code)
+            self.assertEqual(status, "ok")
+            shown = "".join(output["text"] for output in outputs)
+            self.assertTrue(shown == printed, f"{code}: {len(shown)} characters, {shown.count(chr(0xfffd))} replaced")
+
+
+# Cells, and the errors that they end with. The error of the n-th says Cell[N].
+ERRORS = {
+    "%%\nfor i := range 3 {\n\tif i > 1 {\n\t\tfmt.Println(i)\n}": """
+Cell[N]: line 2: this { is never closed: a } is needed
+    for i := range 3 {
+                     ^""",
+    "%%\nfmt.Println(1)\n}": """
+Cell[N]: line 3: this } closes nothing: there is one too many
+    }
+    ^""",
+    "func open() {": """
+Cell[N]: line 1: this { is never closed: a } is needed
+    func open() {
+                ^""",
+    "%%\nx :=\n": """
+Cell[N]: line 2: expected operand, found the end of the cell
+    x :=""",
+    "%%\nfmt.Println(1": """
+Cell[N]: line 2: missing ',' before newline in argument list
+    fmt.Println(1
+                 ^""",
+    '%%\n\ttext := "卷积"\n\tfmt.Println("卷积", 1 + "a")\n': """
+Cell[N]: line 2: declared and not used: text
+    \ttext := "卷积"
+    \t^
+Cell[N]: line 3: invalid operation: 1 + "a" (mismatched types untyped int and untyped string)
+    \tfmt.Println("卷积", 1 + "a")
+    \t             \u3000\u3000   ^""",
+    'import "strings"\n\n%%\nfmt.Println(strings.Repeat("a"))': """
+Cell[N]: line 4: not enough arguments in call to strings.Repeat
+\thave (string)
+\twant (string, int)
+    fmt.Println(strings.Repeat("a"))
+                               ^""",
+    "func pair(a, b int) {}\n\n%%\npair(missing)\n": """
+Cell[N]: line 4: undefined: missing
+    pair(missing)
+         ^
+Hint: no cell that has run declares missing: if one above does, run that first (Run → Run All Above Selected Cell)""",
+    "var (\n\tone, two = 1,\n\t\t2\n\tzero int = \"\" // a text\n)": """
+Cell[N]: line 4: cannot use "" (untyped string constant) as int value in variable declaration
+    \tzero int = "" // a text
+    \t           ^""",
+    "const first, second = iota, 1 + \"a\"": """
+Cell[N]: line 1: invalid operation: 1 + "a" (mismatched types untyped int and untyped string)
+    const first, second = iota, 1 + "a"
+                                ^""",
+    "type Pair struct {\n\tA int\n\tA int\n}": """
+Cell[N]: line 3: A redeclared
+    \tA int
+    \t^
+Cell[N]: line 2: other declaration of A
+    \tA int
+    \t^""",
+    'import (\n\t"example.org/convbook/lib/nosuch"\n)\n\n%%\nnosuch.F()': """
+Cell[N]: line 2: no required module provides package example.org/convbook/lib/nosuch; to add it:
+\tgo get example.org/convbook/lib/nosuch
+    \t"example.org/convbook/lib/nosuch"
+    \t^""",
+    "%%\nvar none []int\nfmt.Println(none[3])": """
+Cell[N]: line 3: panic: runtime error: index out of range [3] with length 0
+    fmt.Println(none[3])""",
+    "func fails(p *Point) int {\n\treturn p.X\n}\n\ntype Point struct{ X int }\n\n%%\nfmt.Println(fails(nil))": """
+Cell[N]: line 2: panic: runtime error: invalid memory address or nil pointer dereference
+    \treturn p.X
+Cell[N]: line 8: called here
+    fmt.Println(fails(nil))""",
+    'import "os"\n\n%%\nos.Exit(3)': """
+exit status 3""",
+    'import (\n\t"os"\n\t"syscall"\n)\n\n%%\nsyscall.Kill(os.Getpid(), syscall.SIGKILL)': """
+the program was killed, as happens when memory runs out: signal: killed""",
+}
+
+BELOW = "statements go below a line with %%; import, const, type, var and func stand above it"
+ABOVE = "if one above does, run that first (Run → Run All Above Selected Cell)"
+
+# Cells, and the hints in their errors.
+HINTS = {
+    "fmt.Println(1)": BELOW,
+    "rate := 0.1": BELOW,
+    "for i := range 3 {\n}": BELOW,
+    "%%\nfunc f() {\n}": BELOW,
+    '%%\nimport "os"': BELOW,
+    'print("x")': "this looks like Python; in Go: fmt.Println(x), below a line with %%",
+    '%%\nprint(f"{x}")': "this looks like Python; in Go: fmt.Println(x), below a line with %%",
+    "import numpy as np": 'this looks like Python; in Go: import "math", with the path in quotes',
+    "from torch import nn": 'this looks like Python; in Go: import "math", with the path in quotes',
+    "import torch\nprint(torch.cuda)": 'this looks like Python; in Go: import "math", with the path in quotes',
+    "%%\nfor x in xs:\n    print(x)": "this looks like Python; in Go: for i, x := range xs { … }",
+    "for i in range(3):\n    pass": "this looks like Python; in Go: for i, x := range xs { … }",
+    "%%\nif 1 > 0:\n    pass": "this looks like Python; in Go: if x > 0 { … } else { … }",
+    "def f(x):\n    return x": "this looks like Python; in Go: func f(x float64) float64 { … }",
+    "class Net(nn.Module):\n    pass": "this looks like Python; in Go: type T struct { … }",
+    "# a comment": "this looks like Python; in Go: a comment begins with //",
+    "%%\ntrue := True": "this looks like Python; in Go: true",
+    "%%\nfmt.Println('text')": "a text is in double quotes, a single character in single ones",
+    "%%\nfmt.Println(net, net, data)": "no cell that has run declares net, data: " + ABOVE,
+    "%%\nunused := 1\nfmt.Println(nothing)": "no cell that has run declares nothing: " + ABOVE,
+    "%%\nfmt.Println(fmt.Nothing) // this and that in here:": None,
+    "%%\nvar unused int // import this": None,
+    "func f(a int {\n}": None,
+}
+
+
+class Errors(Kernel):
+    def error(self, source: str) -> dict:
+        """The error that a cell ends with, the only thing that is below it."""
+        [(status, outputs)] = self.run_cells(source)
+        self.assertEqual((status, [output["type"] for output in outputs]), ("error", ["error"]), outputs)
+        return outputs[0]
+
+    def test_they_are_in_the_cell_and_its_line(self):
+        for source, wanted in ERRORS.items():
+            with self.subTest(source):
+                error = self.error(source)
+                shown = re.sub("\x1b\\[(1|22)m", "", "\n".join(error["traceback"]))  # bold, and not
+                self.assertEqual(re.sub(r"^Cell\[\d+\]", "Cell[N]", shown, flags=re.M), wanted.lstrip("\n"))
+
+    def test_a_hint_says_what_this_kernel_wants(self):
+        for source, wanted in HINTS.items():
+            with self.subTest(source):
+                error = self.error(source)
+                hints = [line for line in error["evalue"].splitlines() if line.startswith("Hint: ")]
+                self.assertEqual(hints, [f"Hint: {wanted}"] if wanted else [])
+                self.assertEqual("\n".join(error["traceback"]).splitlines()[-1:] == hints, wanted is not None)
+
+    def test_a_value_that_ended_with_its_cell(self):
+        self.assertEqual(self.run_cells("%%\nmean, deviation := 1, 2\nfmt.Println(mean, deviation)")[0][0], "ok")
+        hint = (r"\nHint: deviation was declared below %% in Cell\[\d+\] and ended with that cell: "
+                "declare it there above %%, with var, to use it here$")
+        self.assertRegex(self.error("%%\nfmt.Println(deviation)")["evalue"], hint)
+
+    def test_an_error_of_an_earlier_cell_is_in_that_cell(self):
+        self.run_cells("type Shape struct{ Rows int }", "func rows(s Shape) int { return s.Rows }")
+        told = self.error("type Shape struct{ Columns int }")["evalue"]
+        self.assertRegex(told, r"^Cell\[(\d+)\]: line 1: s.Rows undefined ")
+
+    def test_what_only_looks_like_a_panic(self):
+        for prints in ("panic: not here\n", "pan", "goroutine 1 [running]:\n"):
+            code = f"import \"os\"\n\n%%\nfmt.Fprint(os.Stderr, {json.dumps(prints)})"
+            [(status, outputs)] = self.run_cells(code)
+            self.assertEqual((status, "".join(output["text"] for output in outputs)), ("ok", prints))
+
+
+class Help(Kernel):
+    """Tab and Shift + Tab, at the bar in a cell's code."""
+
+    def setUp(self):
+        self.run_cells('import (\n\t"example.org/convbook/lib/dataset"\n\t"example.org/convbook/lib/train"\n)')
+
+    def matches(self, code: str) -> list[str]:
+        place = code.index("|")
+        answer = self.reply(self.client.complete(code.replace("|", ""), place))
+        begun = re.search(r"\w*$", code[:place]).group()
+        self.assertEqual((answer["status"], answer["cursor_start"], answer["cursor_end"]),
+                         ("ok", place - len(begun) if answer["matches"] else place, place))
+        return answer["matches"]
+
+    def told(self, code: str) -> str:
+        answer = self.reply(self.client.inspect(code.replace("|", ""), code.index("|")))
+        self.assertEqual(answer["found"], answer["data"] != {})
+        return "".join(answer["data"].values())
+
+    def test_what_a_package_has(self):
+        self.assertEqual(self.matches("%%\ntrain.Con|"), ["Config", "Cosine"])
+        for code in ("%%\ntrain.|", "%%\nfor i := range 3 {\n\ttrain.|\n", '%%\nfmt.Println("卷积", train.|)',
+                     "var task = train.|", 'import "example.org/convbook/lib/train"\n\n%%\nif train.|\n'):
+            with self.subTest(code):
+                self.assertLessEqual({"Config", "Task", "Adam"}, set(self.matches(code)))
+
+    def test_what_a_struct_has(self):
+        for code in ("%%\nc := train.Config{|}", "%%\nc := train.Config{\n\tEp|\n}", "%%\nc := train.Config{\n\t|",
+                     "var task = train.Task{\n\tConfig: train.Config{\n\t\tBatch: 64, |\n\t},\n}"):
+            with self.subTest(code):
+                self.assertIn("Epochs", self.matches(code))
+
+    def test_what_a_value_has(self):
+        self.run_cells("type Size struct{ Rows, Columns int }\n\nvar size Size", "var other = dataset.MNIST()")
+        self.assertLessEqual({"Rows", "Columns"}, set(self.matches("%%\nif size.|")))
+        self.assertLessEqual({"Normalize", "Width"}, set(self.matches("%%\nother.|\nfor {\n")))
+        # The cell that is written declares it anew.
+        self.assertEqual(self.matches("type Size struct{ Depth int }\n\n%%\nvar size Size\nif size.|"), ["Depth"])
+
+    def test_documentation(self):
+        for code in ("%%\ntrain.Con|fig", "%%\nc := train.Con|fig{\n", "%%\nfor {\n\ttrain.Config|{"):
+            with self.subTest(code):
+                self.assertIn("type Config struct", self.told(code))
+        self.assertIn("func dataset.MNIST() ", self.told('%%\nfmt.Println("卷积", dataset.MNIST(|'))
+
+    def test_nothing_where_nothing_is_known(self):
+        for code in ("%%\nfor x in ra|nge", "%%\nnothing.|", "import nu|mpy as np", "%%\nx := 1 |+", "%%\n|\n", "|",
+                     " |"):
+            with self.subTest(code):
+                self.assertNotRegex(self.told(code), "kind|gopls|no package|out of range|/")
+
+
+if __name__ == "__main__":
+    unittest.main()
