@@ -24,7 +24,7 @@ func FuzzModel(f *testing.F) {
 	for _, v := range summary.Variables {
 		weights[v.Name] = array.New(make([]float32, v.Size()), v.Dims...)
 	}
-	c, err := of(train.Model{Net: net, Input: sample.MNIST().Normalize(0.5, 0.5).Input(), Weights: weights})
+	c, err := Of(train.Model{Net: net, Input: sample.MNIST().Normalize(0.5, 0.5).Input(), Weights: weights})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func FuzzModel(f *testing.F) {
 		m, err := modelOf(tensors, about)
 		var c *Classifier
 		if err == nil {
-			c, err = of(m)
+			c, err = Of(m)
 		}
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {

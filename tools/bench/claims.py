@@ -3,8 +3,9 @@ initial weights, order and random changes.
 
     echo '{"work": …, "network": …, "folder": …, "permutation": …}' | build/peers/bin/python tools/bench/claims.py
 
-The work is what a row of figures/ledger.jsonl says of one, the network its description, and the folder has the data set's files as the cache has them.
-What it reached is printed as JSON in the last line. A training that is interrupted begins anew.
+The work is what a row of figures/ledger.jsonl says of one, the network its description, and the folder has the data
+set's files as the cache has them. What it reached is printed as JSON in the last line. A training that is interrupted
+begins anew.
 """
 
 import json
