@@ -85,6 +85,7 @@ var (
 	net         = arm{"Net", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe}}
 	netFew      = arm{"from nothing", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe}}
 	netStarted  = arm{"from a start", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown}}
+	netFrozen   = arm{"frozen but for the last layer", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown, Freeze: []string{"*"}}}
 	vggNotes    = arm{"the notes' recipe", Work{Network: "VGG16", Data: photos(0, 4, "random"), Recipe: notesRecipe}}
 	vggBook     = arm{"the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe}}
 	vggHurried  = arm{"three epochs of the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe.epochs(3)}}
@@ -150,6 +151,9 @@ var claims = []claim{
 	{name: "transfer", where: "notebook 22", seeds: 5,
 		says: "With fifty photographs a class, a network that knows five other classes does better than one that starts from nothing.",
 		a:    netStarted, b: netFew, what: accuracy, rule: above(0)},
+	{name: "transfer-frozen", where: "notebook 22", seeds: 5,
+		says: "With all but its last layer frozen it does worse than from nothing.",
+		a:    netFew, b: netFrozen, what: accuracy, rule: above(0)},
 	{name: "vgg16-as-pytorch", where: readme, seeds: 3,
 		says: "VGG16 reaches what it reaches in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(4)},
 	{name: "vgg16-book-as-pytorch", where: readme, seeds: 3,

@@ -302,7 +302,7 @@ func TestStartedWorkIsTheNotebooksRun(t *testing.T) {
 	data := Data{Set: "MNIST sample", Mean: []float64{0.1307}, Std: []float64{0.3081}, Classes: []string{"1", "7"}, Tests: 20}
 	recipe := Recipe{Epochs: 1, Batch: 25, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.01}
 	start := Work{Network: "Net", Data: data, Recipe: recipe, Seed: 1}
-	work := Work{Network: "Net", Data: few(15, data), Recipe: recipe, Start: &start}
+	work := Work{Network: "Net", Data: few(15, data), Recipe: recipe, Start: &start, Freeze: []string{"conv*"}}
 	work.Data.Classes = []string{"0", "2"}
 	w := arm{work: work}.by(ours)
 	w.Seed = 4
@@ -316,7 +316,7 @@ func TestStartedWorkIsTheNotebooksRun(t *testing.T) {
 	if task.Start, err = task.Load(); err != nil {
 		t.Fatal(err)
 	}
-	task.Data, task.Seed = digits.Only("0", "2").PerClass(15, 4), 4
+	task.Data, task.Seed, task.Freeze = digits.Only("0", "2").PerClass(15, 4), 4, []string{"conv*"}
 	run, err := task.Load()
 	if err != nil {
 		t.Fatal(err)

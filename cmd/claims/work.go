@@ -37,13 +37,14 @@ var formats = map[string]int{ours: 2, peers: 1}
 
 // Work is a training by what decides its result. tools/bench/claims.py reads it, too.
 type Work struct {
-	Who     string `json:"who"`
-	Format  int    `json:"format"`
-	Network string `json:"network"` // see networks
-	Data    Data   `json:"data"`
-	Recipe  Recipe `json:"recipe"`
-	Seed    int    `json:"seed"`
-	Start   *Work  `json:"start,omitempty"` // whose weights are the initial ones
+	Who     string   `json:"who"`
+	Format  int      `json:"format"`
+	Network string   `json:"network"` // see networks
+	Data    Data     `json:"data"`
+	Recipe  Recipe   `json:"recipe"`
+	Seed    int      `json:"seed"`
+	Start   *Work    `json:"start,omitempty"`  // whose weights are the initial ones
+	Freeze  []string `json:"freeze,omitempty"` // layers that keep them
 }
 
 // Data is what is learned and tested.
@@ -145,6 +146,9 @@ func (w Work) String() string {
 	if w.Start != nil {
 		text += ", from what was learned of " + strings.Join(w.Start.Data.Classes, ", ")
 	}
+	if len(w.Freeze) > 0 {
+		text += ", frozen " + strings.Join(w.Freeze, " ")
+	}
 	return text
 }
 
@@ -241,6 +245,7 @@ func (w Work) task() (t train.Task, err error) {
 	if err != nil {
 		return t, err
 	}
+	t.Freeze = w.Freeze
 	t.Start, err = start.Fit()
 	return t, err
 }
