@@ -232,8 +232,8 @@ func (w Work) images() (dataset.Images, error) {
 // task is the work as a notebook describes it.
 func (w Work) task() (t train.Task, err error) {
 	t.Net = networks[w.Network]
-	if n := len(w.Data.Classes); n > 0 {
-		t.Net = zoo.Net(n) // the only one that claims are about with some of the classes
+	if n := len(w.Data.Classes); n > 0 && w.Network == "Net" { // no other is trained on some of the classes
+		t.Net = zoo.Net(n)
 	}
 	if t.Data, err = w.images(); err != nil {
 		return t, err
