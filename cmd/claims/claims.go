@@ -48,6 +48,24 @@ var (
 		Optimizer: "Muon", Rate: 0.008, Decay: 0.15, WarmUp: 0.25}
 )
 
+// The photographs and the recipes of notebook 22: of five classes all, of five others a few.
+var (
+	photosKnown = halved("plane", "bird", "deer", "frog", "ship")
+	photosFew   = few(50, halved("car", "cat", "dog", "horse", "truck"))
+
+	knownRecipe = Recipe{Epochs: 6, Batch: 64, Loss: "cross-entropy", Optimizer: "Muon", Rate: 0.002, Decay: 0.15, WarmUp: 0.25}
+	fewRecipe   = Recipe{Epochs: 30, Batch: 25, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.003, WarmUp: 0.25}
+)
+
+// halved are some classes of the photographs of notebook 12, moved and turned.
+func halved(classes ...string) Data {
+	d := photosHalf
+	d.Classes, d.Tests, d.Crop, d.Flip = classes, 2000, 2, "alternate"
+	return d
+}
+
+func few(n int, d Data) Data { d.PerClass = n; return d }
+
 // photos are the photographs of notebook 13, so many of them, moved and turned.
 func photos(first, crop int, flip string) Data {
 	return Data{Set: "CIFAR-10", First: first, Crop: crop, Flip: flip,
@@ -69,6 +87,9 @@ var (
 	net         = arm{"Net", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe}}
 	netBrief    = arm{"bfloat16", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe.bfloat16()}}
 	vggBrief    = arm{"bfloat16", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe.epochs(3).bfloat16()}}
+	netFew      = arm{"from nothing", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe}}
+	netStarted  = arm{"from a start", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown}}
+	netFrozen   = arm{"frozen but for the last layer", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown, Freeze: []string{"*"}}}
 	vggNotes    = arm{"the notes' recipe", Work{Network: "VGG16", Data: photos(0, 4, "random"), Recipe: notesRecipe}}
 	vggBook     = arm{"the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe}}
 	vggHurried  = arm{"three epochs of the book's recipe", Work{Network: "VGG16", Data: photos(0, 2, "alternate"), Recipe: bookRecipe.epochs(3)}}
@@ -76,6 +97,8 @@ var (
 	vggNoNorm   = arm{"without batch norm", Work{Network: withoutNorm, Data: photos(part, 4, "random"), Recipe: notesRecipe}}
 	vggAsIs     = arm{"without augmentation", Work{Network: "VGG16", Data: photos(part, 0, ""), Recipe: notesRecipe}}
 )
+
+var netKnown = Work{Network: "Net", Data: photosKnown, Recipe: knownRecipe, Seed: 1}
 
 func towerArm(name string) arm {
 	return arm{name, Work{Network: name, Data: digitsFew, Recipe: towerRecipe}}
@@ -129,6 +152,12 @@ var claims = []claim{
 	{name: "book-recipe", where: "notebook 13", seeds: 3, peers: true,
 		says: "A better recipe takes the same network several points further in the same ten epochs.",
 		a:    vggBook, b: vggNotes, what: accuracy, rule: above(3)},
+	{name: "transfer", where: "notebook 22", seeds: 5,
+		says: "With fifty photographs a class, a network that knows five other classes does better than one that starts from nothing.",
+		a:    netStarted, b: netFew, what: accuracy, rule: above(0)},
+	{name: "transfer-frozen", where: "notebook 22", seeds: 5,
+		says: "With all but its last layer frozen it does worse than from nothing.",
+		a:    netFew, b: netFrozen, what: accuracy, rule: above(0)},
 	{name: "vgg16-as-pytorch", where: readme, seeds: 3,
 		says: "VGG16 reaches what it reaches in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(4)},
 	{name: "vgg16-book-as-pytorch", where: readme, seeds: 3,
@@ -145,6 +174,10 @@ var claims = []claim{
 func (a arm) by(who string) Work {
 	w := a.work
 	w.Who, w.Format = who, formats[who]
+	if w.Start != nil {
+		start := arm{work: *w.Start}.by(who)
+		w.Start = &start
+	}
 	return w
 }
 

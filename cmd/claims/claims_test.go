@@ -296,6 +296,36 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 	}
 }
 
+// A training that starts from another one is the run that a notebook describes in Go, and so is the other one.
+func TestStartedWorkIsTheNotebooksRun(t *testing.T) {
+	t.Setenv(train.RunsEnv, t.TempDir())
+	data := Data{Set: "MNIST sample", Mean: []float64{0.1307}, Std: []float64{0.3081}, Classes: []string{"1", "7"}, Tests: 20}
+	recipe := Recipe{Epochs: 1, Batch: 25, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.01}
+	start := Work{Network: "Net", Data: data, Recipe: recipe, Seed: 1}
+	work := Work{Network: "Net", Data: few(15, data), Recipe: recipe, Start: &start, Freeze: []string{"conv*"}}
+	work.Data.Classes = []string{"0", "2"}
+	w := arm{work: work}.by(ours)
+	w.Seed = 4
+	row, err := w.train(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	digits := sample.MNIST().Normalize(0.1307, 0.3081).FirstTest(20)
+	task := train.Task{Net: zoo.Net(2), Data: digits.Only("1", "7"), Config: train.Config{
+		Epochs: 1, Batch: 25, Optimizer: train.Adam(0.01), Seed: 1, Progress: train.Quiet}}
+	if task.Start, err = task.Load(); err != nil {
+		t.Fatal(err)
+	}
+	task.Data, task.Seed, task.Freeze = digits.Only("0", "2").PerClass(15, 4), 4, []string{"conv*"}
+	run, err := task.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row.Accuracy != run.Result.TestAccuracy || row.Start.Who != ours || run.Result.TrainImages != 30 || run.Result.TestImages != 20 {
+		t.Errorf("%+v is not of %+v", row, run.Result)
+	}
+}
+
 func TestTrainingBecomesARow(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
 	if _, err := sample.MNIST().Train(); err != nil {

@@ -141,6 +141,9 @@ func (l *ledger) estimate(w Work) time.Duration {
 		return time.Duration(mean(seconds)*float64(time.Second)) + 2*time.Second // for data and programs
 	}
 	images := w.Data.First
+	if w.Data.PerClass > 0 {
+		images = w.Data.PerClass * len(w.Data.Classes)
+	}
 	if images == 0 {
 		images = map[string]int{"MNIST": 60000, "CIFAR-10": 50000}[w.Data.Set]
 	}

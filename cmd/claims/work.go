@@ -37,19 +37,24 @@ var formats = map[string]int{ours: 2, peers: 1}
 
 // Work is a training by what decides its result. tools/bench/claims.py reads it, too.
 type Work struct {
-	Who     string `json:"who"`
-	Format  int    `json:"format"`
-	Network string `json:"network"` // see networks
-	Data    Data   `json:"data"`
-	Recipe  Recipe `json:"recipe"`
-	Seed    int    `json:"seed"`
+	Who     string   `json:"who"`
+	Format  int      `json:"format"`
+	Network string   `json:"network"` // see networks
+	Data    Data     `json:"data"`
+	Recipe  Recipe   `json:"recipe"`
+	Seed    int      `json:"seed"`
+	Start   *Work    `json:"start,omitempty"`  // whose weights are the initial ones
+	Freeze  []string `json:"freeze,omitempty"` // layers that keep them
 }
 
 // Data is what is learned and tested.
 type Data struct {
-	Set      string    `json:"set"`             // see sets
-	First    int       `json:"first,omitempty"` // training images; all if 0
-	Mean     []float64 `json:"mean"`            // of the pixels that are normalised
+	Set      string    `json:"set"`                 // see sets
+	Classes  []string  `json:"classes,omitempty"`   // in use; all if none is named
+	PerClass int       `json:"per_class,omitempty"` // training images of each class, drawn by the seed; all if 0
+	First    int       `json:"first,omitempty"`     // training images; all if 0
+	Tests    int       `json:"tests,omitempty"`     // test images; all if 0
+	Mean     []float64 `json:"mean"`                // of the pixels that are normalised
 	Std      []float64 `json:"std"`
 	Permuted bool      `json:"permuted,omitempty"` // the pixels, in the order that belongs to the seed
 	Crop     int       `json:"crop,omitempty"`     // pixels by which training images are moved at most
@@ -138,11 +143,24 @@ func (w Work) key() string {
 
 // String names it for people.
 func (w Work) String() string {
-	return fmt.Sprintf("%s: %s on %s, %s, seed %d", w.Who, w.Network, w.Data, w.Recipe, w.Seed)
+	text := fmt.Sprintf("%s: %s on %s, %s, seed %d", w.Who, w.Network, w.Data, w.Recipe, w.Seed)
+	if w.Start != nil {
+		text += ", from what was learned of " + strings.Join(w.Start.Data.Classes, ", ")
+	}
+	if len(w.Freeze) > 0 {
+		text += ", frozen " + strings.Join(w.Freeze, " ")
+	}
+	return text
 }
 
 func (d Data) String() string {
 	s := d.Set
+	if len(d.Classes) > 0 {
+		s += ", " + strings.Join(d.Classes, ", ")
+	}
+	if d.PerClass > 0 {
+		s += fmt.Sprintf(", %d images of each", d.PerClass)
+	}
 	if d.First > 0 {
 		s += fmt.Sprintf(", first %d images", d.First)
 	}
@@ -190,7 +208,10 @@ func (w Work) permutation() []int {
 // images is the data set as a notebook describes it.
 func (w Work) images() (dataset.Images, error) {
 	d := w.Data
-	images := sets[d.Set].open().First(d.First).Permute(w.permutation())
+	images := sets[d.Set].open().First(d.First).FirstTest(d.Tests).PerClass(d.PerClass, w.Seed).Permute(w.permutation())
+	if len(d.Classes) > 0 {
+		images = images.Only(d.Classes...)
+	}
 	if len(d.Mean) == 1 {
 		images = images.Normalize(d.Mean[0], d.Std[0])
 	} else {
@@ -215,10 +236,21 @@ func (w Work) images() (dataset.Images, error) {
 // task is the work as a notebook describes it.
 func (w Work) task() (t train.Task, err error) {
 	t.Net = networks[w.Network]
+	if n := len(w.Data.Classes); n > 0 && w.Network == "Net" { // no other is trained on some of the classes
+		t.Net = zoo.Net(n)
+	}
 	if t.Data, err = w.images(); err != nil {
 		return t, err
 	}
-	t.Config, err = w.config()
+	if t.Config, err = w.config(); err != nil || w.Start == nil {
+		return t, err
+	}
+	start, err := w.Start.task()
+	if err != nil {
+		return t, err
+	}
+	t.Freeze = w.Freeze
+	t.Start, err = start.Fit()
 	return t, err
 }
 

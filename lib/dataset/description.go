@@ -11,6 +11,9 @@ import (
 // descriptions of a published data set mean equal pictures; any other also needs the sums of its splits.
 type Description struct {
 	Name          string             `json:"name"`
+	Classes       []string           `json:"classes,omitempty"`   // those in use, where not all are
+	PerClass      int                `json:"per_class,omitempty"` // training images of each class; 0: all
+	PerClassSeed  int                `json:"per_class_seed,omitempty"`
 	First         int                `json:"first,omitempty"`      // training images in use; 0: all
 	FirstTest     int                `json:"first_test,omitempty"` // test images in use; 0: all
 	Validation    int                `json:"validation,omitempty"` // training images kept back
@@ -26,6 +29,10 @@ func (d Images) Description() Description {
 		Name: d.Name, First: d.first, FirstTest: d.firstTest, Validation: d.validation,
 		Mean: d.mean, Std: d.std, Permutation: sumOf(d.permutation),
 	}
+	if d.stored != nil {
+		about.Classes = d.Classes
+	}
+	about.PerClass, about.PerClassSeed = d.perClass, d.perClassSeed
 	for _, a := range d.augmentations {
 		about.Augmentations = append(about.Augmentations, a.info)
 	}
@@ -48,6 +55,12 @@ func sumOf(permutation []int) string {
 func (d Images) String() string {
 	about := d.Description()
 	s := about.Name
+	if len(about.Classes) > 0 {
+		s += ", only " + strings.Join(about.Classes, ", ")
+	}
+	if about.PerClass > 0 {
+		s += fmt.Sprintf(", %d of each class by seed %d", about.PerClass, about.PerClassSeed)
+	}
 	if about.First > 0 {
 		s += fmt.Sprintf(", first %d", about.First)
 	}

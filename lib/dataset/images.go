@@ -26,6 +26,9 @@ type Images struct {
 	train, test   func() (*Split, error) // read a whole split, as it is stored
 	published     bool                   // they compare what they read with published sums: the name says what it is
 	mean, std     []float64              // of pixels in 0 to 1, of all channels or of each; empty: not normalised
+	stored        []string               // the classes that the splits have, where Classes are only some; nil: those
+	perClass      int                    // how many training images of each class to use; 0: all
+	perClassSeed  int                    // draws them
 	permutation   []int                  // the network's pixel i is the picture's pixel permutation[i]; empty: it is i
 	first         int                    // how many training images to use; 0: all
 	firstTest     int                    // how many test images to use; 0: all
@@ -155,7 +158,7 @@ func (d Images) Validation() (*Split, error) {
 
 // training is the training images with those for validation at their end.
 func (d Images) training() (*Split, error) {
-	s, err := d.read(d.train, d.first, "training")
+	s, err := d.read(d.train, d.perClass, d.first, "training")
 	if err == nil && d.validation >= s.Len() {
 		err = fmt.Errorf("%s has %d training images: cannot keep %d back for validation and learn from the others",
 			d.Name, s.Len(), d.validation)
@@ -164,10 +167,11 @@ func (d Images) training() (*Split, error) {
 }
 
 // Test reads the test images, as Train does.
-func (d Images) Test() (*Split, error) { return d.read(d.test, d.firstTest, "test") }
+func (d Images) Test() (*Split, error) { return d.read(d.test, 0, d.firstTest, "test") }
 
-// read is a split's first n images, all of them for n = 0, once it is sure that they are what they should be.
-func (d Images) read(open func() (*Split, error), n int, what string) (*Split, error) {
+// read is so many of a split's images of each class, and of these the first n, once it is sure that they are what they
+// should be; all of them for 0.
+func (d Images) read(open func() (*Split, error), perClass, n int, what string) (*Split, error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
@@ -183,11 +187,15 @@ func (d Images) read(open func() (*Split, error), n int, what string) (*Split, e
 			"%d images of %d×%d×%d are %d bytes",
 			d.Name, s.Len(), what, len(s.Pixels), s.Len(), d.Height, d.Width, d.Channels, s.Len()*size)
 	}
+	classes := len(d.storedClasses())
 	for i, label := range s.Labels {
-		if int(label) >= len(d.Classes) {
+		if int(label) >= classes {
 			return nil, fmt.Errorf("%s image %d of %s has the label %d: its %d classes have the labels 0 to %d",
-				what, i, d.Name, label, len(d.Classes), len(d.Classes)-1)
+				what, i, d.Name, label, classes, classes-1)
 		}
+	}
+	if s, err = d.choose(s, perClass, what); err != nil {
+		return nil, err
 	}
 	if n > s.Len() {
 		return nil, fmt.Errorf("%s has %d %s images: cannot use the first %d", d.Name, s.Len(), what, n)
@@ -218,6 +226,9 @@ func (d Images) Check() error {
 	if len(d.Classes) < 1 || len(d.Classes) > maxClasses {
 		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d",
 			d.Name, len(d.Classes), maxClasses)
+	}
+	if err := d.checkClasses(); err != nil {
+		return err
 	}
 	if d.first < 0 {
 		return fmt.Errorf("%s: cannot use the first %d training images", d.Name, d.first)

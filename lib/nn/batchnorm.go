@@ -17,7 +17,7 @@ import (
 //
 // A batch norm whose scale and shift are not to be trained, as of a layer that package train freezes, does in training
 // what it does in a test: it uses the running averages, and they stay. Keras freezes it this way, too. In PyTorch the
-// averages of a frozen layer still move, unless it is told eval().
+// averages of a frozen layer still move, unless it is told that it is in a test.
 var BatchNorm = BatchNormLayer{epsilon: usualEpsilon}
 
 const (

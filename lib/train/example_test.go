@@ -37,6 +37,31 @@ func ExampleTask() {
 	// Output: 3 30 trained before: false
 }
 
+// A network that knows eight digits learns the two others from twenty pictures each. What its first dense layer has
+// learned stays; the second is new, and the only one that learns.
+func ExampleTask_start() {
+	network := func(digits int) nn.Layer {
+		return nn.Named("Two layers", nn.Flatten, nn.Dense(30), nn.ReLU, nn.Dense(digits), nn.LogSoftmax)
+	}
+	known := task
+	known.Net, known.Data = network(8), task.Data.Only("0", "1", "2", "3", "4", "5", "6", "9")
+	run, err := known.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	few := task
+	few.Net, few.Data = network(2), task.Data.Only("7", "8").PerClass(20, 1)
+	few.Start, few.Freeze = run, []string{"dense1"}
+	few.Batch = 10
+	if run, err = few.Fit(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(run.Result.TrainImages, "pictures, better than a guess:", run.Result.TestAccuracy > 75)
+	// Output: 40 pictures, better than a guess: true
+}
+
 func ExampleWorker() {
 	worker, err := task.Worker()
 	if err != nil {

@@ -205,6 +205,28 @@ func TestFrozenGoesOnExactly(t *testing.T) {
 	}
 }
 
+// A frozen batch norm stays so in a network that was not told that training is over: the test images around one do not
+// matter.
+func TestFrozenBatchNormInATest(t *testing.T) {
+	isolate(t)
+	task := startsFrom(t)
+	task.Freeze, task.Epochs = []string{"*"}, 1
+	run := mustFit(t, task)
+	told, err := run.Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	untold, err := run.TestAsInTraining(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range told.Outputs.Values {
+		if got := untold.Outputs.Values[i]; !(math.Abs(float64(got-want)) <= 1e-4) {
+			t.Fatalf("output %d is %v, in a test %v", i, got, want)
+		}
+	}
+}
+
 // What is frozen and how fast the rest of a start learns are part of what a run is known by, in fields that no other run
 // has. The expected text is what encoding/json's documentation makes of them.
 func TestFreezeIdentifies(t *testing.T) {

@@ -1,0 +1,98 @@
+package dataset
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// Only returns the data set with only the images of these classes, for training and for the test. They are its Classes
+// then, in this order.
+func (d Images) Only(classes ...string) Images {
+	if d.stored == nil {
+		d.stored = d.Classes
+	}
+	d.Classes = classes
+	return d
+}
+
+// PerClass returns the data set with only n training images of each class, drawn by the seed; the test images stay. All
+// of them for n = 0.
+func (d Images) PerClass(n, seed int) Images {
+	d.perClass, d.perClassSeed = n, seed
+	if n == 0 {
+		d.perClassSeed = 0 // it decides nothing
+	}
+	return d
+}
+
+// checkClasses finds classes that the data set does not have or has twice.
+func (d Images) checkClasses() error {
+	if d.perClass < 0 {
+		return fmt.Errorf("%s: cannot use %d training images of each class", d.Name, d.perClass)
+	}
+	if d.stored == nil {
+		return nil
+	}
+	for i, class := range d.Classes {
+		if !slices.Contains(d.stored, class) {
+			return fmt.Errorf("%s has no class %q: it has %s", d.Name, class, strings.Join(d.stored, ", "))
+		}
+		if slices.Contains(d.Classes[:i], class) {
+			return fmt.Errorf("%s: Only names the class %q twice", d.Name, class)
+		}
+	}
+	return nil
+}
+
+// storedClasses are those that the labels of a stored split are of.
+func (d Images) storedClasses() []string {
+	if d.stored != nil {
+		return d.stored
+	}
+	return d.Classes
+}
+
+// choose is the images of a stored split that are in use, in the order in which they are stored: those of the classes,
+// and so many of each; all of them for 0.
+func (d Images) choose(s *Split, perClass int, what string) (*Split, error) {
+	if d.stored == nil && perClass == 0 {
+		return s, nil
+	}
+	size := d.pixels() * d.Channels
+	var images []int
+	labels := map[byte]byte{} // as they are stored → as they are in use
+	for label, class := range d.Classes {
+		stored := byte(slices.Index(d.storedClasses(), class))
+		labels[stored] = byte(label)
+		all := indices(s.Labels, stored)
+		if perClass > len(all) {
+			return nil, fmt.Errorf("%s has %d %s images of class %s: cannot use %d of each",
+				d.Name, len(all), what, class, perClass)
+		}
+		if perClass > 0 {
+			random := rand.New(rand.NewPCG(uint64(d.perClassSeed), uint64(stored)))
+			random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			all = all[:perClass]
+		}
+		images = append(images, all...)
+	}
+	slices.Sort(images)
+	chosen := &Split{Pixels: make([]byte, 0, len(images)*size)}
+	for _, i := range images {
+		chosen.Pixels = append(chosen.Pixels, s.Pixels[i*size:][:size]...)
+		chosen.Labels = append(chosen.Labels, labels[s.Labels[i]])
+	}
+	return chosen, nil
+}
+
+// indices are where a value stands.
+func indices(values []byte, value byte) (at []int) {
+	for i, v := range values {
+		if v == value {
+			at = append(at, i)
+		}
+	}
+	return at
+}

@@ -1,0 +1,93 @@
+package dataset_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/dataset/sample"
+)
+
+// letters are eight training and three test pictures of one pixel, told apart by it.
+func letters() dataset.Images {
+	return dataset.New("letters", []string{"a", "b", "c"}, 1, 1, 1, func() (train, test *dataset.Split, err error) {
+		train = &dataset.Split{Pixels: []byte{10, 20, 30, 11, 21, 31, 12, 32}, Labels: []byte{0, 1, 2, 0, 1, 2, 0, 2}}
+		test = &dataset.Split{Pixels: []byte{15, 25, 35}, Labels: []byte{0, 1, 2}}
+		return train, test, nil
+	})
+}
+
+func TestOnly(t *testing.T) {
+	data := letters().Only("c", "a")
+	train, test := open(t, data)
+	if !slices.Equal(train.Pixels, []byte{10, 30, 11, 31, 12, 32}) || !slices.Equal(train.Labels, []byte{1, 0, 1, 0, 1, 0}) {
+		t.Errorf("training images %v of %v", train.Pixels, train.Labels)
+	}
+	if !slices.Equal(test.Pixels, []byte{15, 35}) || !slices.Equal(test.Labels, []byte{1, 0}) || test.Label(1) != "c" {
+		t.Errorf("test images %v of %v", test.Pixels, test.Labels)
+	}
+	if train, _ = open(t, data.First(3).Validate(1)); !slices.Equal(train.Pixels, []byte{10, 30}) {
+		t.Errorf("the first of them are %v", train.Pixels)
+	}
+	if train, _ = open(t, data.Only("b")); !slices.Equal(train.Pixels, []byte{20, 21}) {
+		t.Errorf("other classes: %v", train.Pixels)
+	}
+	for want, wrong := range map[string]dataset.Images{
+		`letters has no class "d": it has a, b, c`:                       letters().Only("a", "d"),
+		`letters: Only names the class "a" twice`:                        letters().Only("a", "b", "a"),
+		"letters has 0 classes":                                          letters().Only(),
+		"letters: cannot use -1 training images of each class":           letters().PerClass(-1, 1),
+		"letters has 2 training images of class b: cannot use 3 of each": letters().PerClass(3, 1),
+	} {
+		if _, err := wrong.Train(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// So many of each class are drawn, whatever other classes are in use, and other ones by another seed.
+func TestPerClass(t *testing.T) {
+	whole, wholeTest := open(t, sample.MNIST())
+	drawn := func(data dataset.Images) (images []int, ofEach map[string]int) {
+		train, test := open(t, data)
+		ofEach = map[string]int{}
+		from := 0
+		for i := range train.Len() {
+			picture := train.Pixels[i*28*28:][:28*28]
+			for !slices.Equal(picture, whole.Pixels[from*28*28:][:28*28]) { // in the order in which they are stored
+				from++
+			}
+			if images = append(images, from); train.Label(i) != whole.Label(from) {
+				t.Errorf("image %d is a %s, not a %s", from, whole.Label(from), train.Label(i))
+			}
+			ofEach[train.Label(i)]++
+		}
+		if data.Description().Classes == nil && test.Sum() != wholeTest.Sum() {
+			t.Error("the test images are others")
+		}
+		return images, ofEach
+	}
+	first, ofEach := drawn(sample.MNIST().PerClass(7, 1))
+	if len(first) != 70 || len(ofEach) != 10 || ofEach["3"] != 7 {
+		t.Errorf("of each digit %v", ofEach)
+	}
+	if second, _ := drawn(sample.MNIST().PerClass(7, 2)); slices.Equal(second, first) {
+		t.Error("another seed draws the same")
+	}
+	of, _ := drawn(sample.MNIST().PerClass(7, 1).Only("3", "8"))
+	ofThese := slices.DeleteFunc(slices.Clone(first), func(i int) bool { return whole.Label(i) != "3" && whole.Label(i) != "8" })
+	if !slices.Equal(of, ofThese) {
+		t.Errorf("of two classes %v, of all %v", of, ofThese)
+	}
+	if train, _ := open(t, sample.MNIST().PerClass(0, 5)); train.Sum() != whole.Sum() {
+		t.Error("0 are not all")
+	}
+}
+
+func TestClassesInWords(t *testing.T) {
+	got := letters().Only("c", "a").PerClass(2, 9).String()
+	if want := "letters, only c, a, 2 of each class by seed 9"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
