@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"example.org/convbook/lib/dataset/internal/folder"
 )
 
 // Only returns the data set with only the images of these classes, for training and for the test. They are its Classes
@@ -83,6 +85,10 @@ func (d Images) choose(s *Split, perClass int, what string) (*Split, error) {
 	for _, i := range images {
 		chosen.Pixels = append(chosen.Pixels, s.Pixels[i*size:][:size]...)
 		chosen.Labels = append(chosen.Labels, labels[s.Labels[i]])
+		if s.names != nil {
+			chosen.names = append(chosen.names, s.names[i])
+			chosen.sums = append(chosen.sums, s.sums[i*folder.SumSize:][:folder.SumSize]...)
+		}
 	}
 	return chosen, nil
 }

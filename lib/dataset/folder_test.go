@@ -137,6 +137,22 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// Pictures keep their names when only some classes are used, or some pictures of each.
+func TestFolderWithoutSomeClasses(t *testing.T) {
+	origintest.Isolate(t)
+	dir := t.TempDir()
+	paint(t, dir, append(strings.Fields("emu/1.png emu/2.png emu/3.png"), tenPictures...)...)
+	d := Folder(dir, small4)
+	wantFolder(t, d.Only("dog", "cat"), tenToLearn, tenForTest)
+	some, err := d.Only("dog").PerClass(2, 1).Train()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if some.Len() != 2 || !bytes.Equal(some.picture(0), painting(some.Name(0))) || some.Label(0) != "dog" {
+		t.Errorf("the pictures are %q", names(some))
+	}
+}
+
 func TestFolderSeesChanges(t *testing.T) {
 	_, log := origintest.Isolate(t)
 	dir := t.TempDir()
