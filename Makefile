@@ -246,7 +246,7 @@ bench-folder: setup data peers ## open 50,000 PNGs beside torchvision's ImageFol
 	@build/peers/bin/python tools/bench/folder.py
 
 bench-serve: setup data peers ## put load on cmd/serve, and on PyTorch behind FastAPI and uvicorn; ROUNDS=5 MODEL=RUN
-	@go build -o build/ ./cmd/serve ./cmd/runs ./tools/bench/load
+	@go build -o build/ ./cmd/bench ./cmd/serve ./cmd/runs ./tools/bench/load
 	@build/peers/bin/python tools/bench/serve.py --rounds $(ROUNDS) --model '$(MODEL)'
 
 bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA

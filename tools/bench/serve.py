@@ -39,7 +39,7 @@ def app():
     torch.set_num_threads(int(os.environ["SERVE_THREADS"]))
     weights = peers.read(os.environ["SERVE_MODEL"])
     with torch.no_grad():
-        for name, parameter, convert in made.variables():
+        for name, (parameter, convert) in made.variables.items():
             parameter.copy_(torch.from_numpy(numpy.ascontiguousarray(convert(weights[name]))))
     net = made.net.eval()
     names = [str(digit) for digit in range(10)]
