@@ -19,7 +19,7 @@ def setUpModule():
     """Starts one kernel for all tests: names that a cell declares are its own."""
     folder = Path(unittest.enterModuleContext(tempfile.TemporaryDirectory()))
     manager = GuardedKernel()
-    guard = manager.start(folder, folder / "results")
+    guard = manager.start(folder, {"CONVBOOK_RESULTS": str(folder / "results")})
     unittest.addModuleCleanup(manager.cleanup_ipc_files)
     unittest.addModuleCleanup(guard.wait)
     unittest.addModuleCleanup(guard.terminate)
