@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import kernel
@@ -39,6 +40,19 @@ class Stopped(Exception):
 
 def one_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def told(work: Callable[[], int]) -> int:
+    """Does a command's work, and returns its exit status. What the user can mend is told in one line."""
+    try:
+        return work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or one_line(error)}", file=sys.stderr)
+    return 2
 
 
 def temporary() -> str:

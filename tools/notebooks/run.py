@@ -43,7 +43,7 @@ if __name__ == "__main__":  # as early as this, since the imports take a second
 import execution
 import gotranslator
 import nbformat
-from execution import Execution, UserError, one_line
+from execution import Execution, UserError, one_line, told
 
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
@@ -392,6 +392,17 @@ def run(options) -> int:
     return 1 if failed else 0
 
 
+def obey(options: argparse.Namespace) -> int:
+    """Does what the options say, if it can be done."""
+    if options.profile not in ("full", "smoke"):
+        raise UserError(f"there is no profile {options.profile}: there is full and smoke")
+    if options.jobs < 0:
+        raise UserError(f"--jobs is a whole number, 0 or more, not {options.jobs}")
+    if options.book and (options.set or options.profile != "full"):
+        raise UserError("the book's notebooks are executed at their full settings: no parameters, no other profile")
+    return run(options)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", help="names, numbers or paths; all if none")
@@ -402,21 +413,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="only check that the committed notebooks are up to date")
     options = parser.parse_args(arguments)
     logging.disable()  # what libraries note is told here, in one line
-    try:
-        if options.profile not in ("full", "smoke"):
-            raise UserError(f"there is no profile {options.profile}: there is full and smoke")
-        if options.jobs < 0:
-            raise UserError(f"--jobs is a whole number, 0 or more, not {options.jobs}")
-        if options.book and (options.set or options.profile != "full"):
-            raise UserError("the book's notebooks are executed at their full settings: no parameters, no other profile")
-        return run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except BrokenPipeError:  # nobody reads on, as behind `| head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-    return 2
+    return told(lambda: obey(options))
 
 
 if __name__ == "__main__":

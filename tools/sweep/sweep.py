@@ -30,7 +30,7 @@ import results
 import space
 import trial
 from early import Judge
-from execution import UserError, one_line, ready
+from execution import UserError, ready, told
 
 LAST = 20  # seconds that trainings have to save what they learned
 # The files of a run.
@@ -320,6 +320,16 @@ def report(ones: list[One], notebook: str, options, out: Path) -> int:
     return 1 if failed else 0
 
 
+def obey(options: argparse.Namespace) -> int:
+    """Does what the options say, if it can be done."""
+    for name in ("trials", "cores"):
+        text = getattr(options, name)
+        if not (text.isascii() and text.isdigit() and len(text) < 7):
+            raise UserError(f"{name.upper()} is a whole number, 0 or more, not {text!r}")
+        setattr(options, name, int(text))
+    return sweep(options)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="sweep.py", description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", help="one: its name, number or path")
@@ -333,20 +343,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--profile", default="full", help="full (the default) or smoke")
     options = parser.parse_args(arguments)
     logging.disable()  # what libraries note is told here, in one line
-    try:
-        for name in ("trials", "cores"):
-            text = getattr(options, name)
-            if not (text.isascii() and text.isdigit() and len(text) < 7):
-                raise UserError(f"{name.upper()} is a whole number, 0 or more, not {text!r}")
-            setattr(options, name, int(text))
-        return sweep(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except BrokenPipeError:  # nobody reads on, as behind `| head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
-    except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or one_line(error)}", file=sys.stderr)
-    return 2
+    return told(lambda: obey(options))
 
 
 if __name__ == "__main__":
