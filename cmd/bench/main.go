@@ -177,16 +177,20 @@ func describeAll() error {
 		Tests   int            `json:"tests"`
 	}
 	var all []description
+	counts := map[string]int{} // training images, by data set: each is opened once
 	for _, w := range works() {
 		summary, err := nn.Summarize(w.net, w.data.Height, w.data.Width, w.data.Channels)
 		if err != nil {
 			return err
 		}
-		train, err := w.data.Train()
-		if err != nil {
-			return err
+		if counts[w.data.Name] == 0 {
+			train, err := w.data.Train()
+			if err != nil {
+				return err
+			}
+			counts[w.data.Name] = train.Len()
 		}
-		images := [4]int{train.Len(), w.data.Height, w.data.Width, w.data.Channels}
+		images := [4]int{counts[w.data.Name], w.data.Height, w.data.Width, w.data.Channels}
 		all = append(all, description{w.name, summary.Description(), images, w.batch, w.steps, w.tests})
 	}
 	return json.NewEncoder(os.Stdout).Encode(all)
