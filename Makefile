@@ -188,8 +188,8 @@ lint-c: setup $(VENV)/.lint
 	@mkdir -p build
 	@$(COMPILE) -Werror -o build/lint.so -I"$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt" -I$(VENV)/include \
 		-DREAL_PLUGIN='""' -DREAL_PLUGIN_SUM='""' lib/device/plugin/*.c
-	$(if $(wildcard lib/device/plugin/.clang-format),$(VENV)/bin/clang-format --dry-run -Werror \
-		$(wildcard lib/device/plugin/*.[ch] lib/device/plugin/*/*.[ch]))
+	$(if $(wildcard lib/device/.clang-format),$(VENV)/bin/clang-format --dry-run -Werror \
+		$(wildcard lib/device/*.c lib/device/plugin/*.[ch] lib/device/plugin/*/*.[ch]))
 
 lint-python: $(VENV)/.lint
 	$(VENV)/bin/ruff check --quiet --config tools/lint/ruff.toml tools lib
@@ -335,7 +335,8 @@ $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV
 	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
-			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial lib/device/plugin/onednn.c lib/device/plugin/stablehlo.c \
+			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial \
+				$(addprefix lib/device/plugin/,onednn.c pool.c stablehlo.c threads.c) \
 				-L$(VENV)/lib -ldnnl -lgomp -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
 			-o $@.partial lib/device/plugin/plugin.c

@@ -46,7 +46,8 @@ func TestChild(t *testing.T) {
 	result := graph.MustExecOnce(backend, func(g *graph.Graph) *graph.Node {
 		x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 2, 5, 5, 4)))
 		w := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 3, 3, 4, 8)))
-		sum := graph.ReduceAllSum(graph.Exp(graph.Convolve(x, w).Done()))
+		maps := graph.MaxPool(graph.Convolve(x, w).Done()).Window(2).Strides(1).Done()
+		sum := graph.ReduceAllSum(graph.Exp(maps))
 		for _, gradient := range graph.Gradient(sum, x, w) {
 			sum = graph.Add(sum, graph.ReduceAllSum(gradient))
 		}

@@ -4,8 +4,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/nn/internal/pool"
 )
 
 // PoolLayer slides a window over every channel by itself and keeps one number of each position.
@@ -44,82 +44,14 @@ func (p PoolLayer) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
 		panicf("has size %d and padding %d: padding is half of the size at most", size, padding)
 	}
 	note(x, cost{kernel: size, stride: stride})
-	switch {
-	case p.info.Kind == "avg-pool":
+	if p.info.Kind == "avg-pool" {
 		if p.info.Ceil {
 			panicf("cannot be rounded up: only a max-pool can")
 		}
 		return graph.MeanPool(op.Pad(x, padding)).Window(size).Strides(stride).NoPadding().Done()
-	case !device.IsCPU(x.Graph().Backend()):
-		return p.max(x)
-	case padding == 0 && stride == size && x.Shape().Dim(1)%size == 0 && x.Shape().Dim(2)%size == 0:
-		return p.maxOfTiles(x)
 	}
-	return p.maxOfShifted(x)
-}
-
-// max leaves the work to XLA. On a processor, its gradient takes ten times as long as those below.
-func (p PoolLayer) max(x *graph.Node) *graph.Node {
-	pool := graph.MaxPool(x).Window(p.info.Kernel).Strides(p.info.Stride).NoPadding()
-	rows, columns := p.info.Padding+p.beyond(x.Shape().Dim(1)), p.info.Padding+p.beyond(x.Shape().Dim(2))
-	if rows > 0 || columns > 0 {
-		pool = pool.PaddingPerDim([][2]int{{p.info.Padding, rows}, {p.info.Padding, columns}})
-	}
-	return pool.Done()
-}
-
-// maxOfTiles takes the maximum of windows that cover the images without a gap, an overlap or a rest.
-func (p PoolLayer) maxOfTiles(x *graph.Node) *graph.Node {
-	size := p.info.Kernel
-	batch, height, width, channels := x.Shape().Dim(0), x.Shape().Dim(1)/size, x.Shape().Dim(2)/size, x.Shape().Dim(3)
-	split := func(x *graph.Node) *graph.Node { return graph.Reshape(x, batch, height, size, width, size, channels) }
-	var largest *graph.Node
-	return op.WithGradient(x, func(x *graph.Node) *graph.Node {
-		largest = graph.ReduceMax(split(x), 2, 4)
-		return largest
-	}, func(pull *graph.Node) *graph.Node {
-		// The first of a window's largest values gets all of the gradient, as in PyTorch.
-		each := func(x *graph.Node) *graph.Node { return graph.Reshape(x, batch, height, 1, width, 1, channels) }
-		values, largest, pull := split(x), each(largest), each(pull)
-		none, free := graph.ZerosLike(pull), graph.Equal(largest, largest)
-		all := graph.AxisRange()
-		var lines []*graph.Node
-		for i := range size {
-			var line []*graph.Node
-			for j := range size {
-				value := graph.Slice(values, all, all, graph.AxisElem(i), all, graph.AxisElem(j))
-				hit := graph.LogicalAnd(free, graph.Equal(value, largest))
-				free = graph.LogicalAnd(free, graph.LogicalNot(hit))
-				line = append(line, graph.Where(hit, pull, none))
-			}
-			lines = append(lines, graph.Concatenate(line, 4))
-		}
-		return graph.Reshape(graph.Concatenate(lines, 2), x.Shape().Dimensions...)
-	})
-}
-
-// maxOfShifted takes the maximum of windows that overlap, as that of the images moved by 0, 1, … pixels: along the
-// rows, then along the columns. Of equal values, the first of the first row gets all of the gradient, as in PyTorch.
-func (p PoolLayer) maxOfShifted(x *graph.Node) *graph.Node {
-	lowest := graph.Infinity(x.Graph(), x.DType(), -1)
-	for _, axis := range []int{2, 1} {
-		x = op.Extend(x, axis, p.info.Padding, p.info.Padding+p.beyond(x.Shape().Dim(axis)), lowest)
-		reach := x.Shape().Dim(axis) - p.info.Kernel + 1 // where windows can begin
-		var largest *graph.Node
-		for k := range p.info.Kernel {
-			axes := []graph.SliceAxisSpec{graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange()}
-			axes[axis] = graph.AxisRange(k, k+reach).Stride(p.info.Stride)
-			value := graph.Slice(x, axes...)
-			if largest == nil {
-				largest = value
-				continue
-			}
-			larger := graph.LogicalOr(graph.GreaterThan(value, largest), graph.IsNaN(value))
-			largest = graph.Where(larger, value, largest)
-		}
-		x = largest
-	}
-	return x
+	return pool.Max(x, pool.Window{Size: size, Stride: stride, Padding: padding,
+		Below: p.beyond(x.Shape().Dim(1)), Right: p.beyond(x.Shape().Dim(2))})
 }
 
 // beyond is how far the last window reaches past the image and its padding. It must begin in the image or before.

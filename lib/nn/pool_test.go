@@ -49,51 +49,9 @@ func TestGlobalAvgPoolKeepsChannelsApart(t *testing.T) {
 	}
 }
 
-// On the device, maxima give what XLA's own pooling gives, and so do their gradients.
-func TestMaxPoolAgainstXLA(t *testing.T) {
-	cases := []struct {
-		layer PoolLayer
-		by    func(PoolLayer, *graph.Node) *graph.Node
-	}{
-		{MaxPool(2), PoolLayer.maxOfTiles}, {MaxPool(3).Stride(2).Padding(1).Ceil(), PoolLayer.maxOfShifted},
-	}
-	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) (all []*graph.Node) {
-		for _, c := range cases {
-			for _, y := range []*graph.Node{c.layer.max(in[0]), c.by(c.layer, in[0])} {
-				all = append(all, y, gradientOf(y, in[0]))
-			}
-		}
-		return all
-	}, check.Random(1, 2, 6, 12, 2))
-	for i, c := range cases {
-		if !check.Near(got[4*i+2], got[4*i], 0) {
-			t.Errorf("%v: other values", c.layer.info)
-		}
-		if !check.Near(got[4*i+3], got[4*i+1], 1e-3) {
-			t.Errorf("%v: another gradient", c.layer.info)
-		}
-	}
-}
-
 // gradientOf is the gradient by x of the sum of 0, 1, 2, … times y's values.
 func gradientOf(y, x *graph.Node) *graph.Node {
 	return graph.Gradient(graph.ReduceAllSum(graph.Mul(y, graph.IotaFull(y.Graph(), y.Shape()))), x)[0]
-}
-
-// Of equal values, the first one gets a maximum's gradient, as in PyTorch: nn.MaxPool2d gives 5 3 / 3 5 the gradient
-// 1 0 / 0 0.
-func TestMaxPoolOfEqualValues(t *testing.T) {
-	images := tensors.FromFlatDataAndDimensions([]float32{5, 3, 3, 5, 3, 5, 5, 3, 5, 5, 5, 5}, 3, 2, 2, 1)
-	want := []float32{1, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0}
-	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) (all []*graph.Node) {
-		for _, y := range []*graph.Node{MaxPool(2).maxOfTiles(in[0]), MaxPool(2).maxOfShifted(in[0])} {
-			all = append(all, graph.Gradient(graph.ReduceAllSum(y), in[0])...)
-		}
-		return all
-	}, images)
-	if !slices.Equal(got[0], want) || !slices.Equal(got[1], want) {
-		t.Errorf("the gradients are %v and %v, want %v", got[0], got[1], want)
-	}
 }
 
 // Pooling with padding and rounding up over a grid of sizes: the size by PyTorch's rule, each value and the gradient

@@ -3,8 +3,8 @@
 // in front of XLA's, loads it, where oneDNN is: without either, XLA does all by itself.
 //
 // `rewrite` replaces the convolutions of a program (StableHLO as text, which go-xla writes and stablehlo.c reads) by
-// calls of the handler below, which XLA's runtime makes through its foreign function interface. Three of oneDNN's
-// operations serve them:
+// calls of the handler below, which XLA's runtime makes through its foreign function interface. It does so, too, with
+// maxima over windows and their gradients, which pool.c computes. Three of oneDNN's operations serve convolutions:
 //
 //	[b, 0, 1, f] images                              forward
 //	[b, 0, 1, f] images and reversed weights         backward by the images
@@ -14,14 +14,11 @@
 // of a pixel of the map and a place of the window is faster than any of them, as it multiplies no zeros.
 //
 // What oneDNN has no fast code for stays with XLA: other layouts, groups, and other types than float32 or, where the
-// processor multiplies it, bfloat16. A convolution that cannot be read is an error: nobody would notice otherwise that
-// all are slow.
+// processor multiplies it, bfloat16. What cannot be read is an error: nobody would notice otherwise that all are slow.
 
 #define _GNU_SOURCE
 #include <omp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,8 +26,9 @@
 #include <string.h>
 
 #include "oneapi/dnnl/dnnl.h"
+#include "pool.h"
 #include "stablehlo.h"
-#include "xla.h"
+#include "threads.h"
 
 #pragma GCC diagnostic ignored "-Wstringop-overread" // oneDNN declares twelve axes where it reads as many as there are
 
@@ -153,12 +151,6 @@ static bool mostly_outside(const struct plan *p) {
   if (4 * pairs(p, 2) * pairs(p, 3) >= 3 * p->y[2] * p->y[3] * p->w[2] * p->w[3]) return false;
   return p->x[0] >= 16 && p->x[1] >= 64 && p->y[1] >= 64 && p->x_strides[1] == 1 && p->y_strides[1] == 1 &&
          p->w_strides[0] == 1 && p->w_strides[1] == p->w[0];
-}
-
-// range divides a number of things among parts.
-static int64_t range(int64_t things, int part, int parts, int64_t *first) {
-  *first = things * part / parts;
-  return things * (part + 1) / parts - *first;
 }
 
 // product multiplies what a number of images, or of x's channels, have at a pixel with a place of the window, and adds
@@ -292,8 +284,7 @@ static bool prepare(struct convolution *c) {
 
 // make makes a plan ready, or returns NULL. It is not freed before the process ends: a program has some dozens.
 static struct convolution *make(const struct plan *p) {
-  cpu_set_t cpus;
-  int threads = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus); // XLA has more threads than that
+  int threads = thread_count();
   struct convolution *c = calloc(1, sizeof *c + (size_t)threads * sizeof *c->part);
   if (!c || pthread_mutex_init(&c->turn, NULL)) return NULL;
   c->plan = *p;
@@ -319,49 +310,22 @@ static struct convolution *find(const struct plan *p) {
   return c;
 }
 
-// job is a call of a convolution, whose parts the threads take until none is left. The caller takes parts, too, and
-// waits only for those that others have begun: so a call ends even if all of XLA's threads are in calls.
-struct job {
-  struct convolution *c;
-  atomic_int users, taken, done;
-  atomic_bool failed;
-};
-
 static bool execute(dnnl_primitive_t operation, int n, const dnnl_exec_arg_t *arguments) {
   static _Thread_local dnnl_stream_t stream;
   if (!stream && dnnl_stream_create(&stream, engine, dnnl_stream_default_flags)) return false;
   return !dnnl_primitive_execute(operation, stream, n, arguments) && !dnnl_stream_wait(stream);
 }
 
-static void leave(struct job *job) {
-  if (atomic_fetch_sub(&job->users, 1) == 1) free(job);
-}
-
-static void work(void *data) {
-  struct job *job = data;
-  struct convolution *c = job->c;
+// compute does a part of a convolution.
+static bool compute(void *work, int i) {
+  struct convolution *c = work;
+  struct part *part = c->part + i;
   const int *names = ARGUMENTS[c->plan.kind];
-  int parts = c->parts;
   omp_set_num_threads(1);
-  for (int i; (i = atomic_fetch_add(&job->taken, 1)) < parts; atomic_fetch_add(&job->done, 1)) {
-    struct part *part = c->part + i;
-    dnnl_exec_arg_t arguments[] = {
-      {names[0], part->x}, {names[1], part->w}, {names[2], part->y}, {DNNL_ARG_SCRATCHPAD, part->scratchpad}};
-    bool done = c->products ? multiply(&c->plan, c->arrays, i, parts) : execute(part->operation, 4, arguments);
-    if (!done) job->failed = true;
-  }
-  leave(job);
-}
-
-// schedule asks one of XLA's threads to take parts of the job, and tells whether it will.
-static bool schedule(XLA_FFI_CallFrame *call, struct job *job) {
-  XLA_FFI_ThreadPool_Schedule_Args args = {
-    .struct_size = sizeof args, .context = call->context, .task = work, .data = job};
-  XLA_FFI_Error *error = call->api->XLA_FFI_ThreadPool_Schedule(&args);
-  if (!error) return true;
-  XLA_FFI_Error_Destroy_Args destroy = {.struct_size = sizeof destroy, .error = error};
-  call->api->XLA_FFI_Error_Destroy(&destroy);
-  return false;
+  if (c->products) return multiply(&c->plan, c->arrays, i, c->parts);
+  return execute(part->operation, 4,
+    (dnnl_exec_arg_t[]){
+      {names[0], part->x}, {names[1], part->w}, {names[2], part->y}, {DNNL_ARG_SCRATCHPAD, part->scratchpad}});
 }
 
 static bool at(dnnl_memory_t memory, void *data) { return !dnnl_memory_set_data_handle(memory, data); }
@@ -387,20 +351,7 @@ static bool ready_memories(struct convolution *c) {
 // run computes a convolution on the call's threads.
 static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
   if (!c->products && !ready_memories(c)) return false;
-  struct job *job = calloc(1, sizeof *job);
-  if (!job) return false;
-  job->c = c;
-  job->users = c->parts + 1; // the threads that take parts, and this one once more while it waits
-  int others = c->parts - 1;
-  while (others > 0 && schedule(call, job)) others--;
-  for (; others > 0; others--) leave(job); // who was not asked: the parts are left to the others
-  work(job);
-  for (int spins = 0; job->done < c->parts; spins++) {
-    if (spins < 1000) __builtin_ia32_pause();
-    else sched_yield();
-  }
-  bool done = !job->failed;
-  leave(job);
+  bool done = each(call, c->parts, compute, c);
   if (c->plan.kind != BY_WEIGHTS || c->products) return done;
   for (int i = 1; done && i < c->parts; i++) done = reorders(c->add, c->part[i].w, c->part->w);
   return done && reorders(c->reorder, c->part->w, c->w);
@@ -409,8 +360,33 @@ static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
 static XLA_FFI_Error *failure(XLA_FFI_CallFrame *call) {
   XLA_FFI_Error_Create_Args error = {.struct_size = sizeof error,
     .code = XLA_FFI_Error_Code_INTERNAL,
-    .message = "oneDNN failed at a convolution: set CONVBOOK_ONEDNN=off to compute without it"};
+    .message = "a convolution or pooling failed: set CONVBOOK_ONEDNN=off to compute without oneDNN"};
   return call->api->XLA_FFI_Error_Create(&error);
+}
+
+// pooling_call is a call of a pooling with its arrays: those that are given, and the result.
+struct pooling_call {
+  const struct pooling *p;
+  const float *x, *pull; // pull is the gradient by y, if that by x is asked for
+  float start, *result;  // what the maxima, or the sums of the gradient, begin with
+  int parts;
+};
+
+// pool does a part of a pooling.
+static bool pool(void *work, int i) {
+  const struct pooling_call *call = work;
+  const struct pooling *p = call->p;
+  int64_t first;
+  if (p->kind == MAXIMA) {
+    int64_t rows = range(p->y[0] * p->y[1], i, call->parts, &first);
+    maxima(p, call->x, call->start, call->result, first, rows);
+    return true;
+  }
+  int64_t images = range(p->x[0], i, call->parts, &first), x = p->x[1] * p->x[2] * p->x[3];
+  for (int64_t n = first; n < first + images; n++)
+    maxima_gradient(
+      p, call->x + n * x, call->pull + n * p->y[1] * p->y[2] * p->y[3], call->start, call->result + n * x);
+  return true;
 }
 
 // introduce answers XLA, which asks, as it registers the handler, for which of its versions that is made.
@@ -421,17 +397,49 @@ static XLA_FFI_Error *introduce(XLA_FFI_CallFrame *call, XLA_FFI_Metadata_Extens
   return call->api->struct_size < sizeof *call->api ? failure(call) : NULL; // then it is not used
 }
 
-static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
+// introduces tells whether a call is XLA's question, and answers it.
+static bool introduces(XLA_FFI_CallFrame *call, XLA_FFI_Error **answer) {
   XLA_FFI_Extension_Base *extension = call->extension_start;
-  if (extension && extension->type == XLA_FFI_Extension_Metadata)
-    return introduce(call, (XLA_FFI_Metadata_Extension *)extension);
+  if (!extension || extension->type != XLA_FFI_Extension_Metadata) return false;
+  *answer = introduce(call, (XLA_FFI_Metadata_Extension *)extension);
+  return true;
+}
+
+// plan_in is the plan of a call with that many arguments and one result, or NULL if it is not of that size.
+static const void *plan_in(XLA_FFI_CallFrame *call, size_t size, int64_t arguments) {
   XLA_FFI_Array *plan = call->attrs.size == 1 ? call->attrs.attrs[0] : NULL;
-  if (!plan || call->args.size != 2 || call->rets.size != 1 || plan->size != PLAN) return failure(call);
-  struct convolution *c = find(plan->data);
+  return plan && plan->size == size && call->args.size == arguments && call->rets.size == 1 ? plan->data : NULL;
+}
+
+static void *argument(XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->args.values[i])->data; }
+
+static void *result_of(XLA_FFI_CallFrame *call) { return ((XLA_FFI_Buffer *)call->rets.values[0])->data; }
+
+static XLA_FFI_Error *pooling_handler(XLA_FFI_CallFrame *call) {
+  XLA_FFI_Error *answer;
+  if (introduces(call, &answer)) return answer;
+  bool gradient = call->args.size == 3;
+  const struct pooling *p = plan_in(call, POOLING, gradient ? 3 : 2);
+  if (!p || (p->kind == GRADIENT) != gradient) return failure(call);
+  struct pooling_call work = {.p = p,
+    .x = argument(call, 0),
+    .pull = gradient ? argument(call, 1) : NULL,
+    .start = *(float *)argument(call, gradient ? 2 : 1),
+    .result = result_of(call)};
+  int64_t most = gradient ? p->x[0] : p->y[0] * p->y[1];
+  work.parts = thread_count() < most ? thread_count() : (int)most;
+  return each(call, work.parts, pool, &work) ? NULL : failure(call);
+}
+
+static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
+  XLA_FFI_Error *answer;
+  if (introduces(call, &answer)) return answer;
+  const void *plan = plan_in(call, PLAN, 2);
+  if (!plan) return failure(call);
+  struct convolution *c = find(plan);
   if (!c) return failure(call);
-  XLA_FFI_Buffer *first = call->args.values[0], *second = call->args.values[1], *result = call->rets.values[0];
   static const int PLACES[][3] = {[FORWARD] = {0, 1, 2}, [BY_IMAGES] = {2, 1, 0}, [BY_WEIGHTS] = {0, 2, 1}};
-  char *given[] = {first->data, second->data, result->data};
+  char *given[] = {argument(call, 0), argument(call, 1), result_of(call)};
   pthread_mutex_lock(&c->turn);
   for (int i = 0; i < 3; i++) c->arrays[i] = given[PLACES[c->plan.kind][i]];
   bool done = run(c, call);
@@ -633,7 +641,7 @@ struct rewriting {
   const char *list;           // where a list of values began that may be results, or NULL
   struct reversed *reversals; // those of the function so far
   int reversal_count;
-  int handed; // convolutions
+  int handed; // operations
   char *problem;
 };
 
@@ -641,6 +649,9 @@ struct rewriting {
 struct reversed {
   struct span result, of;
 };
+
+// The names of the handlers.
+static const char CONVOLUTION[] = "convbook.convolution", POOL[] = "convbook.pooling";
 
 enum { SHOWN = 100 }; // most of a program's text in a message
 
@@ -706,17 +717,31 @@ static void note_reversal(struct rewriting *w) {
   w->reversals[w->reversal_count++] = (struct reversed){w->result, o.operands[0]};
 }
 
-// write_call writes the program up to a convolution, and a call of the handler that has its types.
-static void write_call(
-  struct rewriting *w, const struct operation *o, struct span first, struct span second, const struct plan *p) {
-  static const char ROWS[] = "dense<[3, 2, 1, 0]> : tensor<4xindex>";
+// write_layout writes the order of an array's axes in memory: as they are named.
+static void write_layout(FILE *out, int rank) {
+  fputs("dense<[", out);
+  for (int i = rank - 1; i >= 0; i--) fprintf(out, i ? "%d, " : "%d", i);
+  fprintf(out, "]> : tensor<%dxindex>", rank);
+}
+
+// write_call writes the program up to an operation, and a call in its place that has its types, and the plan.
+static void write_call(struct rewriting *w, const struct operation *o, const struct span *operands, const int *ranks,
+  const char *target, const void *plan, int size) {
   fwrite(w->copied, 1, (size_t)(o->name.at - w->copied), w->out);
-  fprintf(w->out, "\"stablehlo.custom_call\"(%.*s, %.*s) {\n", (int)first.size, first.at, (int)second.size, second.at);
-  fputs("api_version = 4 : i32, call_target_name = \"convbook.convolution\", has_side_effect = false, "
-        "backend_config = {plan = array<i64",
-    w->out);
-  for (int i = 0; i < PLAN; i++) fprintf(w->out, "%s %jd", i ? "," : ":", (intmax_t)((const int64_t *)p)[i]);
-  fprintf(w->out, ">}, operand_layouts = [%s, %s], result_layouts = [%s]\n}", ROWS, ROWS, ROWS);
+  fputs("\"stablehlo.custom_call\"(", w->out);
+  for (int i = 0; i < o->operand_count; i++)
+    fprintf(w->out, "%s%.*s", i ? ", " : "", (int)operands[i].size, operands[i].at);
+  fprintf(w->out, ") {\napi_version = 4 : i32, call_target_name = \"%s\", has_side_effect = false, ", target);
+  fputs("backend_config = {plan = array<i64", w->out);
+  for (int i = 0; i < size; i++) fprintf(w->out, "%s %jd", i ? "," : ":", (intmax_t)((const int64_t *)plan)[i]);
+  fputs(">}, operand_layouts = [", w->out);
+  for (int i = 0; i < o->operand_count; i++) {
+    if (i) fputs(", ", w->out);
+    write_layout(w->out, ranks[i]);
+  }
+  fputs("], result_layouts = [", w->out);
+  write_layout(w->out, 4);
+  fputs("]\n}", w->out);
   w->copied = o->behind;
   w->handed++;
 }
@@ -739,9 +764,96 @@ static void hand_over(struct rewriting *w) {
   case LEFT:
     break;
   case HANDED:
-    write_call(w, &o, o.operands[0], plan.kind == BY_IMAGES ? weights->of : o.operands[1], &plan);
+    if (plan.kind == BY_IMAGES) o.operands[1] = weights->of;
+    write_call(w, &o, o.operands, (const int[]){4, 4}, CONVOLUTION, &plan, PLAN);
   }
 }
+
+// pool_window is what the attributes of a pooling say of its axes.
+struct pool_window {
+  int64_t sizes[4], strides[4], base[4], dilations[4], padding[8];
+};
+
+static bool read_pool_attribute(const struct attribute *a, struct pool_window *w) {
+  if (is(a->name, "window_dimensions")) return read_integers(a->value, w->sizes, 4) == 4;
+  if (is(a->name, "window_strides")) return read_integers(a->value, w->strides, 4) == 4;
+  if (is(a->name, "base_dilations")) return read_integers(a->value, w->base, 4) == 4;
+  if (is(a->name, "window_dilations")) return read_integers(a->value, w->dilations, 4) == 4;
+  return is(a->name, "padding") && read_tensor(a->value, w->padding, 8);
+}
+
+// pooling_of makes a plan of windows over the second and third of four axes, and tells whether that is what they are.
+static bool pooling_of(const struct pool_window *w, const int64_t x[4], const int64_t y[4], struct pooling *p) {
+  if (!possible(x) || !possible(y) || x[0] != y[0] || x[3] != y[3]) return false;
+  if (!moderate(w->sizes, 4) || !moderate(w->strides, 4) || !moderate(w->padding, 8)) return false;
+  for (int i = 0; i < 4; i++) {
+    if (w->base[i] != 1 || w->dilations[i] != 1) return false;
+    bool slides = i == 1 || i == 2;
+    if (!slides && (w->sizes[i] != 1 || w->strides[i] != 1 || w->padding[2 * i] || w->padding[2 * i + 1])) return false;
+    if (slides && (w->sizes[i] < 1 || !fits(x[i], 1, w->padding + 2 * i, w->sizes[i], 1, w->strides[i], y[i])))
+      return false;
+  }
+  memcpy(p->x, x, sizeof p->x);
+  memcpy(p->y, y, sizeof p->y);
+  for (int i = 0; i < 2; i++) {
+    p->window[i] = w->sizes[1 + i];
+    p->stride[i] = w->strides[1 + i];
+    p->before[i] = w->padding[2 * (1 + i)];
+  }
+  return true;
+}
+
+// judge_pooling reads a pooling, whose images are its first operand, and makes a plan of it. What it cannot read goes
+// to problem.
+static enum verdict judge_pooling(const struct operation *o, struct pooling *p, struct span *problem) {
+  static const int RANKS[] = {[MAXIMA] = 2, [GRADIENT] = 3}; // as many operands, the last of which is a number
+  *problem = text_of("its operands");
+  if (o->operand_count != RANKS[p->kind]) return LEFT; // several arrays at once
+  const struct span other = p->kind == MAXIMA ? o->result : o->types[1];
+  const struct span texts[] = {o->types[0], other, o->types[o->operand_count - 1]};
+  struct tensor_type types[3];
+  for (int i = 0; i < 3; i++) {
+    *problem = texts[i];
+    if (!read_type(texts[i], types + i)) return UNREADABLE;
+    if (types[i].rank != (i == 2 ? 0 : 4) || !is(types[i].element, "f32")) return LEFT;
+  }
+  struct pool_window window = {
+    .strides = {1, 1, 1, 1}, .base = {1, 1, 1, 1}, .dilations = {1, 1, 1, 1}}; // unless it is written
+  for (int i = 0; i < o->attribute_count; i++) {
+    *problem = o->attributes[i].name;
+    if (memchr(problem->at, '.', problem->size)) return LEFT; // another dialect's, such as a distribution's
+    if (!read_pool_attribute(o->attributes + i, &window)) return UNREADABLE;
+  }
+  *problem = text_of("window_dimensions");
+  if (!window.sizes[0]) return UNREADABLE;
+  return pooling_of(&window, types[0].sizes, types[1].sizes, p) ? HANDED : LEFT;
+}
+
+// hand_over_pooling hands over a pooling by the largest value.
+static void hand_over_pooling(struct rewriting *w, int64_t kind) {
+  static const char *const NAMES[] = {[MAXIMA] = "pooling", [GRADIENT] = "gradient of a pooling"};
+  struct reader ahead = w->reader;
+  struct operation o;
+  struct pooling plan = {.kind = kind};
+  struct span problem;
+  const char *unread = read_operation(&ahead, &o);
+  if (unread) {
+    fail(w, NAMES[kind], text_of(unread));
+    return;
+  }
+  bool largest = kind == MAXIMA ? o.region_count == 1 && region_does(o.regions[0], "\"stablehlo.maximum\"", NULL)
+                                : o.region_count == 2 && region_does(o.regions[0], "\"stablehlo.compare\"", "GE") &&
+                                    region_does(o.regions[1], "\"stablehlo.add\"", NULL);
+  if (!largest) return;
+  enum verdict verdict = judge_pooling(&o, &plan, &problem);
+  if (verdict == UNREADABLE) fail(w, NAMES[kind], problem);
+  if (verdict == HANDED)
+    write_call(w, &o, o.operands, kind == MAXIMA ? (const int[]){4, 0} : (const int[]){4, 4, 0}, POOL, &plan, POOLING);
+}
+
+static void hand_over_maxima(struct rewriting *w) { hand_over_pooling(w, MAXIMA); }
+
+static void hand_over_gradient(struct rewriting *w) { hand_over_pooling(w, GRADIENT); }
 
 // visit looks at the next token, which may be the name of an operation.
 static void visit(struct rewriting *w) {
@@ -751,11 +863,13 @@ static void visit(struct rewriting *w) {
   } OPERATIONS[] = {
     {"stablehlo.convolution", "\"stablehlo.convolution\"", "convolution", hand_over},
     {"stablehlo.reverse", "\"stablehlo.reverse\"", "reversal", note_reversal},
+    {"stablehlo.reduce_window", "\"stablehlo.reduce_window\"", "pooling", hand_over_maxima},
+    {"stablehlo.select_and_scatter", "\"stablehlo.select_and_scatter\"", "gradient of a pooling", hand_over_gradient},
   };
   struct token next = w->reader.token;
-  if (next.text.at < w->copied) return; // in the attributes of a convolution that was handed over
+  if (next.text.at < w->copied) return; // in the regions or attributes of what was handed over
   follow(w);
-  for (int i = 0; i < 2; i++) {
+  for (size_t i = 0; i < sizeof OPERATIONS / sizeof *OPERATIONS; i++) {
     if (next.kind == WORD && is(next.text, OPERATIONS[i].word))
       fail(w, OPERATIONS[i].what, text_of("it has no quotes"));
     if (next.kind != STRING || !is(next.text, OPERATIONS[i].name)) continue;
@@ -765,8 +879,8 @@ static void visit(struct rewriting *w) {
   }
 }
 
-// rewrite returns the program with its convolutions handed to oneDNN, in new memory, or NULL where there are none. It
-// is NULL, too, if one of them cannot be read: problem is a line then, in new memory.
+// rewrite returns the program with its convolutions handed to oneDNN and its poolings to pool.c, in new memory, or NULL
+// where there are none. It is NULL, too, if one of them cannot be read: problem is a line then, in new memory.
 __attribute__((visibility("default"))) char *rewrite(
   const char *program, size_t size, size_t *written, char **problem) {
   char *rewritten = NULL;
@@ -786,22 +900,30 @@ __attribute__((visibility("default"))) char *rewrite(
   return NULL;
 }
 
-// start registers the handler with XLA and tells whether programs may use it.
+// register_handler tells XLA of a handler, and whether it took it.
+static bool register_handler(
+  const PJRT_Api *xla, PJRT_FFI_Extension *ffi, const char *name, XLA_FFI_Error *(*handle)(XLA_FFI_CallFrame *call)) {
+  static const char PLATFORM[] = "Host";
+  PJRT_FFI_Register_Handler_Args args = {.struct_size = sizeof args,
+    .target_name = name,
+    .target_name_size = strlen(name),
+    .handler = (void *)handle,
+    .platform_name = PLATFORM,
+    .platform_name_size = strlen(PLATFORM)};
+  PJRT_Error *error = ffi->register_handler(&args);
+  if (!error) return true;
+  PJRT_Error_Destroy_Args destroy = {.struct_size = PJRT_Error_Destroy_Args_STRUCT_SIZE, .error = error};
+  xla->PJRT_Error_Destroy(&destroy);
+  return false;
+}
+
+// start registers the handlers with XLA and tells whether programs may use them.
 __attribute__((visibility("default"))) bool start(const PJRT_Api *xla) {
   for (PJRT_Extension_Base *e = xla->extension_start; e; e = e->next) {
     if (e->type != PJRT_Extension_Type_FFI) continue;
-    if (dnnl_engine_create(&engine, dnnl_cpu, 0)) return false;
-    static const char TARGET[] = "convbook.convolution", PLATFORM[] = "Host";
-    PJRT_FFI_Register_Handler_Args args = {.struct_size = sizeof args,
-      .target_name = TARGET,
-      .target_name_size = strlen(TARGET),
-      .handler = (void *)handler,
-      .platform_name = PLATFORM,
-      .platform_name_size = strlen(PLATFORM)};
-    PJRT_Error *error = ((PJRT_FFI_Extension *)e)->register_handler(&args);
-    if (!error) return true;
-    PJRT_Error_Destroy_Args destroy = {.struct_size = PJRT_Error_Destroy_Args_STRUCT_SIZE, .error = error};
-    xla->PJRT_Error_Destroy(&destroy);
+    PJRT_FFI_Extension *ffi = (PJRT_FFI_Extension *)e;
+    return !dnnl_engine_create(&engine, dnnl_cpu, 0) && register_handler(xla, ffi, CONVOLUTION, handler) &&
+           register_handler(xla, ffi, POOL, pooling_handler);
   }
   return false;
 }

@@ -1,15 +1,15 @@
 // A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla
-// find it before the real one. It is the real one with another PJRT_Client_Compile, which does two things more:
+// find it before the real one. It is the real one, but for three things:
 //
 //   - It hands a program's convolutions to oneDNN (onednn.c), unless CONVBOOK_ONEDNN is "off" or that library does not
 //     load. The plugin's attribute convbook_onednn tells whether it does. A convolution that cannot be read is an
 //     error.
 //   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a
-//   training
-//     step that the cell before had compiled already. It looks for the same program, compiled under the same
+//     training step that the cell before had compiled already. It looks for the same program, compiled under the same
 //     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
 //     folder or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the
 //     program is compiled then.
+//   - When a program is freed, it returns the memory that its calls needed to the system (see memory_linux.c).
 //
 // Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256".
 // What onednn.c becomes is beside this one. So the folder around them may have any name, and may be moved.
@@ -19,6 +19,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -292,6 +293,12 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
   return error;
 }
 
+static PJRT_Error *destroy(PJRT_LoadedExecutable_Destroy_Args *args) {
+  PJRT_Error *error = real->PJRT_LoadedExecutable_Destroy(args);
+  malloc_trim(0);
+  return error;
+}
+
 static PJRT_Error *attributes(PJRT_Plugin_Attributes_Args *args) {
   static pthread_mutex_t filling = PTHREAD_MUTEX_INITIALIZER;
   static PJRT_NamedValue *all; // lives as long as the process
@@ -330,6 +337,7 @@ static void make_table(void) {
   if (!get || !(real = get()) || !(table = malloc(real->struct_size))) return;
   memcpy(table, real, real->struct_size); // its size, not that of our header: it may have functions that we do not know
   table->PJRT_Client_Compile = compile;
+  table->PJRT_LoadedExecutable_Destroy = destroy;
   table->PJRT_Plugin_Attributes = attributes;
   table->PJRT_Error_Message = error_message;
   table->PJRT_Error_GetCode = error_code;

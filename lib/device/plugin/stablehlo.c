@@ -141,6 +141,18 @@ static const char *read_attributes(struct reader *r, struct operation *o) {
   return NULL;
 }
 
+// read_regions reads {region}, ... up to the bracket that closes the list, and that bracket.
+static const char *read_regions(struct reader *r, struct operation *o) {
+  do {
+    if (o->region_count == REGIONS) return "it has too many regions";
+    if (!accept(r, '{')) return "a region does not begin";
+    struct span region = skip(r, '}', '}');
+    if (!region.size || !accept(r, '}')) return "a region does not end";
+    o->regions[o->region_count++] = region;
+  } while (accept(r, ','));
+  return accept(r, ')') ? NULL : "its regions do not end";
+}
+
 const char *read_operation(struct reader *r, struct operation *o) {
   *o = (struct operation){.name = r->token.text};
   advance(r);
@@ -157,6 +169,7 @@ const char *read_operation(struct reader *r, struct operation *o) {
     if ((problem = read_attributes(r, o))) return problem;
     if (!accept(r, '>')) return "its attributes do not end";
   }
+  if (accept(r, '(') && (problem = read_regions(r, o))) return problem;
   if (accept(r, '{') && (problem = read_attributes(r, o))) return problem;
   o->behind = r->before.text.at + r->before.text.size;
   if (!accept(r, ':') || !accept(r, '(')) return "its types are missing";
@@ -175,6 +188,36 @@ const char *read_operation(struct reader *r, struct operation *o) {
   o->result = (struct span){start, (size_t)(r->before.text.at + r->before.text.size - start)};
   if (o->operand_count != o->type_count) return "it has more operands than types, or fewer";
   return NULL;
+}
+
+// accept_argument reads an argument of a region, with its type, and the character behind it.
+static bool accept_argument(struct reader *r, struct span *argument, int behind) {
+  *argument = r->token.text;
+  return accept(r, VALUE) && accept(r, ':') && skip(r, behind, behind).size && accept(r, behind);
+}
+
+// compares tells whether an operation is a comparison in that direction.
+static bool compares(const struct operation *o, const char *direction) {
+  struct reader r = reader_of(value_of(o, "comparison_direction"));
+  return is(r.token.text, "#stablehlo") && accept(&r, SIGNED) && accept(&r, '<') &&
+         accept_word(&r, "comparison_direction") && accept_word(&r, direction) && accept(&r, '>') && accept(&r, END);
+}
+
+bool region_does(struct span region, const char *operation, const char *direction) {
+  struct reader r = reader_of(region);
+  struct span first, second, result;
+  struct operation does;
+  if (!accept(&r, SIGNED) || !accept(&r, '(')) return false;
+  if (!accept_argument(&r, &first, ',') || !accept_argument(&r, &second, ')') || !accept(&r, ':')) return false;
+  result = r.token.text;
+  if (!accept(&r, VALUE) || !accept(&r, '=') || r.token.kind != STRING || read_operation(&r, &does)) return false;
+  if (!is(does.name, operation) || does.operand_count != 2 || does.region_count) return false;
+  if (!same(does.operands[0], first) || !same(does.operands[1], second)) return false;
+  if (direction && !compares(&does, direction)) return false;
+  if (!is(r.token.text, "\"stablehlo.return\"") || !accept(&r, STRING) || !accept(&r, '(')) return false;
+  if (!same(r.token.text, result) || !accept(&r, VALUE) || !accept(&r, ')') || !accept(&r, ':')) return false;
+  return accept(&r, '(') && skip(&r, ')', ')').size && accept(&r, ')') && accept(&r, ARROW) && accept(&r, '(') &&
+         accept(&r, ')') && accept(&r, END);
 }
 
 struct span value_of(const struct operation *o, const char *name) {

@@ -1,9 +1,9 @@
 // A reader of programs in StableHLO, MLIR's text. It knows the form that all operations have,
 //
-//	%result = "dialect.name"(%first, %second) {attribute = value, ...} : (type, type) -> type
+//	%result = "dialect.name"(%first, %second) ({region}, ...) {attribute = value, ...} : (type, type) -> type
 //
-// and the few kinds of values that a convolution has. Spaces, line breaks, comments and the order of attributes mean
-// nothing to it. It does not judge a program: XLA does.
+// and the few kinds of values that a convolution or a pooling has. Spaces, line breaks, comments and the order of
+// attributes mean nothing to it. It does not judge a program: XLA does.
 
 #pragma once
 
@@ -38,7 +38,7 @@ struct reader {
 struct reader reader_of(struct span text);
 void advance(struct reader *r);
 
-enum { OPERANDS = 2, ATTRIBUTES = 16 }; // the most that an operation here may have
+enum { OPERANDS = 3, REGIONS = 2, ATTRIBUTES = 16 }; // the most that an operation here may have
 
 struct attribute {
   struct span name, value;
@@ -48,14 +48,19 @@ struct attribute {
 struct operation {
   struct span name; // with its quotes
   struct span operands[OPERANDS];
+  struct span regions[REGIONS]; // without their braces
   struct attribute attributes[ATTRIBUTES];
   struct span types[OPERANDS], result;
-  int operand_count, attribute_count, type_count;
+  int operand_count, region_count, attribute_count, type_count;
   const char *behind; // its attributes: where the colon before the types is
 };
 
 // read_operation reads an operation whose name is the next token. It returns NULL, or what it could not read.
 const char *read_operation(struct reader *r, struct operation *o);
+
+// region_does tells whether all that a region does is that operation, its name in quotes, on its two arguments in their
+// order. It is a comparison in the direction, unless that is NULL.
+bool region_does(struct span region, const char *operation, const char *direction);
 
 // value_of is the value of an operation's attribute, empty if it has none of that name.
 struct span value_of(const struct operation *o, const char *name);

@@ -2,7 +2,9 @@
 // says what cannot be read, and the status is 1.
 
 #include "../onednn.c"
+#include "../pool.c"
 #include "../stablehlo.c"
+#include "../threads.c"
 
 int main(void) {
   static char program[1 << 20];

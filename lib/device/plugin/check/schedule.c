@@ -3,7 +3,9 @@
 // products it is the sum of.
 
 #include "../onednn.c"
+#include "../pool.c"
 #include "../stablehlo.c"
+#include "../threads.c"
 
 enum { PARTS = 4, CHANNELS = 64, SIDE = 7 };
 

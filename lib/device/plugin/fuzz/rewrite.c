@@ -1,24 +1,55 @@
 // A fuzzer of what reads and rewrites StableHLO in ../stablehlo.c and ../onednn.c: no program, however broken, may make
-// it read or write beyond its text, compute without end, or change more than convolutions.
+// it read or write beyond its text, compute without end, or change more than convolutions and poolings.
 
 #include "../onednn.c"
+#include "../pool.c"
 #include "../stablehlo.c"
+#include "../threads.c"
 
 #include "driver.h"
 
 static const char PLANNED[] = "backend_config = {plan = array<i64:";
 
-enum { MUCH = 1000 }; // bytes that a convolution's call may be longer than the convolution
+enum { MUCH = 1000 }; // bytes that a call may be longer than the operation
+
+// read_plan reads the numbers of a plan, and returns how many there are, at most as many as it may have.
+static int read_plan(const char *call, int64_t *numbers, int most) {
+  int count = 0;
+  for (; *call != '>' && count < most; count++) {
+    char *end;
+    numbers[count] = strtoll(call += strcspn(call, "-0123456789"), &end, 10);
+    call = end;
+  }
+  return *call == '>' ? count : -1;
+}
+
+// check_pooling wants that a pooling's sizes agree, and that its windows show nothing beyond the images.
+static void check_pooling(const struct pooling *p) {
+  if (p->x[0] != p->y[0] || p->x[3] != p->y[3] || (p->kind != MAXIMA && p->kind != GRADIENT)) abort();
+  for (int i = 0; i < 4; i++)
+    if (p->x[i] < 1 || p->y[i] < 1) abort();
+  for (int axis = 0; axis < 2; axis++) {
+    if (p->window[axis] < 1 || p->stride[axis] < 1) abort();
+    for (int64_t y = 0; y < p->y[1 + axis]; y += p->y[1 + axis] > 2 ? p->y[1 + axis] - 1 : 1) { // first and last
+      int64_t shown[2];
+      clip(p, axis, y, shown);
+      if (shown[0] < 0 || shown[1] > p->x[1 + axis]) abort();
+    }
+  }
+}
 
 // check wants that a call's windows lie inside of its map and what is added around it, and that its sizes agree: the
 // call would read beyond its arrays.
 static void check(const char *call) {
-  struct plan p;
-  for (int i = 0; i < PLAN; i++) {
-    char *end;
-    ((int64_t *)&p)[i] = strtoll(call += strcspn(call, "-0123456789"), &end, 10);
-    call = end;
+  int64_t numbers[PLAN];
+  int count = read_plan(call, numbers, PLAN);
+  if (count == POOLING) {
+    check_pooling((struct pooling *)numbers);
+    return;
   }
+  if (count != PLAN) abort();
+  struct plan p;
+  memcpy(&p, numbers, sizeof p);
   for (int i = 0; i < 4; i++)
     if (p.x[i] < 1 || p.w[i] < 1 || p.y[i] < 1) abort();
   for (int i = 0; i < 2; i++)

@@ -1,0 +1,3 @@
+package device
+
+import "C" // compiles memory_linux.c into the program

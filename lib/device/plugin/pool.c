@@ -1,0 +1,79 @@
+#include "pool.h"
+
+#include <string.h>
+
+enum { LANES = 16, FEW = 4 }; // that are computed at once, where there are as many
+
+typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t mask __attribute__((vector_size(LANES * sizeof(float))));
+
+// PICK is one vector where the mask is set and another one elsewhere.
+#define PICK(set, one, other) ((vector)(((set) & (mask)(one)) | (~(set) & (mask)(other))))
+
+// view is what a window shows of an image: rows and columns from a first one up to an end.
+struct view {
+  const float *image;
+  int64_t rows[2], columns[2];
+  int64_t row, column; // how far apart they are in memory
+};
+
+// clip writes which rows or columns of x a window of y shows.
+static void clip(const struct pooling *p, int axis, int64_t y, int64_t shown[2]) {
+  shown[0] = y * p->stride[axis] - p->before[axis];
+  shown[1] = shown[0] + p->window[axis];
+  if (shown[0] < 0) shown[0] = 0;
+  if (shown[1] > p->x[1 + axis]) shown[1] = p->x[1 + axis];
+}
+
+#define TARGET __attribute__((target("avx512f")))
+#define NAME _avx512
+#include "window.h"
+
+#define TARGET __attribute__((target("avx2")))
+#define NAME _avx2
+#include "window.h"
+
+#define TARGET
+#define NAME _any
+#include "window.h"
+
+// functions are what is done in a window by this processor.
+struct functions {
+  void (*maxima)(const struct view *w, int64_t channels, float least, float *y);
+  void (*gradient)(const struct view *w, int64_t channels, const float *pull, float *gradient);
+};
+
+static struct functions of_processor(void) {
+  if (__builtin_cpu_supports("avx512f")) return (struct functions){maxima_in_avx512, gradient_in_avx512};
+  if (__builtin_cpu_supports("avx2")) return (struct functions){maxima_in_avx2, gradient_in_avx2};
+  return (struct functions){maxima_in_any, gradient_in_any};
+}
+
+static struct view view_of(const struct pooling *p, const float *image) {
+  return (struct view){.image = image, .row = p->x[2] * p->x[3], .column = p->x[3]};
+}
+
+void maxima(const struct pooling *p, const float *x, float least, float *y, int64_t first, int64_t count) {
+  const struct functions f = of_processor();
+  for (int64_t row = first; row < first + count; row++) {
+    struct view w = view_of(p, x + row / p->y[1] * p->x[1] * p->x[2] * p->x[3]);
+    clip(p, 0, row % p->y[1], w.rows);
+    for (int64_t column = 0; column < p->y[2]; column++) {
+      clip(p, 1, column, w.columns);
+      f.maxima(&w, p->x[3], least, y + (row * p->y[2] + column) * p->y[3]);
+    }
+  }
+}
+
+void maxima_gradient(const struct pooling *p, const float *x, const float *pull, float start, float *gradient) {
+  const struct functions f = of_processor();
+  struct view w = view_of(p, x);
+  for (int64_t i = 0; i < p->x[1] * p->x[2] * p->x[3]; i++) gradient[i] = start;
+  for (int64_t row = 0; row < p->y[1]; row++) {
+    clip(p, 0, row, w.rows);
+    for (int64_t column = 0; column < p->y[2]; column++) {
+      clip(p, 1, column, w.columns);
+      f.gradient(&w, p->x[3], pull + (row * p->y[2] + column) * p->y[3], gradient);
+    }
+  }
+}
