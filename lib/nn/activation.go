@@ -1,10 +1,24 @@
 package nn
 
-import "github.com/gomlx/gomlx/core/graph"
+import (
+	"github.com/gomlx/gomlx/core/graph"
 
-// ReLU keeps what is positive and puts 0 for the rest.
+	"example.org/convbook/lib/nn/internal/op"
+)
+
+// ReLU keeps what is positive and puts 0 for the rest. Where it puts 0 the gradient is 0, as in PyTorch.
 var ReLU Layer = plain{"relu", func(x *graph.Node) *graph.Node {
-	return graph.Max(x, graph.ScalarZero(x.Graph(), x.DType()))
+	if behind, ok := x.Graph().State(rectified{x.Id()}).(func() *graph.Node); ok {
+		return behind()
+	}
+	zero := graph.ScalarZero(x.Graph(), x.DType())
+	var y *graph.Node
+	return op.WithGradient(x, func(x *graph.Node) *graph.Node {
+		y = graph.Max(x, zero)
+		return y
+	}, func(pull *graph.Node) *graph.Node {
+		return graph.Where(graph.GreaterThan(y, zero), pull, graph.ZerosLike(pull))
+	})
 }}
 
 // Sigmoid squeezes every value into (0, 1): 1/(1+e⁻ˣ).

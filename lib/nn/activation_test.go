@@ -31,3 +31,13 @@ func TestActivations(t *testing.T) {
 		}
 	}
 }
+
+// Where nothing is let through, at 0 too, the gradient is 0: PyTorch's nn.ReLU has it so.
+func TestReLUsGradient(t *testing.T) {
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
+		return graph.Gradient(graph.ReduceAllSum(ReLU.Apply(nil, in[0])), in[0])
+	}, []float32{-2, 0, 3})
+	if !slices.Equal(got[0], []float32{0, 0, 1}) {
+		t.Errorf("%v, want 0 0 1", got[0])
+	}
+}

@@ -3,8 +3,12 @@ package nn
 import (
 	"math"
 
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn/internal/op"
 )
 
 // BatchNorm gives every channel the mean 0 and the variance 1, and then the scale and the shift that it learns (Ioffe
@@ -56,16 +60,22 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		return graph.Add(graph.Mul(graph.Sub(x, runningMean.NodeValue(x)), factor), shift)
 	}
 
-	// The gradient is written out below, in two passes over the data, so the graph must not add one of its own here.
 	batch := momentsOf(x)
+	kept := func(v *model.Variable) *graph.Node { return graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum) }
+	keptMean, keptVariance := kept(runningMean), kept(runningVariance)
+	average := func(mean, variance *graph.Node) {
+		variance = graph.Mul(variance, batch.unbiased())
+		runningMean.SetNodeValue(graph.Add(keptMean, graph.MulScalar(mean, batchNormMomentum)))
+		runningVariance.SetNodeValue(graph.Add(keptVariance, graph.MulScalar(variance, batchNormMomentum)))
+	}
+	if device.OneDNN(x.Graph().Backend()) {
+		return b.external(x, scale, shift, batch, average)
+	}
+
+	// The gradient is written out below, in two passes over the data, so the graph must not add one of its own here.
 	mean := graph.StopGradient(batch.mean(x))
 	variance := graph.StopGradient(batch.mean(graph.Square(graph.Sub(x, mean))))
-	toward := func(v *model.Variable, value *graph.Node) {
-		kept := graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum)
-		v.SetNodeValue(graph.Add(kept, graph.MulScalar(value, batchNormMomentum)))
-	}
-	toward(runningMean, mean)
-	toward(runningVariance, graph.Mul(variance, batch.unbiased()))
+	average(mean, variance)
 
 	// With n values in a channel, x̂ = (x − mean)/√(variance + ε), y = scale · x̂ + shift, and g the gradient by y: by
 	// shift it is Σg, by scale Σg·x̂, and by x̂, with mean and variance that follow x, scale · (g − (Σg + x̂ ·
@@ -89,6 +99,31 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 	return graph.Add(graph.Mul(normal, keep(scale, &sumGX)), keep(shift, &sumG))
 }
+
+// external leaves the work to the plugin that brings oneDNN, and with it that of a ReLU behind the batch norm, if one
+// comes: then nothing uses what is computed without it, and XLA drops that.
+func (b BatchNormLayer) external(x, scale, shift *graph.Node, batch moments, average func(mean, variance *graph.Node)) *graph.Node {
+	share := graph.BroadcastToDims(batch.share, x.Shape().Dim(0), 1, 1, 1)
+	epsilon := graph.Scalar(x.Graph(), x.DType(), b.epsilon)
+	results := []shapes.Shape{x.Shape(), scale.Shape(), scale.Shape()}
+	norm := func(name string) *graph.Node {
+		gradient := func(_, results []*graph.Node, pull *graph.Node) []*graph.Node {
+			by := op.External{Name: name + "_gradient", Results: []shapes.Shape{x.Shape(), scale.Shape(), shift.Shape()}}.
+				Call(x, pull, scale, shift, results[1], results[2], share, epsilon)
+			return append(by, nil, nil) // none by share and epsilon
+		}
+		y := op.External{Name: name, Results: results, Gradient: gradient}.Call(x, scale, shift, share, epsilon)
+		average(y[1], y[2]) // y's mean and variance
+		return y[0]
+	}
+	y := norm("convbook_batch_norm")
+	x.Graph().AttachState(rectified{y.Id()}, func() *graph.Node { return norm("convbook_batch_norm_relu") })
+	return y
+}
+
+// rectified is the key of a graph's state under which there is a function that gives a node behind a ReLU, if there is
+// a faster way to that.
+type rectified struct{ node graph.NodeId }
 
 // moments takes means over a batch's values, channel by channel.
 type moments struct {

@@ -177,3 +177,106 @@ func TestBatchNormLeavesFillersOut(t *testing.T) {
 		}
 	}
 }
+
+// shape is a batch of images, of which the last ones may be fillers.
+type batchShape struct{ images, fillers, height, width, channels int }
+
+// Over shapes that are divided among processors and vectors in different ways, alone and before a ReLU, values and
+// gradients are those of the definition in float64, and so are the running averages.
+func TestBatchNormOverShapes(t *testing.T) {
+	for _, s := range []batchShape{
+		{1, 0, 2, 1, 1}, {2, 1, 3, 5, 1}, {4, 0, 4, 4, 6}, {3, 2, 8, 8, 24}, {2, 0, 7, 7, 37}, {1, 0, 64, 48, 16},
+		{2, 1, 5, 5, 48}, {3, 0, 33, 31, 40}, {5, 0, 1, 1, 130}, {2, 0, 60, 60, 12},
+	} {
+		for _, relu := range []bool{false, true} {
+			s.test(t, relu)
+		}
+	}
+}
+
+func (s batchShape) test(t *testing.T, relu bool) {
+	t.Helper()
+	batch := s.images + s.fillers
+	dims := []int{batch, s.height, s.width, s.channels}
+	x, pull := check.Random(1, dims...), check.Random(2, dims...)
+	scale, shift := check.Values(3, s.channels), check.Values(4, s.channels)
+	xs, pulls := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](pull)
+	for i := range xs {
+		xs[i] += float32(i % s.channels % 3) // means that are not 0
+	}
+	x = tensors.FromFlatDataAndDimensions(xs, dims...)
+	counts := append(slices.Repeat([]float32{1}, s.images), slices.Repeat([]float32{0}, s.fillers)...)
+	layers := []Layer{Func("tell", func(x *graph.Node) *graph.Node {
+		if x.Shape().Dim(0) == batch && s.fillers > 0 { // not in the summary's graph
+			SetCounted(graph.Const(x.Graph(), counts))
+		}
+		return x
+	}), BatchNorm}
+	if relu {
+		layers = append(layers, ReLU)
+	}
+	values := map[string][]float32{"batch-norm1/scale": scale, "batch-norm1/shift": shift}
+	store, got := appliedTo(t, Sequential(layers...), true, values, x, func(store *model.Store, x, y *graph.Node) []*graph.Node {
+		value := func(name string) *graph.Node { return store.GetVariable(Path("batch-norm1/" + name)).NodeValue(x) }
+		weight := graph.Mul(graph.Const(x.Graph(), pull), graph.Reshape(graph.Const(x.Graph(), counts), batch, 1, 1, 1))
+		loss := graph.ReduceAllSum(graph.Mul(y, weight))
+		return append([]*graph.Node{y}, graph.Gradient(loss, x, value("scale"), value("shift"))...)
+	})
+	want, mean, variance := s.batchNorm(xs, pulls, scale, shift, relu)
+	counted := s.images * s.height * s.width * s.channels
+	got[0] = got[0][:counted]
+	for i, what := range []string{"values", "gradient by the input", "gradient by scale", "gradient by shift"} {
+		tolerance := 2e-4
+		if i > 1 { // sums over all images
+			tolerance *= math.Sqrt(float64(counted / s.channels))
+		}
+		if !check.Near(got[i], want[i], tolerance) {
+			t.Errorf("%+v, ReLU %v: other %s", s, relu, what)
+		}
+	}
+	for name, want := range map[string][]float32{"mean": mean, "variance": variance} {
+		running := tensors.MustCopyFlatData[float32](store.GetVariable(Path("batch-norm1/" + name)).MustValue())
+		if !check.Near(running, want, 1e-5) {
+			t.Errorf("%+v, ReLU %v: another running %s", s, relu, name)
+		}
+	}
+}
+
+// batchNorm is the definition: the values of the images that count, the gradients by input, scale and shift of the sum
+// of values times pulls, and the running averages after one batch.
+func (s batchShape) batchNorm(xs, pulls, scale, shift []float32, relu bool) (results [4][]float32, mean, variance []float32) {
+	n := float64(s.images * s.height * s.width)
+	results[0], results[1] = make([]float32, int(n)*s.channels), make([]float32, len(xs))
+	for c := range s.channels {
+		var sum, squares float64
+		each := func(f func(i int, x float64)) {
+			for i := c; i < len(results[0]); i += s.channels {
+				f(i, float64(xs[i]))
+			}
+		}
+		each(func(_ int, x float64) { sum += x })
+		each(func(_ int, x float64) { squares += (x - sum/n) * (x - sum/n) })
+		deviation := math.Sqrt(squares/n + 1e-5)
+		var byShift, byScale float64
+		pull := func(i int, x float64) (normal, g float64) {
+			normal = (x - sum/n) / deviation
+			if y := normal*float64(scale[c]) + float64(shift[c]); !relu || y > 0 {
+				results[0][i], g = float32(y), float64(pulls[i])
+			}
+			return normal, g
+		}
+		each(func(i int, x float64) {
+			normal, g := pull(i, x)
+			byShift += g
+			byScale += g * normal
+		})
+		each(func(i int, x float64) {
+			normal, g := pull(i, x)
+			results[1][i] = float32(float64(scale[c]) / deviation * (g - byShift/n - normal*byScale/n))
+		})
+		results[2], results[3] = append(results[2], float32(byScale)), append(results[3], float32(byShift))
+		mean = append(mean, float32(0.1*sum/n))
+		variance = append(variance, float32(0.9+0.1*squares/max(n-1, 1)))
+	}
+	return results, mean, variance
+}

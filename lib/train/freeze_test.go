@@ -114,11 +114,11 @@ func TestFrozenLayersHaveNoGradient(t *testing.T) {
 	allFilters, allMaps := size()
 	filters, maps := size("*")
 	// Each of the two feature maps comes from the convolution, gets its bias, goes through batch norm's formula of at
-	// most four operations, and through ReLU.
-	if filters != 0 || maps > 2*8 {
+	// most four operations, and through ReLU, which is three nodes.
+	if filters != 0 || maps > 2*9 {
 		t.Errorf("frozen, %d nodes are like filters and %d like feature maps", filters, maps)
 	}
-	if allFilters < 4 || allMaps < 2*maps {
+	if allFilters < 4 || allMaps <= maps {
 		t.Errorf("trained, %d nodes are like filters and %d like feature maps: the test sees nothing", allFilters, allMaps)
 	}
 }

@@ -70,7 +70,7 @@ def compiled(name: str) -> Path:
         clang, "-g", "-O1", "-std=gnu11", "-Wno-unknown-warning-option", "-fsanitize=fuzzer,address,undefined",
         "-fno-sanitize-recover=undefined", "-DLIBFUZZER", '-DREAL_PLUGIN=""', '-DREAL_PLUGIN_SUM=""', '-DONEDNN=""',
         f"-I{PLUGIN}/fuzz", f"-I{pjrt}/pjrt", f"-I{venv}/include", "-o", program, PLUGIN / "fuzz" / f"{name}.c",
-        *([f"-L{venv}/lib", "-ldnnl", "-lgomp", f"-Wl,-rpath,{venv}/lib"] if name == "rewrite" else [])])
+        *([f"-L{venv}/lib", "-ldnnl", "-lgomp", "-lm", f"-Wl,-rpath,{venv}/lib"] if name == "rewrite" else [])])
     if status:
         raise Failed(f"{name}.c does not compile: {output.strip().splitlines()[0]}")
     return program

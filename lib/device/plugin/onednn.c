@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "norm.h"
 #include "oneapi/dnnl/dnnl.h"
 #include "pool.h"
 #include "stablehlo.h"
@@ -360,7 +361,7 @@ static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
 static XLA_FFI_Error *failure(XLA_FFI_CallFrame *call) {
   XLA_FFI_Error_Create_Args error = {.struct_size = sizeof error,
     .code = XLA_FFI_Error_Code_INTERNAL,
-    .message = "a convolution or pooling failed: set CONVBOOK_ONEDNN=off to compute without oneDNN"};
+    .message = "a convolution, pooling or batch norm failed: set CONVBOOK_ONEDNN=off to compute without oneDNN"};
   return call->api->XLA_FFI_Error_Create(&error);
 }
 
@@ -405,27 +406,53 @@ static bool introduces(XLA_FFI_CallFrame *call, XLA_FFI_Error **answer) {
   return true;
 }
 
-// plan_in is the plan of a call with that many arguments and one result, or NULL if it is not of that size.
-static const void *plan_in(XLA_FFI_CallFrame *call, size_t size, int64_t arguments) {
+// plan_in is the plan of a call with that many arguments and results, or NULL if it is not of that size.
+static const void *plan_in(XLA_FFI_CallFrame *call, size_t size, int64_t arguments, int64_t results) {
   XLA_FFI_Array *plan = call->attrs.size == 1 ? call->attrs.attrs[0] : NULL;
-  return plan && plan->size == size && call->args.size == arguments && call->rets.size == 1 ? plan->data : NULL;
+  return plan && plan->size == size && call->args.size == arguments && call->rets.size == results ? plan->data : NULL;
 }
 
 static void *argument(XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->args.values[i])->data; }
 
-static void *result_of(XLA_FFI_CallFrame *call) { return ((XLA_FFI_Buffer *)call->rets.values[0])->data; }
+static void *result(XLA_FFI_CallFrame *call, int i) { return ((XLA_FFI_Buffer *)call->rets.values[i])->data; }
+
+static XLA_FFI_Error *norm_handler(XLA_FFI_CallFrame *call) {
+  XLA_FFI_Error *answer;
+  if (introduces(call, &answer)) return answer;
+  bool backwards = call->args.size == 8;
+  const struct norm *norm = plan_in(call, NORM, backwards ? 8 : 5, 3);
+  if (!norm || (norm->kind == BACKWARDS) != backwards) return failure(call);
+  int scale = backwards ? 2 : 1, share = backwards ? 6 : 3; // where they are among the arguments
+  struct norm_arrays arrays = {.x = argument(call, 0),
+    .scale = argument(call, scale),
+    .shift = argument(call, scale + 1),
+    .share = argument(call, share),
+    .epsilon = argument(call, share + 1),
+    .result = result(call, 0)};
+  if (backwards) {
+    arrays.pull = argument(call, 1);
+    arrays.mean = argument(call, 4);
+    arrays.variance = argument(call, 5);
+    arrays.by_scale = result(call, 1);
+    arrays.by_shift = result(call, 2);
+  } else {
+    arrays.mean = result(call, 1);
+    arrays.variance = result(call, 2);
+  }
+  return normalize(norm, &arrays, call) ? NULL : failure(call);
+}
 
 static XLA_FFI_Error *pooling_handler(XLA_FFI_CallFrame *call) {
   XLA_FFI_Error *answer;
   if (introduces(call, &answer)) return answer;
   bool gradient = call->args.size == 3;
-  const struct pooling *p = plan_in(call, POOLING, gradient ? 3 : 2);
+  const struct pooling *p = plan_in(call, POOLING, gradient ? 3 : 2, 1);
   if (!p || (p->kind == GRADIENT) != gradient) return failure(call);
   struct pooling_call work = {.p = p,
     .x = argument(call, 0),
     .pull = gradient ? argument(call, 1) : NULL,
     .start = *(float *)argument(call, gradient ? 2 : 1),
-    .result = result_of(call)};
+    .result = result(call, 0)};
   int64_t most = gradient ? p->x[0] : p->y[0] * p->y[1];
   work.parts = thread_count() < most ? thread_count() : (int)most;
   return each(call, work.parts, pool, &work) ? NULL : failure(call);
@@ -434,12 +461,12 @@ static XLA_FFI_Error *pooling_handler(XLA_FFI_CallFrame *call) {
 static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
   XLA_FFI_Error *answer;
   if (introduces(call, &answer)) return answer;
-  const void *plan = plan_in(call, PLAN, 2);
+  const void *plan = plan_in(call, PLAN, 2, 1);
   if (!plan) return failure(call);
   struct convolution *c = find(plan);
   if (!c) return failure(call);
   static const int PLACES[][3] = {[FORWARD] = {0, 1, 2}, [BY_IMAGES] = {2, 1, 0}, [BY_WEIGHTS] = {0, 2, 1}};
-  char *given[] = {argument(call, 0), argument(call, 1), result_of(call)};
+  char *given[] = {argument(call, 0), argument(call, 1), result(call, 0)};
   pthread_mutex_lock(&c->turn);
   for (int i = 0; i < 3; i++) c->arrays[i] = given[PLACES[c->plan.kind][i]];
   bool done = run(c, call);
@@ -607,8 +634,8 @@ enum verdict { HANDED, LEFT, UNREADABLE }; // to oneDNN, to XLA, and an error
 // judge reads a convolution and makes a plan of it. What it cannot read goes to problem.
 static enum verdict judge(const struct operation *o, bool reversed, struct plan *p, struct span *problem) {
   *problem = text_of("its operands");
-  if (o->operand_count != 2) return UNREADABLE;
-  const struct span texts[] = {o->types[0], o->types[1], o->result};
+  if (o->operand_count != 2 || o->result_count != 1) return UNREADABLE;
+  const struct span texts[] = {o->types[0], o->types[1], o->results[0]};
   struct tensor_type types[3];
   for (int i = 0; i < 3; i++) {
     *problem = texts[i];
@@ -651,7 +678,8 @@ struct reversed {
 };
 
 // The names of the handlers.
-static const char CONVOLUTION[] = "convbook.convolution", POOL[] = "convbook.pooling";
+static const char CONVOLUTION[] = "convbook.convolution", POOL[] = "convbook.pooling",
+                  NORMALIZATION[] = "convbook.norm";
 
 enum { SHOWN = 100 }; // most of a program's text in a message
 
@@ -717,30 +745,30 @@ static void note_reversal(struct rewriting *w) {
   w->reversals[w->reversal_count++] = (struct reversed){w->result, o.operands[0]};
 }
 
-// write_layout writes the order of an array's axes in memory: as they are named.
-static void write_layout(FILE *out, int rank) {
-  fputs("dense<[", out);
-  for (int i = rank - 1; i >= 0; i--) fprintf(out, i ? "%d, " : "%d", i);
-  fprintf(out, "]> : tensor<%dxindex>", rank);
+// write_layouts writes the order of arrays' axes in memory: as they are named.
+static void write_layouts(FILE *out, const struct span *types, int count) {
+  for (int t = 0; t < count; t++) {
+    struct tensor_type type = {.rank = 0};
+    read_type(types[t], &type);
+    fputs(t ? ", dense<[" : "dense<[", out);
+    for (int i = type.rank - 1; i >= 0; i--) fprintf(out, i ? "%d, " : "%d", i);
+    fprintf(out, "]> : tensor<%dxindex>", type.rank);
+  }
 }
 
 // write_call writes the program up to an operation, and a call in its place that has its types, and the plan.
-static void write_call(struct rewriting *w, const struct operation *o, const struct span *operands, const int *ranks,
-  const char *target, const void *plan, int size) {
+static void write_call(struct rewriting *w, const struct operation *o, const char *target, const void *plan, int size) {
   fwrite(w->copied, 1, (size_t)(o->name.at - w->copied), w->out);
   fputs("\"stablehlo.custom_call\"(", w->out);
   for (int i = 0; i < o->operand_count; i++)
-    fprintf(w->out, "%s%.*s", i ? ", " : "", (int)operands[i].size, operands[i].at);
+    fprintf(w->out, "%s%.*s", i ? ", " : "", (int)o->operands[i].size, o->operands[i].at);
   fprintf(w->out, ") {\napi_version = 4 : i32, call_target_name = \"%s\", has_side_effect = false, ", target);
   fputs("backend_config = {plan = array<i64", w->out);
   for (int i = 0; i < size; i++) fprintf(w->out, "%s %jd", i ? "," : ":", (intmax_t)((const int64_t *)plan)[i]);
   fputs(">}, operand_layouts = [", w->out);
-  for (int i = 0; i < o->operand_count; i++) {
-    if (i) fputs(", ", w->out);
-    write_layout(w->out, ranks[i]);
-  }
+  write_layouts(w->out, o->types, o->type_count);
   fputs("], result_layouts = [", w->out);
-  write_layout(w->out, 4);
+  write_layouts(w->out, o->results, o->result_count);
   fputs("]\n}", w->out);
   w->copied = o->behind;
   w->handed++;
@@ -765,7 +793,7 @@ static void hand_over(struct rewriting *w) {
     break;
   case HANDED:
     if (plan.kind == BY_IMAGES) o.operands[1] = weights->of;
-    write_call(w, &o, o.operands, (const int[]){4, 4}, CONVOLUTION, &plan, PLAN);
+    write_call(w, &o, CONVOLUTION, &plan, PLAN);
   }
 }
 
@@ -809,7 +837,7 @@ static enum verdict judge_pooling(const struct operation *o, struct pooling *p, 
   static const int RANKS[] = {[MAXIMA] = 2, [GRADIENT] = 3}; // as many operands, the last of which is a number
   *problem = text_of("its operands");
   if (o->operand_count != RANKS[p->kind]) return LEFT; // several arrays at once
-  const struct span other = p->kind == MAXIMA ? o->result : o->types[1];
+  const struct span other = p->kind == MAXIMA ? o->results[0] : o->types[1];
   const struct span texts[] = {o->types[0], other, o->types[o->operand_count - 1]};
   struct tensor_type types[3];
   for (int i = 0; i < 3; i++) {
@@ -847,13 +875,81 @@ static void hand_over_pooling(struct rewriting *w, int64_t kind) {
   if (!largest) return;
   enum verdict verdict = judge_pooling(&o, &plan, &problem);
   if (verdict == UNREADABLE) fail(w, NAMES[kind], problem);
-  if (verdict == HANDED)
-    write_call(w, &o, o.operands, kind == MAXIMA ? (const int[]){4, 0} : (const int[]){4, 4, 0}, POOL, &plan, POOLING);
+  if (verdict == HANDED) write_call(w, &o, POOL, &plan, POOLING);
 }
 
 static void hand_over_maxima(struct rewriting *w) { hand_over_pooling(w, MAXIMA); }
 
 static void hand_over_gradient(struct rewriting *w) { hand_over_pooling(w, GRADIENT); }
+
+// norm_of makes a plan of a call's types, and tells whether they are those of a norm of that kind.
+static bool norm_of(const struct operation *o, struct norm *p) {
+  // What the operands and results are: images, a number a channel, a number an image, one number.
+  static const char *const SHAPES[][2] = {
+    [FORWARDS] = {"xccb1", "xcc"},     // of x, scale, shift, share, epsilon: the result, mean, variance
+    [BACKWARDS] = {"xxccccb1", "xcc"}, // of x, pull, scale, shift, mean, variance, share, epsilon
+  };
+  const char *shapes[2] = {SHAPES[p->kind][0], SHAPES[p->kind][1]};
+  const int counts[2] = {o->operand_count, o->result_count};
+  struct tensor_type images;
+  if (!read_type(o->types[0], &images) || images.rank != 4 || !possible(images.sizes)) return false;
+  p->batch = images.sizes[0];
+  p->pixels = images.sizes[1] * images.sizes[2];
+  p->channels = images.sizes[3];
+  for (int side = 0; side < 2; side++) {
+    if ((size_t)counts[side] != strlen(shapes[side])) return false;
+    for (int i = 0; i < counts[side]; i++) {
+      struct tensor_type type;
+      if (!read_type((side ? o->results : o->types)[i], &type) || !is(type.element, "f32")) return false;
+      if (type.rank < 0 || type.rank > 4) return false;
+      int64_t size = 1, want = 1;
+      for (int axis = 0; axis < type.rank; axis++) {
+        if (type.sizes[axis] < 1 || type.sizes[axis] > LARGE || size > LARGE) return false;
+        size *= type.sizes[axis];
+      }
+      switch (shapes[side][i]) {
+      case 'x':
+        if (type.rank != 4 || memcmp(type.sizes, images.sizes, sizeof images.sizes)) return false;
+        continue;
+      case 'c':
+        want = p->channels;
+        break;
+      case 'b':
+        want = p->batch;
+      }
+      if (size != want) return false;
+    }
+  }
+  return true;
+}
+
+// hand_over_call hands over a call of a function that the graph knows to be computed here. There is nobody else who
+// could.
+static void hand_over_call(struct rewriting *w) {
+  static const struct {
+    const char *name;
+    int64_t kind, relu;
+  } NORMS[] = {
+    {"@convbook_batch_norm_relu_gradient_", BACKWARDS, 1},
+    {"@convbook_batch_norm_relu_", FORWARDS, 1},
+    {"@convbook_batch_norm_gradient_", BACKWARDS, 0},
+    {"@convbook_batch_norm_", FORWARDS, 0},
+  };
+  static const char OURS[] = "@convbook_";
+  struct reader ahead = w->reader;
+  struct operation o;
+  const char *unread = read_operation(&ahead, &o);
+  struct span callee = value_of(&o, "callee");
+  if (callee.size < strlen(OURS) || memcmp(callee.at, OURS, strlen(OURS))) return;
+  for (size_t i = 0; !unread && i < sizeof NORMS / sizeof *NORMS; i++) {
+    if (callee.size < strlen(NORMS[i].name) || memcmp(callee.at, NORMS[i].name, strlen(NORMS[i].name))) continue;
+    struct norm plan = {.kind = NORMS[i].kind, .relu = NORMS[i].relu};
+    if (!norm_of(&o, &plan)) break;
+    write_call(w, &o, NORMALIZATION, &plan, NORM);
+    return;
+  }
+  fail(w, "call", unread ? text_of(unread) : callee);
+}
 
 // visit looks at the next token, which may be the name of an operation.
 static void visit(struct rewriting *w) {
@@ -863,6 +959,7 @@ static void visit(struct rewriting *w) {
   } OPERATIONS[] = {
     {"stablehlo.convolution", "\"stablehlo.convolution\"", "convolution", hand_over},
     {"stablehlo.reverse", "\"stablehlo.reverse\"", "reversal", note_reversal},
+    {"func.call", "\"func.call\"", "call", hand_over_call},
     {"stablehlo.reduce_window", "\"stablehlo.reduce_window\"", "pooling", hand_over_maxima},
     {"stablehlo.select_and_scatter", "\"stablehlo.select_and_scatter\"", "gradient of a pooling", hand_over_gradient},
   };
@@ -923,7 +1020,7 @@ __attribute__((visibility("default"))) bool start(const PJRT_Api *xla) {
     if (e->type != PJRT_Extension_Type_FFI) continue;
     PJRT_FFI_Extension *ffi = (PJRT_FFI_Extension *)e;
     return !dnnl_engine_create(&engine, dnnl_cpu, 0) && register_handler(xla, ffi, CONVOLUTION, handler) &&
-           register_handler(xla, ffi, POOL, pooling_handler);
+           register_handler(xla, ffi, POOL, pooling_handler) && register_handler(xla, ffi, NORMALIZATION, norm_handler);
   }
   return false;
 }

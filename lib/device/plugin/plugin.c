@@ -9,7 +9,8 @@
 //     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
 //     folder or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the
 //     program is compiled then.
-//   - When a program is freed, it returns the memory that its calls needed to the system (see memory_linux.c).
+//   - It returns memory to the system, which does not happen by itself (see memory_linux.c): what a compilation needed,
+//     and what a program's calls did when that is freed.
 //
 // Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256".
 // What onednn.c becomes is beside this one. So the folder around them may have any name, and may be moved.
@@ -289,6 +290,7 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
   }
   free(key.data);
   free(rewritten);
+  malloc_trim(0);
   args->program = given;
   return error;
 }

@@ -1,14 +1,6 @@
 #include "pool.h"
 
-#include <string.h>
-
-enum { LANES = 16, FEW = 4 }; // that are computed at once, where there are as many
-
-typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t mask __attribute__((vector_size(LANES * sizeof(float))));
-
-// PICK is one vector where the mask is set and another one elsewhere.
-#define PICK(set, one, other) ((vector)(((set) & (mask)(one)) | (~(set) & (mask)(other))))
+#include "lanes.h"
 
 // view is what a window shows of an image: rows and columns from a first one up to an end.
 struct view {

@@ -153,6 +153,17 @@ static const char *read_regions(struct reader *r, struct operation *o) {
   return accept(r, ')') ? NULL : "its regions do not end";
 }
 
+// read_result reads a result's type.
+static const char *read_result(struct reader *r, struct operation *o) {
+  const char *start = r->token.text.at;
+  if (!accept(r, WORD) || !accept(r, '<')) return "its result's type is missing";
+  skip(r, '>', '>');
+  if (!accept(r, '>')) return "its result's type does not end";
+  const char *end = r->before.text.at + r->before.text.size;
+  o->results[o->result_count++] = (struct span){start, (size_t)(end - start)};
+  return NULL;
+}
+
 const char *read_operation(struct reader *r, struct operation *o) {
   *o = (struct operation){.name = r->token.text};
   advance(r);
@@ -181,11 +192,12 @@ const char *read_operation(struct reader *r, struct operation *o) {
     if (r->token.kind != ')' && !accept(r, ',')) return "its types do not end";
   }
   if (!accept(r, ARROW)) return "its result's type is missing";
-  const char *start = r->token.text.at;
-  if (!accept(r, WORD) || !accept(r, '<')) return "its result's type is missing";
-  skip(r, '>', '>');
-  if (!accept(r, '>')) return "its result's type does not end";
-  o->result = (struct span){start, (size_t)(r->before.text.at + r->before.text.size - start)};
+  bool several = accept(r, '(');
+  do {
+    if (o->result_count == RESULTS) return "it has too many results";
+    if ((problem = read_result(r, o))) return problem;
+  } while (several && accept(r, ','));
+  if (several && !accept(r, ')')) return "its results' types do not end";
   if (o->operand_count != o->type_count) return "it has more operands than types, or fewer";
   return NULL;
 }

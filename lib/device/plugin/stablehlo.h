@@ -38,7 +38,7 @@ struct reader {
 struct reader reader_of(struct span text);
 void advance(struct reader *r);
 
-enum { OPERANDS = 3, REGIONS = 2, ATTRIBUTES = 16 }; // the most that an operation here may have
+enum { OPERANDS = 8, RESULTS = 3, REGIONS = 2, ATTRIBUTES = 16 }; // the most that an operation here may have
 
 struct attribute {
   struct span name, value;
@@ -50,8 +50,8 @@ struct operation {
   struct span operands[OPERANDS];
   struct span regions[REGIONS]; // without their braces
   struct attribute attributes[ATTRIBUTES];
-  struct span types[OPERANDS], result;
-  int operand_count, region_count, attribute_count, type_count;
+  struct span types[OPERANDS], results[RESULTS];
+  int operand_count, region_count, attribute_count, type_count, result_count;
   const char *behind; // its attributes: where the colon before the types is
 };
 

@@ -2,6 +2,8 @@
 // says what cannot be read, and the status is 1.
 
 #include "../onednn.c"
+
+#include "../norm.c"
 #include "../pool.c"
 #include "../stablehlo.c"
 #include "../threads.c"

@@ -3,6 +3,8 @@
 // products it is the sum of.
 
 #include "../onednn.c"
+
+#include "../norm.c"
 #include "../pool.c"
 #include "../stablehlo.c"
 #include "../threads.c"

@@ -2,6 +2,8 @@
 // it read or write beyond its text, compute without end, or change more than convolutions and poolings.
 
 #include "../onednn.c"
+
+#include "../norm.c"
 #include "../pool.c"
 #include "../stablehlo.c"
 #include "../threads.c"
@@ -43,6 +45,12 @@ static void check_pooling(const struct pooling *p) {
 static void check(const char *call) {
   int64_t numbers[PLAN];
   int count = read_plan(call, numbers, PLAN);
+  if (count == NORM) { // sizes are all that it says, and their product is no overflow
+    for (int i = 2; i < NORM; i++)
+      if (numbers[i] < 1) abort();
+    if (__builtin_mul_overflow(numbers[2] * numbers[3], numbers[4], numbers)) abort();
+    return;
+  }
   if (count == POOLING) {
     check_pooling((struct pooling *)numbers);
     return;
