@@ -5,6 +5,51 @@ import (
 	"testing"
 )
 
+// A convolution with a bias, as go-xla writes the call, and its plan: that of the convolution above, with a ReLU.
+const (
+	endedCall = `
+  %9 = "func.call"(%128, %state7, %5) { callee = @convbook_convolution_relu_1_1_16_7_7_64_3_3_64_96_1_1_1_96 } : ` +
+		`(tensor<16x7x7x64xf32>, tensor<3x3x64x96xf32>, tensor<1x1x1x96xf32>) -> tensor<16x7x7x96xf32>
+`
+	endedPlan = "0, 3, 16, 64, 7, 7, 96, 64, 3, 3, 16, 96, 7, 7, " +
+		"3136, 1, 448, 64, 1, 96, 18432, 6144, 4704, 1, 672, 96, 1, 1, 1, 1, 1, 1, 1, 1, 2"
+)
+
+// A convolution with a bias is handed over, or left to XLA, which has the function's body.
+func TestReadingEndedConvolutions(t *testing.T) {
+	program := sanitized(t, "plugin/check/rewrite.c")
+	rewritten, status := rewrite(t, program, endedCall)
+	if status != 0 || !strings.Contains(rewritten, "{plan = array<i64: "+endedPlan+">}") ||
+		!strings.Contains(rewritten, `"stablehlo.custom_call"(%128, %state7, %5) {`) {
+		t.Errorf("status %d, %s", status, rewritten)
+	}
+	bias := strings.TrimSuffix(endedPlan, "2") + "1"
+	if rewritten, _ := rewrite(t, program, replaced(t, endedCall, "_relu_", "_")); !strings.Contains(rewritten, bias) {
+		t.Errorf("without ReLU: %s", rewritten)
+	}
+	for what, text := range map[string]string{
+		"sizes that do not fit": replaced(t, endedCall, "-> tensor<16x7x7x96xf32>", "-> tensor<16x9x9x96xf32>"),
+		"a huge stride":         replaced(t, endedCall, "relu_1_1", "relu_99999999999999999999_1"),
+		"no stride":             replaced(t, endedCall, "relu_1_1", "relu_0_1"),
+		"other channels":        replaced(t, endedCall, "3x3x64x96", "3x3x63x96"),
+	} {
+		if rewritten, status := rewrite(t, program, text); status != 0 && !strings.Contains(rewritten, "cannot read the call") ||
+			status == 0 && rewritten != text {
+			t.Errorf("%s: status %d, %s", what, status, rewritten)
+		}
+	}
+	for what, text := range map[string]string{
+		"no numbers":       replaced(t, endedCall, "relu_1_1_", "relu_x_"),
+		"double precision": replaced(t, endedCall, "96xf32", "96xf64"),
+		"another bias":     replaced(t, endedCall, "1x1x1x96", "1x1x96x1"),
+		"two operands":     replaced(t, replaced(t, endedCall, ", %5)", ")"), ", tensor<1x1x1x96xf32>)", ")"),
+	} {
+		if got, status := rewrite(t, program, text); status != 1 || !strings.Contains(got, "cannot read the call in line 2") {
+			t.Errorf("%s: status %d, %q", what, status, got)
+		}
+	}
+}
+
 // Calls of batch norms as go-xla writes them. Their numbers are tested in package nn.
 const (
 	normCall = `

@@ -74,7 +74,7 @@ func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> 
 }
 `
 	forwardPlan = "0, 3, 16, 64, 7, 7, 96, 64, 3, 3, 16, 96, 7, 7, " +
-		"3136, 1, 448, 64, 1, 96, 18432, 6144, 4704, 1, 672, 96, 1, 1, 1, 1, 1, 1, 1, 1"
+		"3136, 1, 448, 64, 1, 96, 18432, 6144, 4704, 1, 672, 96, 1, 1, 1, 1, 1, 1, 1, 1, 0"
 
 	byImages = `
   %1470 = "stablehlo.reverse"(%state78) { dimensions = array<i64: 0, 1> } : (tensor<3x3x64x128xf32>) -> tensor<3x3x64x128xf32>
@@ -91,7 +91,7 @@ func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> 
   } : (tensor<16x4x4x128xf32>, tensor<3x3x64x128xf32>) -> tensor<16x8x8x64xf32>
 `
 	byImagesPlan = "1, 3, 16, 64, 8, 8, 128, 64, 3, 3, 16, 128, 4, 4, " +
-		"4096, 1, 512, 64, 1, 128, 24576, 8192, 2048, 1, 512, 128, 2, 2, 1, 1, 1, 1, 0, 0"
+		"4096, 1, 512, 64, 1, 128, 24576, 8192, 2048, 1, 512, 128, 2, 2, 1, 1, 1, 1, 0, 0, 0"
 
 	byWeights = `
   %1472 = "stablehlo.convolution"(%810, %1461) {
@@ -107,7 +107,7 @@ func.func @main(%128: tensor<16x7x7x64xf32>, %state7: tensor<3x3x64x96xf32>) -> 
   } : (tensor<16x8x8x64xf32>, tensor<16x4x4x128xf32>) -> tensor<3x3x64x128xf32>
 `
 	byWeightsPlan = "2, 3, 16, 64, 8, 8, 128, 64, 3, 3, 16, 128, 4, 4, " +
-		"4096, 1, 512, 64, 1, 128, 24576, 8192, 2048, 1, 512, 128, 2, 2, 1, 1, 1, 1, 0, 0"
+		"4096, 1, 512, 64, 1, 128, 24576, 8192, 2048, 1, 512, 128, 2, 2, 1, 1, 1, 1, 0, 0, 0"
 )
 
 // replaced is a program with something else in one place.

@@ -8,8 +8,8 @@ import (
 
 // ReLU keeps what is positive and puts 0 for the rest. Where it puts 0 the gradient is 0, as in PyTorch.
 var ReLU Layer = plain{"relu", func(x *graph.Node) *graph.Node {
-	if behind, ok := x.Graph().State(rectified{x.Id()}).(func() *graph.Node); ok {
-		return behind()
+	if rectified := rectifiedBehind(x); rectified != nil {
+		return rectified()
 	}
 	zero := graph.ScalarZero(x.Graph(), x.DType())
 	var y *graph.Node

@@ -56,8 +56,11 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		return graph.Rsqrt(graph.AddScalar(variance, b.epsilon))
 	}
 	if !scope.IsTraining(x.Graph()) || !scales.Trainable {
-		factor := graph.Mul(scale, inverse(runningVariance.NodeValue(x)))
-		return graph.Add(graph.Mul(graph.Sub(x, runningMean.NodeValue(x)), factor), shift)
+		mean, factor := runningMean.NodeValue(x), graph.Mul(scale, inverse(runningVariance.NodeValue(x)))
+		if scaled := scaledBehind(x); scaled != nil {
+			return scaled(factor, graph.Sub(shift, graph.Mul(mean, factor)))
+		}
+		return graph.Add(graph.Mul(graph.Sub(x, mean), factor), shift)
 	}
 
 	batch := momentsOf(x)
@@ -117,13 +120,9 @@ func (b BatchNormLayer) external(x, scale, shift *graph.Node, batch moments, ave
 		return y[0]
 	}
 	y := norm("convbook_batch_norm")
-	x.Graph().AttachState(rectified{y.Id()}, func() *graph.Node { return norm("convbook_batch_norm_relu") })
+	offerReLU(y, func() *graph.Node { return norm("convbook_batch_norm_relu") })
 	return y
 }
-
-// rectified is the key of a graph's state under which there is a function that gives a node behind a ReLU, if there is
-// a faster way to that.
-type rectified struct{ node graph.NodeId }
 
 // moments takes means over a batch's values, channel by channel.
 type moments struct {

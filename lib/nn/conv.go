@@ -60,8 +60,30 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	})
 	positions := y.Shape().Dim(1) * y.Shape().Dim(2)
 	note(x, cost{macs: positions * weights.Shape().Size(), kernel: kernel, stride: c.info.Stride})
-	if bias == nil {
-		return y
+	if bias != nil {
+		y = graph.Add(y, bias)
 	}
-	return graph.Add(y, bias)
+	if !scope.IsTraining(x.Graph()) && isFull(x) && convolve.CanEnd(x, weights, c.info.Padding) {
+		c.offer(x, weights, bias, y)
+	}
+	return y
+}
+
+// offer offers bias, factor and ReLU in one pass with the convolution, for a test.
+func (c ConvLayer) offer(x, weights, bias, y *graph.Node) {
+	ended := func(weights, bias *graph.Node, relu bool) *graph.Node {
+		return convolve.Ended(x, weights, bias, c.info.Stride, c.info.Padding, relu)
+	}
+	if bias != nil {
+		offerReLU(y, func() *graph.Node { return ended(weights, bias, true) })
+	}
+	offerScale(y, func(factor, shift *graph.Node) *graph.Node {
+		weights := graph.Mul(weights, factor)
+		if bias != nil {
+			shift = graph.Add(graph.Mul(bias, factor), shift)
+		}
+		y := ended(weights, shift, false)
+		offerReLU(y, func() *graph.Node { return ended(weights, shift, true) })
+		return y
+	})
 }

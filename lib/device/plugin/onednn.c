@@ -42,7 +42,10 @@ struct plan {
   int64_t kind, type; // of all values: dnnl_f32 or dnnl_bf16
   int64_t x[4], w[4], y[4], x_strides[4], w_strides[4], y_strides[4];
   int64_t stride[2], dilation[2], before[2], after[2];
+  int64_t ending; // of the way forward
 };
+
+enum { NOTHING, BIAS, BIAS_AND_RELU };
 
 enum { PLAN = sizeof(struct plan) / sizeof(int64_t) }; // how many numbers it is
 
@@ -59,9 +62,10 @@ struct convolution {
   struct plan plan;
   pthread_mutex_t turn; // the memories below serve one call at a time
   bool products;
-  char *arrays[3]; // a call's x, w and y
+  char *arrays[4]; // a call's x, w, y, and bias, if it has one
   dnnl_primitive_t reorder, add;
   dnnl_memory_t w; // the weights as XLA reads or writes them
+  dnnl_memory_t bias;
   int parts;
   struct part part[];
 };
@@ -91,6 +95,8 @@ static int64_t size_of(const struct plan *p) { return p->type == dnnl_bf16 ? 2 :
 static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
   omp_set_num_threads(1);                                      // of this thread: the others are XLA's
   dnnl_memory_desc_t x = NULL, w = NULL, y = NULL, sum = NULL; // sum: of the parts' gradients, not rounded
+  dnnl_memory_desc_t bias = NULL;
+  dnnl_post_ops_t relu = NULL;
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_primitive_desc_t forward = NULL, made = NULL;
   const int64_t dilates[2] = {p->dilation[0] - 1, p->dilation[1] - 1};
@@ -102,8 +108,12 @@ static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
       !dnnl_memory_desc_create_with_tag(&w, 4, p->w, type, dnnl_format_tag_any) &&
       !dnnl_memory_desc_create_with_tag(&sum, 4, p->w, dnnl_f32, dnnl_format_tag_any) &&
       !dnnl_memory_desc_create_with_strides(&y, 4, y_sizes, type, p->y_strides) &&
+      (p->ending == NOTHING || !dnnl_memory_desc_create_with_tag(&bias, 1, p->y + 1, dnnl_f32, dnnl_a)) &&
+      (p->ending != BIAS_AND_RELU ||
+        (!dnnl_post_ops_create(&relu) && !dnnl_post_ops_append_eltwise(relu, dnnl_eltwise_relu, 0, 0) &&
+          !dnnl_primitive_attr_set_post_ops(attributes, relu))) &&
       !dnnl_convolution_forward_primitive_desc_create(&forward, engine, dnnl_forward_training, dnnl_convolution_direct,
-        x, w, NULL, y, p->stride, dilates, p->before, p->after, attributes)) {
+        x, w, bias, y, p->stride, dilates, p->before, p->after, attributes)) {
     if (p->kind == FORWARD) made = forward;
     else if (p->kind == BY_IMAGES)
       dnnl_convolution_backward_data_primitive_desc_create(
@@ -121,6 +131,8 @@ static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
   dnnl_memory_desc_destroy(w);
   dnnl_memory_desc_destroy(y);
   dnnl_memory_desc_destroy(sum);
+  dnnl_memory_desc_destroy(bias);
+  dnnl_post_ops_destroy(relu);
   dnnl_primitive_attr_destroy(attributes);
   return made;
 }
@@ -187,7 +199,7 @@ struct result {
 // multiply does a part of a convolution by one product for each pair of a pixel of y and a place of the window inside
 // of x. The parts are of the images, but those of the gradient by the weights are of x's channels. A value of the
 // result is a sum of products: the first overwrites it.
-static bool multiply(const struct plan *p, char *arrays[3], int part, int parts) {
+static bool multiply(const struct plan *p, char *arrays[4], int part, int parts) {
   float *x = (float *)arrays[0], *w = (float *)arrays[1], *y = (float *)arrays[2];
   int64_t first, count = range(p->kind == BY_WEIGHTS ? p->x[1] : p->x[0], part, parts, &first);
   if (p->kind == BY_WEIGHTS) {
@@ -227,6 +239,17 @@ static bool multiply(const struct plan *p, char *arrays[3], int part, int parts)
   return true;
 }
 
+// finish adds the bias to a part of the result of products, and puts 0 for what is negative if there is a ReLU.
+static void finish(const struct plan *p, char *arrays[4], int part, int parts) {
+  int64_t first, count = range(p->x[0], part, parts, &first), size = p->y[1] * p->y[2] * p->y[3];
+  float *y = (float *)arrays[2] + first * size, least = p->ending == BIAS_AND_RELU ? 0 : -__builtin_inff();
+  const float *bias = (const float *)arrays[3];
+  for (int64_t i = 0; p->ending != NOTHING && i < count * size; i++) {
+    y[i] += bias[i % p->y[1]];
+    if (y[i] < least) y[i] = least;
+  }
+}
+
 // reorder_of makes the operation that brings values from one order into another, and adds them there to what is there.
 static dnnl_primitive_t reorder_of(const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to, bool adds) {
   dnnl_post_ops_t after = NULL;
@@ -258,6 +281,10 @@ static bool prepare(struct convolution *c) {
   const_dnnl_memory_desc_t inner = NULL; // the weights' order in all parts
   if (dnnl_memory_desc_create_with_strides(&w, 4, p->w, (dnnl_data_type_t)p->type, p->w_strides)) return false;
   if (dnnl_memory_create(&c->w, w, engine, DNNL_MEMORY_NONE)) return false;
+  dnnl_memory_desc_t bias = NULL;
+  if (p->ending != NOTHING && (dnnl_memory_desc_create_with_tag(&bias, 1, p->y + 1, dnnl_f32, dnnl_a) ||
+                                dnnl_memory_create(&c->bias, bias, engine, DNNL_MEMORY_NONE)))
+    return false;
   dnnl_primitive_desc_t description = NULL;
   int larger = (int)(p->x[0] % c->parts); // parts with one image more
   for (int i = 0; i < c->parts; i++) {
@@ -323,10 +350,14 @@ static bool compute(void *work, int i) {
   struct part *part = c->part + i;
   const int *names = ARGUMENTS[c->plan.kind];
   omp_set_num_threads(1);
-  if (c->products) return multiply(&c->plan, c->arrays, i, c->parts);
-  return execute(part->operation, 4,
-    (dnnl_exec_arg_t[]){
-      {names[0], part->x}, {names[1], part->w}, {names[2], part->y}, {DNNL_ARG_SCRATCHPAD, part->scratchpad}});
+  if (c->products) {
+    bool done = multiply(&c->plan, c->arrays, i, c->parts);
+    finish(&c->plan, c->arrays, i, c->parts);
+    return done;
+  }
+  return execute(part->operation, c->bias ? 5 : 4,
+    (dnnl_exec_arg_t[]){{names[0], part->x}, {names[1], part->w}, {names[2], part->y},
+      {DNNL_ARG_SCRATCHPAD, part->scratchpad}, {DNNL_ARG_BIAS, c->bias}});
 }
 
 static bool at(dnnl_memory_t memory, void *data) { return !dnnl_memory_set_data_handle(memory, data); }
@@ -339,7 +370,7 @@ static bool reorders(dnnl_primitive_t reorder, dnnl_memory_t from, dnnl_memory_t
 // ready_memories lets the memories of a convolution's parts be those of the call.
 static bool ready_memories(struct convolution *c) {
   const struct plan *p = &c->plan;
-  if (!at(c->w, c->arrays[1])) return false;
+  if (!at(c->w, c->arrays[1]) || (c->bias && !at(c->bias, c->arrays[3]))) return false;
   if (p->kind != BY_WEIGHTS && !reorders(c->reorder, c->w, c->part->w)) return false;
   for (struct part *part = c->part; part < c->part + c->parts; part++) {
     char *x = c->arrays[0] + part->image * p->x_strides[0] * size_of(p);
@@ -461,14 +492,16 @@ static XLA_FFI_Error *pooling_handler(XLA_FFI_CallFrame *call) {
 static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {
   XLA_FFI_Error *answer;
   if (introduces(call, &answer)) return answer;
-  const void *plan = plan_in(call, PLAN, 2, 1);
-  if (!plan) return failure(call);
+  bool biased = call->args.size == 3;
+  const struct plan *plan = plan_in(call, PLAN, biased ? 3 : 2, 1);
+  if (!plan || (plan->ending != NOTHING) != biased) return failure(call);
   struct convolution *c = find(plan);
   if (!c) return failure(call);
   static const int PLACES[][3] = {[FORWARD] = {0, 1, 2}, [BY_IMAGES] = {2, 1, 0}, [BY_WEIGHTS] = {0, 2, 1}};
   char *given[] = {argument(call, 0), argument(call, 1), result(call, 0)};
   pthread_mutex_lock(&c->turn);
   for (int i = 0; i < 3; i++) c->arrays[i] = given[PLACES[c->plan.kind][i]];
+  c->arrays[3] = biased ? argument(call, 2) : NULL;
   bool done = run(c, call);
   pthread_mutex_unlock(&c->turn);
   return done ? NULL : failure(call);
@@ -783,7 +816,7 @@ static void hand_over(struct rewriting *w) {
     return;
   }
   const struct reversed *weights = reversal(w, o.operands[1]);
-  struct plan plan;
+  struct plan plan = {.ending = NOTHING};
   struct span problem;
   switch (judge(&o, weights != NULL, &plan, &problem)) {
   case UNREADABLE:
@@ -923,9 +956,59 @@ static bool norm_of(const struct operation *o, struct norm *p) {
   return true;
 }
 
-// hand_over_call hands over a call of a function that the graph knows to be computed here. There is nobody else who
-// could.
-static void hand_over_call(struct rewriting *w) {
+// number_in reads a number at the beginning of a text, and the underscore behind it.
+static bool number_in(struct span *text, int64_t *number) {
+  for (*number = 0; text->size && *text->at >= '0' && *text->at <= '9' && *number <= LARGE; text->at++, text->size--)
+    *number = 10 * *number + *text->at - '0';
+  if (!text->size || *text->at != '_') return false;
+  text->at++;
+  text->size--;
+  return true;
+}
+
+// behind is what a text has behind its beginning, and tells whether it has that.
+static bool behind(struct span text, const char *beginning, struct span *rest) {
+  size_t size = strlen(beginning);
+  *rest = (struct span){text.at + size, text.size - size};
+  return text.size >= size && !memcmp(text.at, beginning, size);
+}
+
+// judge_ended makes a plan of a convolution with a bias. Its stride and padding are what its name ends with.
+static enum verdict judge_ended(const struct operation *o, struct span name, struct plan *p) {
+  struct tensor_type types[4];
+  int64_t stride, padding;
+  if (o->operand_count != 3 || o->result_count != 1) return UNREADABLE;
+  if (!number_in(&name, &stride) || !number_in(&name, &padding)) return UNREADABLE;
+  for (int i = 0; i < 4; i++) {
+    if (!read_type(i < 3 ? o->types[i] : o->results[0], types + i)) return UNREADABLE;
+    if (types[i].rank != 4 || !is(types[i].element, "f32")) return UNREADABLE;
+  }
+  const int64_t *bias = types[2].sizes;
+  if (bias[0] != 1 || bias[1] != 1 || bias[2] != 1 || bias[3] != types[3].sizes[3]) return UNREADABLE;
+  struct window window = {.stride = {stride, stride},
+    .input = {1, 1},
+    .kernel = {1, 1},
+    .padding = {padding, padding, padding, padding},
+    .groups = 1,
+    .batches = 1};
+  struct shape x = {types[0].sizes, {0, 3, 1, 2}}, weights = {types[1].sizes, {3, 2, 0, 1}};
+  return plan_of(&window, x, weights, (struct shape){types[3].sizes, {0, 3, 1, 2}}, false, p) ? HANDED : LEFT;
+}
+
+// hand_over_ended hands over a call of a convolution with a bias, or leaves it to XLA: the function does the same.
+static bool hand_over_ended(struct rewriting *w, const struct operation *o, struct span callee) {
+  struct plan plan = {.type = dnnl_f32};
+  struct span name;
+  if (behind(callee, "@convbook_convolution_relu_", &name)) plan.ending = BIAS_AND_RELU;
+  else if (behind(callee, "@convbook_convolution_", &name)) plan.ending = BIAS;
+  else return false;
+  enum verdict verdict = judge_ended(o, name, &plan);
+  if (verdict == HANDED) write_call(w, o, CONVOLUTION, &plan, PLAN);
+  return verdict != UNREADABLE;
+}
+
+// hand_over_norm hands over a call of a batch norm. There is nobody else who could compute it.
+static bool hand_over_norm(struct rewriting *w, const struct operation *o, struct span callee) {
   static const struct {
     const char *name;
     int64_t kind, relu;
@@ -935,20 +1018,26 @@ static void hand_over_call(struct rewriting *w) {
     {"@convbook_batch_norm_gradient_", BACKWARDS, 0},
     {"@convbook_batch_norm_", FORWARDS, 0},
   };
-  static const char OURS[] = "@convbook_";
+  struct span rest;
+  for (size_t i = 0; i < sizeof NORMS / sizeof *NORMS; i++) {
+    if (!behind(callee, NORMS[i].name, &rest)) continue;
+    struct norm plan = {.kind = NORMS[i].kind, .relu = NORMS[i].relu};
+    if (!norm_of(o, &plan)) return false;
+    write_call(w, o, NORMALIZATION, &plan, NORM);
+    return true;
+  }
+  return false;
+}
+
+// hand_over_call hands over a call of a function that has one of our names.
+static void hand_over_call(struct rewriting *w) {
   struct reader ahead = w->reader;
   struct operation o;
   const char *unread = read_operation(&ahead, &o);
-  struct span callee = value_of(&o, "callee");
-  if (callee.size < strlen(OURS) || memcmp(callee.at, OURS, strlen(OURS))) return;
-  for (size_t i = 0; !unread && i < sizeof NORMS / sizeof *NORMS; i++) {
-    if (callee.size < strlen(NORMS[i].name) || memcmp(callee.at, NORMS[i].name, strlen(NORMS[i].name))) continue;
-    struct norm plan = {.kind = NORMS[i].kind, .relu = NORMS[i].relu};
-    if (!norm_of(&o, &plan)) break;
-    write_call(w, &o, NORMALIZATION, &plan, NORM);
-    return;
-  }
-  fail(w, "call", unread ? text_of(unread) : callee);
+  struct span callee = value_of(&o, "callee"), rest;
+  if (!behind(callee, "@convbook_", &rest)) return;
+  if (unread) fail(w, "call", text_of(unread));
+  else if (!hand_over_ended(w, &o, callee) && !hand_over_norm(w, &o, callee)) fail(w, "call", callee);
 }
 
 // visit looks at the next token, which may be the name of an operation.

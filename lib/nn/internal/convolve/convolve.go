@@ -7,6 +7,8 @@
 package convolve
 
 import (
+	"fmt"
+
 	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -47,6 +49,29 @@ func Convolve(x, weights *graph.Node, stride, padding int) *graph.Node {
 func slow(g *graph.Graph) bool {
 	backend := g.Backend()
 	return backend.Name() != gobackend.BackendName && device.IsCPU(backend) && !device.OneDNN(backend)
+}
+
+// CanEnd reports whether [Ended] computes a convolution with these weights: it does on a processor with oneDNN, for
+// windows of odd size and padding that is less than that.
+func CanEnd(x, weights *graph.Node, padding int) bool {
+	kernel := weights.Shape().Dim(0)
+	return device.OneDNN(x.Graph().Backend()) && x.Shape().Dim(3) == weights.Shape().Dim(2) && kernel%2 == 1 && padding < kernel
+}
+
+// Ended is a convolution with a bias, and a ReLU behind it if one is wanted, in a single pass over the result. It is not
+// for training: its gradient computes the convolution once more.
+func Ended(x, weights, bias *graph.Node, stride, padding int, relu bool) *graph.Node {
+	name := "convbook_convolution"
+	if relu {
+		name += "_relu"
+	}
+	return op.External{Name: fmt.Sprintf("%s_%d_%d", name, stride, padding), Body: func(in []*graph.Node) *graph.Node {
+		y := graph.Add(convolution(in[0], in[1], stride, padding), in[2])
+		if relu {
+			y = graph.Max(y, graph.Const(y.Graph(), float32(0)))
+		}
+		return y
+	}}.Call(x, weights, bias)[0]
 }
 
 // inGroups applies each group of filters to its channels.

@@ -7,13 +7,18 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// External is a computation of the plugin that package device puts in front of XLA: it replaces calls of a function
-// that has this name, or refuses the program. So the function's body only says of what shapes the results are.
+// External is a computation that the plugin which package device puts in front of XLA knows by its name: it replaces
+// calls of a function that has this name by code of its own.
 type External struct {
-	Name    string
+	Name string
+
+	// Body is the same computation, for a call that the plugin leaves alone. It must not use numbers that the graph
+	// shares, such as graph.ScalarZero. Where it is nil there is no such call, and Results are the results' shapes.
+	Body    func(inputs []*graph.Node) *graph.Node
 	Results []shapes.Shape
+
 	// Gradient is what the gradients by the inputs are, or nil where there is none, if that by the first result is pull.
-	// The others have no gradient.
+	// The other results have no gradient. Where it is nil it is that of Body.
 	Gradient func(inputs, results []*graph.Node, pull *graph.Node) []*graph.Node
 }
 
@@ -32,31 +37,44 @@ func init() {
 // Call computes it.
 func (e External) Call(inputs ...*graph.Node) (results []*graph.Node) {
 	g := inputs[0].Graph()
-	name := e.Name
-	for _, dim := range inputs[0].Shape().Dimensions {
-		name += fmt.Sprint("_", dim)
-	}
-	function, made := g.State(functionOf(name)).(*graph.Function)
-	if !made {
-		function = graph.NewFunction(g, name, func(g *graph.Graph) (results []*graph.Node) {
-			for i, input := range inputs {
-				graph.Parameter(g, fmt.Sprint("input", i), input.Shape())
-			}
-			for _, shape := range e.Results {
-				zero := graph.Const(g, float32(0))
-				results = append(results, graph.BroadcastToDims(zero, shape.Dimensions...))
-			}
-			return results
-		})
-		g.AttachState(functionOf(name), function)
-	}
-	results = function.Call(inputs...)
+	results = e.function(g, inputs).Call(inputs...)
 	call := results[0]
 	if len(results) > 1 {
 		call = call.Inputs()[0]
 	}
 	g.AttachState(gradientOf{call.Id()}, gradient(func(pull *graph.Node) []*graph.Node {
-		return e.Gradient(inputs, results, pull)
+		if e.Gradient != nil {
+			return e.Gradient(inputs, results, pull)
+		}
+		return graph.Gradient(graph.ReduceAllSum(graph.Mul(e.Body(inputs), graph.StopGradient(pull))), inputs...)
 	}))
 	return results
+}
+
+// function is the graph's function for inputs of these shapes. They are a part of its name.
+func (e External) function(g *graph.Graph, inputs []*graph.Node) *graph.Function {
+	name := e.Name
+	for _, input := range inputs {
+		for _, dim := range input.Shape().Dimensions {
+			name += fmt.Sprint("_", dim)
+		}
+	}
+	if f, made := g.State(functionOf(name)).(*graph.Function); made {
+		return f
+	}
+	f := graph.NewFunction(g, name, func(g *graph.Graph) (results []*graph.Node) {
+		var parameters []*graph.Node
+		for i, input := range inputs {
+			parameters = append(parameters, graph.Parameter(g, fmt.Sprint("input", i), input.Shape()))
+		}
+		if e.Body != nil {
+			return []*graph.Node{e.Body(parameters)}
+		}
+		for _, shape := range e.Results { // go-xla writes no function without a body
+			results = append(results, graph.BroadcastToDims(graph.Const(g, float32(0)), shape.Dimensions...))
+		}
+		return results
+	})
+	g.AttachState(functionOf(name), f)
+	return f
 }
