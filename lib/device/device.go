@@ -141,7 +141,7 @@ func IsCPU(backend compute.Backend) bool {
 }
 
 // OneDNN reports whether the backend's convolutions are those of oneDNN, which `make setup` puts in front of XLA's on
-// x86-64. CONVBOOK_ONEDNN=off leaves them to XLA.
+// x86-64, with the book's own batch norms and poolings. CONVBOOK_ONEDNN=off leaves all of them to XLA.
 func OneDNN(backend compute.Backend) bool {
 	if b, ok := backend.(*xla.Backend); !ok || !b.IsCPU() {
 		return false

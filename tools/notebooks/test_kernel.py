@@ -95,6 +95,22 @@ class Queue(Kernel):
             self.assertEqual([self.reply(request)["status"] for request in (first, second)], [status, "aborted"])
 
 
+class Connection(Kernel):
+    def test_what_the_kernel_is_and_that_it_is_busy_is_told_while_a_cell_runs(self):
+        cell = self.client.execute('import "time"\n\n%%\nfmt.Println("waits")\ntime.Sleep(5 * time.Second)')
+        while self.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+            pass
+        asked = self.client.kernel_info()
+        self.assertEqual(self.reply(asked)["implementation"], "gonb")
+        statuses = []  # until the cell is done
+        while statuses[-1:] != [(cell, "idle")]:
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
+            if message["msg_type"] == "status":
+                statuses.append((message["parent_header"]["msg_id"], message["content"]["execution_state"]))
+        self.assertEqual(statuses, [(asked, "busy"), (asked, "idle"), (cell, "busy"), (cell, "idle")])
+        self.assertEqual(self.reply(cell)["status"], "ok")
+
+
 class Text(Kernel):
     def test_characters_are_whole(self):
         for code, printed in {
