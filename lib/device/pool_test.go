@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -243,5 +244,12 @@ func TestReadingPoolings(t *testing.T) {
 		if status != 1 || !strings.Contains(got, c.want) || strings.Count(got, "\n") != 1 {
 			t.Errorf("%s: status %d, %q, want %q", what, status, got, c.want)
 		}
+	}
+}
+
+// Poolings and batch norms are the same with every width of vectors.
+func TestWidthsOfVectors(t *testing.T) {
+	if output, err := exec.Command(sanitized(t, "plugin/check/widths.c")).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
 	}
 }

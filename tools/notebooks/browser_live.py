@@ -24,6 +24,10 @@ TRAINING = """var seen = train.Task{
 %%%%
 cell.Must(seen.Fit())"""
 
+TYPO = """%%
+fmt.Println("no import is needed for this")
+trian.Find("last")"""
+
 # What a reader sees below a cell: what the line and the chart say, and what is too wide.
 SEEN = """index => {
   const outputs = Array.from(jupyterapp.shell.currentWidget.content.widgets[index].node
@@ -42,8 +46,8 @@ TIME = 300_000  # milliseconds that a training may take
 
 
 def write(path: Path, seeds: list[int]) -> None:
-    """A notebook with a training for each seed."""
-    sources = [HEAD, *(TRAINING % seed for seed in seeds)]
+    """A notebook with a training for each seed, and a cell with a typing error."""
+    sources = [HEAD, *(TRAINING % seed for seed in seeds), TYPO]
     cells = [{"cell_type": "code", "execution_count": None, "id": f"c{i}", "metadata": {}, "outputs": [],
               "source": source} for i, source in enumerate(sources)]
     path.write_text(json.dumps({
@@ -72,7 +76,20 @@ def live(page, out: Path, url: str, settle) -> list[str]:
     settle(page)
     run(page, 0)
     page.wait_for_function(IDLE, arg=0, timeout=TIME)
-    return watch(page, out) + saved(page, path) + stop(page, out) + reload(page, out, settle)
+    return (mistyped(page, out, 4) + watch(page, out) + saved(page, path) + stop(page, out)
+            + reload(page, out, settle))
+
+
+def mistyped(page, out: Path, index: int) -> list[str]:
+    """Runs a cell with a typing error: what is wrong, and where, is said in a few lines."""
+    run(page, index)
+    page.wait_for_function(IDLE, arg=index, timeout=TIME)
+    page.screenshot(path=out / f"{NAME}-mistyped.png")
+    told = "\n".join(page.evaluate(SEEN, index)["texts"])
+    print(f"{NAME}: a typing error gives {told!r}")
+    if "undefined: trian" not in told or "Line 3" not in told or len(told.splitlines()) > 6:
+        return [f"a typing error gives {told!r}"]
+    return []
 
 
 def watch(page, out: Path) -> list[str]:
@@ -182,9 +199,9 @@ def reload(page, out: Path, settle) -> list[str]:
     page.wait_for_timeout(3000)
     after = page.evaluate(CARD)
     page.screenshot(path=out / f"{NAME}-reloaded.png")
-    print(f"{NAME}: after a reload the kernel is {page.evaluate(KERNEL)}, and a card says "
-          f"{after and after['text'][-200:]!r}")
-    flaws = []
+    kernel = page.evaluate(KERNEL)
+    print(f"{NAME}: after a reload the kernel is {kernel}, and a card says {after and after['text'][-200:]!r}")
+    flaws = [] if kernel == "busy" else [f"after a reload the kernel of a cell that trains is {kernel}"]
     if not after or "still running" not in after["text"] or not after["drawn"] or after == before:
         flaws.append(f"after a reload nothing says that a cell trains: {after}")
     run(page, 3)
