@@ -108,16 +108,16 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 func (b BatchNormLayer) external(x, scale, shift *graph.Node, batch moments, average func(mean, variance *graph.Node)) *graph.Node {
 	share := graph.BroadcastToDims(batch.share, x.Shape().Dim(0), 1, 1, 1)
 	epsilon := graph.Scalar(x.Graph(), x.DType(), b.epsilon)
-	results := []shapes.Shape{x.Shape(), scale.Shape(), scale.Shape()}
+	shaped := []shapes.Shape{x.Shape(), scale.Shape(), scale.Shape()} // both ways: x, and two numbers a channel
 	norm := func(name string) *graph.Node {
 		gradient := func(_, results []*graph.Node, pull *graph.Node) []*graph.Node {
-			by := op.External{Name: name + "_gradient", Results: []shapes.Shape{x.Shape(), scale.Shape(), shift.Shape()}}.
+			by := op.External{Name: name + "_gradient", Results: shaped}.
 				Call(x, pull, scale, shift, results[1], results[2], share, epsilon)
 			return append(by, nil, nil) // none by share and epsilon
 		}
-		y := op.External{Name: name, Results: results, Gradient: gradient}.Call(x, scale, shift, share, epsilon)
-		average(y[1], y[2]) // y's mean and variance
-		return y[0]
+		results := op.External{Name: name, Results: shaped, Gradient: gradient}.Call(x, scale, shift, share, epsilon)
+		average(results[1], results[2]) // the batch's mean and variance
+		return results[0]
 	}
 	y := norm("convbook_batch_norm")
 	offerReLU(y, func() *graph.Node { return norm("convbook_batch_norm_relu") })

@@ -30,7 +30,11 @@ type (
 
 func init() {
 	graph.VJPRegistration[graph.NodeTypeCall] = func(call *graph.Node, pulls []*graph.Node, _ shapes.Shape) []*graph.Node {
-		return call.Graph().State(gradientOf{call.Id()}).(gradient)(pulls[0])
+		by, known := call.Graph().State(gradientOf{call.Id()}).(gradient)
+		if !known {
+			panic(fmt.Errorf("%v has no gradient: GoMLX does not know one for calls of a graph's functions", call))
+		}
+		return by(pulls[0])
 	}
 }
 
