@@ -234,6 +234,9 @@ func (w work) agreement(path string) error {
 	if w.batch = 4; !w.large() {
 		w.data = noise(w.data, 1024, 1000)
 	}
+	if w.tests > 0 {
+		w.data = w.data.FirstTest(w.tests)
+	}
 	worker, err := w.start(train.Float32)
 	if err != nil {
 		return err

@@ -130,6 +130,12 @@ static struct totals totals_of(const struct task *t, int64_t channel) {
   return totals;
 }
 
+// inverse_of is one by a channel's deviation. The factor must be the same to the last bit wherever it is needed: it
+// decides which values the ReLU lets through.
+static float inverse_of(const struct norm_arrays *a, int64_t channel) {
+  return 1 / sqrtf(a->variance[channel] + *a->epsilon);
+}
+
 // conclude writes what the totals of a channel say, and what the second pass needs of it.
 static void conclude(const struct task *t, int64_t channel) {
   const struct norm_arrays *a = t->arrays;
@@ -138,7 +144,7 @@ static void conclude(const struct task *t, int64_t channel) {
     a->mean[channel] = (float)totals.sums[0];
     a->variance[channel] = (float)(totals.sums[1] / totals.values);
   }
-  float inverse = 1 / sqrtf(a->variance[channel] + *a->epsilon);
+  float inverse = inverse_of(a, channel);
   float values[FACTORS] = {a->mean[channel], a->scale[channel] * inverse, a->shift[channel]};
   if (t->norm.kind == BACKWARDS) {
     a->by_shift[channel] = (float)totals.sums[0];
@@ -157,7 +163,7 @@ static void prepare_sums(const struct task *t, int64_t channel) {
   const struct norm_arrays *a = t->arrays;
   for (int64_t c = channel; c < t->norm.channels; c += t->channels) {
     t->factors.mean[c] = a->mean[channel];
-    t->factors.factor[c] = a->scale[channel] / sqrtf(a->variance[channel] + *a->epsilon);
+    t->factors.factor[c] = a->scale[channel] * inverse_of(a, channel);
     t->factors.shift[c] = a->shift[channel];
   }
 }
