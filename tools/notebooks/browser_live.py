@@ -87,7 +87,7 @@ def mistyped(page, out: Path, index: int) -> list[str]:
     page.screenshot(path=out / f"{NAME}-mistyped.png")
     told = "\n".join(page.evaluate(SEEN, index)["texts"])
     print(f"{NAME}: a typing error gives {told!r}")
-    if "undefined: trian" not in told or "Line 3" not in told or len(told.splitlines()) > 6:
+    if "undefined: trian" not in told or "line 3" not in told or len(told.splitlines()) > 6:
         return [f"a typing error gives {told!r}"]
     return []
 
