@@ -127,18 +127,25 @@ func (c convolution) test(t *testing.T, backend compute.Backend, precision dtype
 	}
 }
 
+// programOfChild is what is kept of the child's program, compiled with that value of CONVBOOK_ONEDNN.
+func programOfChild(t *testing.T, wish string) []byte {
+	t.Helper()
+	folder := t.TempDir()
+	child(t, folder, "CONVBOOK_ONEDNN="+wish)
+	path, _ := kept(t, folder)
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
 // A program that calls oneDNN names the call and its plan, so it is seen in the program that is kept: a convolution,
 // its gradient by the images and that by the weights.
 func TestOneDNNIsCalled(t *testing.T) {
 	needOneDNN(t)
 	for wish, called := range map[string]bool{"on": true, "off": false} {
-		folder := t.TempDir()
-		child(t, folder, "CONVBOOK_ONEDNN="+wish)
-		path, _ := kept(t, folder)
-		program, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		program := programOfChild(t, wish)
 		for kind, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
 			if got := bytes.Contains(program, fmt.Appendf(nil, "{plan = array<i64: %d, ", kind)); got != called {
 				t.Errorf("CONVBOOK_ONEDNN=%s: oneDNN is called for %s: %v", wish, name, got)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -119,13 +118,7 @@ func (p pooling) near(x []float32, at int) (found bool) {
 func TestPoolingsAreCalled(t *testing.T) {
 	needOneDNN(t)
 	for wish, called := range map[string]bool{"on": true, "off": false} {
-		folder := t.TempDir()
-		child(t, folder, "CONVBOOK_ONEDNN="+wish)
-		path, _ := kept(t, folder)
-		program, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		program := programOfChild(t, wish)
 		for kind, name := range []string{"maxima", "their gradient"} {
 			call := fmt.Appendf(nil, "{plan = array<i64: %d, 2, 3, 3, 8, 2, 2, 2, 8, 2, 2, 1, 1, 0, 0>}", kind)
 			if got := bytes.Contains(program, call); got != called {

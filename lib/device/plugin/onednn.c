@@ -4,7 +4,9 @@
 //
 // `rewrite` replaces the convolutions of a program (StableHLO as text, which go-xla writes and stablehlo.c reads) by
 // calls of the handler below, which XLA's runtime makes through its foreign function interface. It does so, too, with
-// maxima over windows and their gradients, which pool.c computes. Three of oneDNN's operations serve convolutions:
+// maxima over windows and their gradients, which pool.c computes, and with calls of functions that package nn names for
+// it: batch norms, which norm.c computes, and convolutions with a bias. Three of oneDNN's operations serve
+// convolutions:
 //
 //	[b, 0, 1, f] images                              forward
 //	[b, 0, 1, f] images and reversed weights         backward by the images

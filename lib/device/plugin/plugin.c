@@ -1,9 +1,9 @@
 // A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla
 // find it before the real one. It is the real one, but for three things:
 //
-//   - It hands a program's convolutions to oneDNN (onednn.c), unless CONVBOOK_ONEDNN is "off" or that library does not
-//     load. The plugin's attribute convbook_onednn tells whether it does. A convolution that cannot be read is an
-//     error.
+//   - It hands a program's convolutions to oneDNN (onednn.c), and its batch norms and poolings to norm.c and pool.c,
+//     unless CONVBOOK_ONEDNN is "off" or that library does not load. The plugin's attribute convbook_onednn tells
+//     whether it does. What cannot be read is an error.
 //   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a
 //     training step that the cell before had compiled already. It looks for the same program, compiled under the same
 //     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another

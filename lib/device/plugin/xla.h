@@ -1,4 +1,4 @@
-// The part of XLA's foreign function interface that onednn.c uses: of xla/ffi/api/c_api.h and of
+// The part of XLA's foreign function interface that is used here: of xla/ffi/api/c_api.h and of
 // xla/pjrt/c/pjrt_c_api_ffi_extension.h in github.com/openxla/xla, which go-xla does not bring. XLA keeps both
 // compatible: a struct only grows at its end, and says how large it is.
 

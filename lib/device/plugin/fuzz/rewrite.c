@@ -1,5 +1,5 @@
 // A fuzzer of what reads and rewrites StableHLO in ../stablehlo.c and ../onednn.c: no program, however broken, may make
-// it read or write beyond its text, compute without end, or change more than convolutions and poolings.
+// it read or write beyond its text, compute without end, or change more than convolutions, poolings and calls.
 
 #include "../onednn.c"
 
