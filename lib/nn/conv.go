@@ -63,7 +63,7 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if bias != nil {
 		y = graph.Add(y, bias)
 	}
-	if !scope.IsTraining(x.Graph()) && isFull(x) && convolve.CanEnd(x, weights, c.info.Padding) {
+	if !scope.IsTraining(x.Graph()) && precisionOf(x) == x.DType() && convolve.CanEnd(x, weights, c.info.Padding) {
 		c.offer(x, weights, bias, y)
 	}
 	return y

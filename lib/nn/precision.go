@@ -11,17 +11,19 @@ type precisionKey struct{}
 // images and the weights, which stay float32 themselves, as do sums and everything else. Gradients are computed alike.
 func SetPrecision(g *graph.Graph, precision dtypes.DType) { g.AttachState(precisionKey{}, precision) }
 
-// isFull reports whether layers compute with x's own type.
-func isFull(x *graph.Node) bool {
-	precision, set := x.Graph().State(precisionKey{}).(dtypes.DType)
-	return !set || precision == x.DType()
+// precisionOf is the type that x's graph was told, or x's own.
+func precisionOf(x *graph.Node) dtypes.DType {
+	if precision, set := x.Graph().State(precisionKey{}).(dtypes.DType); set {
+		return precision
+	}
+	return x.DType()
 }
 
 // inPrecision is f(x, weights), computed with values of the type that SetPrecision told the graph.
 func inPrecision(x, weights *graph.Node, f func(x, weights *graph.Node) *graph.Node) *graph.Node {
-	if isFull(x) {
+	precision := precisionOf(x)
+	if precision == x.DType() {
 		return f(x, weights)
 	}
-	precision := x.Graph().State(precisionKey{}).(dtypes.DType)
 	return graph.ConvertDType(f(graph.ConvertDType(x, precision), graph.ConvertDType(weights, precision)), x.DType())
 }

@@ -118,6 +118,7 @@ static void join(struct totals *t, bool moments, double values, double first, do
   t->values = all;
 }
 
+// totals_of joins what was found of a channel.
 static struct totals totals_of(const struct task *t, int64_t channel) {
   struct totals totals = {0};
   for (int64_t i = 0; i < t->count; i++) {
@@ -136,6 +137,19 @@ static float inverse_of(const struct norm_arrays *a, int64_t channel) {
   return 1 / sqrtf(a->variance[channel] + *a->epsilon);
 }
 
+// spread writes a channel's number into each of the pixels that are treated as one.
+static void spread(const struct task *t, float *numbers, int64_t channel, float number) {
+  for (int64_t c = channel; c < t->norm.channels; c += t->channels) numbers[c] = number;
+}
+
+// write_factors writes what is needed of a channel once its mean and variance are known.
+static void write_factors(const struct task *t, int64_t channel) {
+  const struct norm_arrays *a = t->arrays;
+  spread(t, t->factors.mean, channel, a->mean[channel]);
+  spread(t, t->factors.factor, channel, a->scale[channel] * inverse_of(a, channel));
+  spread(t, t->factors.shift, channel, a->shift[channel]);
+}
+
 // conclude writes what the totals of a channel say, and what the second pass needs of it.
 static void conclude(const struct task *t, int64_t channel) {
   const struct norm_arrays *a = t->arrays;
@@ -143,29 +157,14 @@ static void conclude(const struct task *t, int64_t channel) {
   if (t->norm.kind == FORWARDS) {
     a->mean[channel] = (float)totals.sums[0];
     a->variance[channel] = (float)(totals.sums[1] / totals.values);
+    write_factors(t, channel);
+    return;
   }
   float inverse = inverse_of(a, channel);
-  float values[FACTORS] = {a->mean[channel], a->scale[channel] * inverse, a->shift[channel]};
-  if (t->norm.kind == BACKWARDS) {
-    a->by_shift[channel] = (float)totals.sums[0];
-    a->by_scale[channel] = (float)(totals.sums[1] * inverse);
-    values[3] = (float)(totals.sums[0] / totals.values);
-    values[4] = (float)(totals.sums[1] * inverse * inverse / totals.values);
-  }
-  float *const all[FACTORS] = {
-    t->factors.mean, t->factors.factor, t->factors.shift, t->factors.constant, t->factors.slope};
-  for (int64_t c = channel; c < t->norm.channels; c += t->channels)
-    for (int i = 0; i < FACTORS; i++) all[i][c] = values[i];
-}
-
-// prepare_sums writes what the first pass backwards needs of a channel.
-static void prepare_sums(const struct task *t, int64_t channel) {
-  const struct norm_arrays *a = t->arrays;
-  for (int64_t c = channel; c < t->norm.channels; c += t->channels) {
-    t->factors.mean[c] = a->mean[channel];
-    t->factors.factor[c] = a->scale[channel] * inverse_of(a, channel);
-    t->factors.shift[c] = a->shift[channel];
-  }
+  a->by_shift[channel] = (float)totals.sums[0];
+  a->by_scale[channel] = (float)(totals.sums[1] * inverse);
+  spread(t, t->factors.constant, channel, (float)(totals.sums[0] / totals.values));
+  spread(t, t->factors.slope, channel, (float)(totals.sums[1] * inverse * inverse / totals.values));
 }
 
 enum { MANY = 1024 }; // channels that pixels may have together
@@ -185,13 +184,13 @@ bool normalize(const struct norm *norm, const struct norm_arrays *a, XLA_FFI_Cal
   t.per_image = t.norm.pixels * t.norm.channels / PIECE + 1;
   if (t.per_image > t.norm.pixels) t.per_image = t.norm.pixels;
   t.count = norm->batch * t.per_image;
-  t.parts = thread_count() < t.count ? thread_count() : (int)t.count;
+  t.parts = parts_of(t.count);
   int64_t channels = t.norm.channels;
   float *room = malloc((size_t)((2 * t.count + FACTORS) * channels) * sizeof *room);
   if (!room) return false;
   t.factors = (struct factors){room, room + channels, room + 2 * channels, room + 3 * channels, room + 4 * channels};
   t.found = room + FACTORS * channels;
-  for (int64_t c = 0; norm->kind == BACKWARDS && c < t.channels; c++) prepare_sums(&t, c);
+  for (int64_t c = 0; norm->kind == BACKWARDS && c < t.channels; c++) write_factors(&t, c);
   bool done = each(call, t.parts, first_pass, &t);
   for (int64_t c = 0; done && c < t.channels; c++) conclude(&t, c);
   done = done && each(call, t.parts, second_pass, &t);

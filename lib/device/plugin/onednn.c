@@ -398,31 +398,6 @@ static XLA_FFI_Error *failure(XLA_FFI_CallFrame *call) {
   return call->api->XLA_FFI_Error_Create(&error);
 }
 
-// pooling_call is a call of a pooling with its arrays: those that are given, and the result.
-struct pooling_call {
-  const struct pooling *p;
-  const float *x, *pull; // pull is the gradient by y, if that by x is asked for
-  float start, *result;  // what the maxima, or the sums of the gradient, begin with
-  int parts;
-};
-
-// pool does a part of a pooling.
-static bool pool(void *work, int i) {
-  const struct pooling_call *call = work;
-  const struct pooling *p = call->p;
-  int64_t first;
-  if (p->kind == MAXIMA) {
-    int64_t rows = range(p->y[0] * p->y[1], i, call->parts, &first);
-    maxima(p, call->x, call->start, call->result, first, rows);
-    return true;
-  }
-  int64_t images = range(p->x[0], i, call->parts, &first), x = p->x[1] * p->x[2] * p->x[3];
-  for (int64_t n = first; n < first + images; n++)
-    maxima_gradient(
-      p, call->x + n * x, call->pull + n * p->y[1] * p->y[2] * p->y[3], call->start, call->result + n * x);
-  return true;
-}
-
 // introduce answers XLA, which asks, as it registers the handler, for which of its versions that is made.
 static XLA_FFI_Error *introduce(XLA_FFI_CallFrame *call, XLA_FFI_Metadata_Extension *extension) {
   XLA_FFI_Api_Version *version = &extension->metadata->api_version;
@@ -481,14 +456,11 @@ static XLA_FFI_Error *pooling_handler(XLA_FFI_CallFrame *call) {
   bool gradient = call->args.size == 3;
   const struct pooling *p = plan_in(call, POOLING, gradient ? 3 : 2, 1);
   if (!p || (p->kind == GRADIENT) != gradient) return failure(call);
-  struct pooling_call work = {.p = p,
-    .x = argument(call, 0),
+  struct pooling_arrays arrays = {.x = argument(call, 0),
     .pull = gradient ? argument(call, 1) : NULL,
-    .start = *(float *)argument(call, gradient ? 2 : 1),
+    .start = argument(call, gradient ? 2 : 1),
     .result = result(call, 0)};
-  int64_t most = gradient ? p->x[0] : p->y[0] * p->y[1];
-  work.parts = thread_count() < most ? thread_count() : (int)most;
-  return each(call, work.parts, pool, &work) ? NULL : failure(call);
+  return pool(p, &arrays, call) ? NULL : failure(call);
 }
 
 static XLA_FFI_Error *handler(XLA_FFI_CallFrame *call) {

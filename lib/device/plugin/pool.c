@@ -45,27 +45,55 @@ static struct view view_of(const struct pooling *p, const float *image) {
   return (struct view){.image = image, .row = p->x[2] * p->x[3], .column = p->x[3]};
 }
 
-void maxima(const struct pooling *p, const float *x, float least, float *y, int64_t first, int64_t count) {
+// maxima computes count rows of y, of all images' rows one after another, from the first on.
+static void maxima(const struct pooling *p, const struct pooling_arrays *a, int64_t first, int64_t count) {
   const struct functions f = of_processor();
   for (int64_t row = first; row < first + count; row++) {
-    struct view w = view_of(p, x + row / p->y[1] * p->x[1] * p->x[2] * p->x[3]);
+    struct view w = view_of(p, a->x + row / p->y[1] * p->x[1] * p->x[2] * p->x[3]);
     clip(p, 0, row % p->y[1], w.rows);
     for (int64_t column = 0; column < p->y[2]; column++) {
       clip(p, 1, column, w.columns);
-      f.maxima(&w, p->x[3], least, y + (row * p->y[2] + column) * p->y[3]);
+      f.maxima(&w, p->x[3], *a->start, a->result + (row * p->y[2] + column) * p->y[3]);
     }
   }
 }
 
-void maxima_gradient(const struct pooling *p, const float *x, const float *pull, float start, float *gradient) {
+// gradient computes the gradient by x in an image.
+static void gradient(const struct pooling *p, const struct pooling_arrays *a, int64_t image) {
   const struct functions f = of_processor();
-  struct view w = view_of(p, x);
-  for (int64_t i = 0; i < p->x[1] * p->x[2] * p->x[3]; i++) gradient[i] = start;
+  int64_t size = p->x[1] * p->x[2] * p->x[3];
+  const float *pull = a->pull + image * p->y[1] * p->y[2] * p->y[3];
+  float *result = a->result + image * size;
+  struct view w = view_of(p, a->x + image * size);
+  for (int64_t i = 0; i < size; i++) result[i] = *a->start;
   for (int64_t row = 0; row < p->y[1]; row++) {
     clip(p, 0, row, w.rows);
     for (int64_t column = 0; column < p->y[2]; column++) {
       clip(p, 1, column, w.columns);
-      f.gradient(&w, p->x[3], pull + (row * p->y[2] + column) * p->y[3], gradient);
+      f.gradient(&w, p->x[3], pull + (row * p->y[2] + column) * p->y[3], result);
     }
   }
+}
+
+// divided is a pooling in parts: of rows of y, or of images for the gradient, whose windows overlap.
+struct divided {
+  const struct pooling *p;
+  const struct pooling_arrays *arrays;
+  int64_t things;
+  int parts;
+};
+
+static bool do_part(void *work, int part) {
+  const struct divided *d = work;
+  int64_t first, count = range(d->things, part, d->parts, &first);
+  if (d->p->kind == MAXIMA) maxima(d->p, d->arrays, first, count);
+  else
+    for (int64_t image = first; image < first + count; image++) gradient(d->p, d->arrays, image);
+  return true;
+}
+
+bool pool(const struct pooling *p, const struct pooling_arrays *arrays, XLA_FFI_CallFrame *call) {
+  struct divided d = {.p = p, .arrays = arrays, .things = p->kind == MAXIMA ? p->y[0] * p->y[1] : p->x[0]};
+  d.parts = parts_of(d.things);
+  return each(call, d.parts, do_part, &d);
 }

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "threads.h"
+
 enum { MAXIMA, GRADIENT };
 
 // pooling is all that there is to know about one. A program carries it in each of its calls. Images x and maxima y are
@@ -17,10 +19,13 @@ struct pooling {
 
 enum { POOLING = sizeof(struct pooling) / sizeof(int64_t) }; // how many numbers it is
 
-// maxima computes count rows of y, of all images' rows one after another, from the first on. least is less than all
-// values of x: a window that lies outside has it.
-void maxima(const struct pooling *p, const float *x, float least, float *y, int64_t first, int64_t count);
+// pooling_arrays are what a pooling reads: images x and, for the gradient by them, that by the maxima; and what the
+// maxima, or the sums of the gradient, begin with: a window that lies outside has it. The result is of y's or x's size.
+struct pooling_arrays {
+  const float *x, *pull, *start;
+  float *result;
+};
 
-// maxima_gradient computes the gradient by x in one image, of the gradient by y. The first of a window's largest values
-// gets all of it, in the order of rows. start is what the sums begin with.
-void maxima_gradient(const struct pooling *p, const float *x, const float *pull, float start, float *gradient);
+// pool computes a pooling on a call's threads, and tells whether it could. The first of a window's largest values gets
+// all of its gradient, in the order of rows.
+bool pool(const struct pooling *p, const struct pooling_arrays *arrays, XLA_FFI_CallFrame *call);

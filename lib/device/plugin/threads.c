@@ -10,6 +10,11 @@ int thread_count(void) {
   return sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
 }
 
+int parts_of(int64_t things) {
+  int threads = thread_count();
+  return threads < things ? threads : (int)things;
+}
+
 int64_t range(int64_t things, int part, int parts, int64_t *first) {
   *first = things * part / parts;
   return things * (part + 1) / parts - *first;

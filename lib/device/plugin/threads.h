@@ -10,6 +10,9 @@
 // thread_count is how many processors this process may use. XLA has more threads than that.
 int thread_count(void);
 
+// parts_of is into how many parts a number of things is divided for them.
+int parts_of(int64_t things);
+
 // range divides a number of things among parts.
 int64_t range(int64_t things, int part, int parts, int64_t *first);
 
