@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unsafe"
 
 	"github.com/go-json-experiment/json"
@@ -216,19 +218,31 @@ func beginning(header map[string]any) ([]byte, error) {
 // Read returns the tensors and the metadata of the file at path. A file that is cut short, changed, or not of this
 // format is an error that names it.
 func Read(path string) (tensors map[string]Tensor, metadata map[string]string, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for its writer
-		return nil, nil, fmt.Errorf("%s: not a file", path)
-	}
-	file, err := os.Open(path)
+	return read(path, io.Discard)
+}
+
+// ReadSum returns the tensors of the file at path, as Read does, and the file's sum as sha256sum prints it.
+func ReadSum(path string) (tensors map[string]Tensor, digits string, err error) {
+	sum := sha256.New()
+	tensors, _, err = read(path, sum)
+	return tensors, hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// read copies to all what it reads.
+func read(path string, all io.Writer) (tensors map[string]Tensor, metadata map[string]string, err error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for its writer
 	if err != nil {
 		return nil, nil, err
 	}
 	defer file.Close()
-	if tensors, metadata, err = decode(file, info.Size()); err != nil {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s: not a file", path)
+	}
+	if tensors, metadata, err = decode(io.TeeReader(file, all), info.Size()); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return tensors, metadata, nil

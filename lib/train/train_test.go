@@ -777,7 +777,7 @@ func TestModelOfAnotherNetwork(t *testing.T) {
 	if err := safetensors.Write(inRun(run, store.Model), map[string]safetensors.Tensor{"x": safetensors.Float32([]float32{1}, 1)}, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err := run.Activations(test, 0)
+	_, err := sealed(t, run).Activations(test, 0)
 	checkError(t, err, "is of another network: ", "needs values for dense1/weights, of dimensions [784 10]")
 }
 

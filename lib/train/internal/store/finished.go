@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -30,25 +31,51 @@ var summedFiles = []string{Config, History, Model, Result, Test}
 // Load reads the finished run, compares all of its files with their sums and decodes those that into names, which are
 // JSON. Without a finished run, or if it is removed meanwhile, it returns fs.ErrNotExist.
 //
-// It needs no lock and writes nothing, so a run can be used by whoever may read it. All files come from the folder that
-// was there at first, even if a run that was trained again takes its place meanwhile.
+// It needs no lock and writes nothing, so a run can be used by whoever may read it. All files come from one folder, even
+// if a run that was trained again takes its place meanwhile.
 func (r *Run) Load(into map[string]any) error {
-	err := r.load(into)
-	if err != nil && !exists(r.dir) {
-		return fs.ErrNotExist
+	for {
+		there, err := r.loadOnce(into)
+		if there || err != nil {
+			return err
+		}
 	}
-	return err
 }
 
-func (r *Run) load(into map[string]any) error {
+// loadOnce loads the run from the folder that has the name, and reports whether it still had it in the end.
+func (r *Run) loadOnce(into map[string]any) (there bool, err error) {
 	folder, err := os.OpenRoot(r.dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return err
-	case err != nil:
-		return r.unreadable(err)
+	if err != nil {
+		return false, r.notThere(err)
 	}
-	defer folder.Close()
+	defer folder.Close() // not before the end: as long as it is open, no other folder is taken for it
+	damage := r.load(folder, into)
+	if damage == nil {
+		return true, nil
+	}
+	was, err := folder.Stat(".")
+	if err != nil {
+		return false, r.unreadable(err)
+	}
+	now, err := os.Stat(r.dir)
+	if err != nil {
+		return false, r.notThere(err)
+	}
+	if !os.SameFile(was, now) { // it is not damaged but was replaced and removed meanwhile
+		return false, nil
+	}
+	return true, damage
+}
+
+// notThere is the error of a run's folder that cannot be found.
+func (r *Run) notThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fs.ErrNotExist
+	}
+	return r.unreadable(err)
+}
+
+func (r *Run) load(folder *os.Root, into map[string]any) error {
 	sums, err := r.read(folder, sumsFile)
 	if err != nil {
 		return err
@@ -105,34 +132,52 @@ func readFile(folder *os.Root, name string) ([]byte, error) {
 	return folder.ReadFile(name)
 }
 
-// Tensors reads one of the finished run's files of arrays.
+// Tensors reads one of the files of arrays of the run that was loaded or finished, even if one that was trained again has
+// taken its place meanwhile.
 func (r *Run) Tensors(name string) (map[string]safetensors.Tensor, error) {
-	tensors, _, err := safetensors.Read(r.path(name))
-	if err != nil {
-		return nil, r.unreadable(err)
+	tensors, err := r.tensors(r.dir, name)
+	if err == nil {
+		return tensors, nil
 	}
-	return tensors, nil
+	replaced, _ := filepath.Glob(escape(r.dir+previousSuffix) + "*")
+	for _, dir := range append(replaced, r.dir+trainingSuffix) {
+		if tensors, err := r.tensors(dir, name); err == nil {
+			return tensors, nil
+		}
+	}
+	if now := (&Run{dir: r.dir, about: r.about}); now.Load(nil) == nil && now.sums[name] != r.sums[name] {
+		return nil, fmt.Errorf("the run in %s was trained again since it was loaded: load it again", r.dir)
+	}
+	return nil, r.unreadable(err)
 }
 
-// sumLine is the line of a file in the sums. The model's is remembered.
-func (r *Run) sumLine(name string, content []byte) []byte {
-	digits := sum(content)
-	if name == Model {
-		r.model = digits
+func (r *Run) tensors(dir, name string) (map[string]safetensors.Tensor, error) {
+	tensors, digits, err := safetensors.ReadSum(filepath.Join(dir, name))
+	if err == nil && digits != r.sums[name] {
+		err = fmt.Errorf("%s is not the one that was loaded", name)
 	}
-	return sumLine(digits, name)
+	return tensors, err
+}
+
+// sumLine is the line of a file in the sums, which is remembered.
+func (r *Run) sumLine(name string, content []byte) []byte {
+	if r.sums == nil {
+		r.sums = map[string]string{}
+	}
+	r.sums[name] = sum(content)
+	return sumLine(r.sums[name], name)
 }
 
 func sumLine(digits, name string) []byte { return fmt.Appendf(nil, "%s  %s\n", digits, name) }
 
 // ModelSum identifies the variables of the run's network, once it is loaded or finished.
-func (r *Run) ModelSum() string { return r.model }
+func (r *Run) ModelSum() string { return r.sums[Model] }
 
 // Trained reports whether the run was trained to its end, but its process did not live to give it its name.
 func (r *Run) Trained() bool { return exists(r.trained(sumsFile)) }
 
-// Install gives a run that was trained to its end its name. A run that had it is kept, damaged or not. Checkpoints,
-// whole or damaged, are of no use any more.
+// Install gives a run that was trained to its end its name. A run that had it is kept, damaged or not, and there is no
+// moment at which nothing has the name. Checkpoints, whole or damaged, are of no use any more.
 func (r *Run) Install() error {
 	entries, _ := os.ReadDir(r.dir + trainingSuffix)
 	for _, entry := range entries {
@@ -140,23 +185,8 @@ func (r *Run) Install() error {
 			os.RemoveAll(r.trained(name))
 		}
 	}
-	if exists(r.dir) {
-		previous := r.previous()
-		if err := discard(previous); err != nil {
-			return r.cannotWrite(err)
-		}
-		if err := os.Rename(r.dir, previous); err != nil {
-			return r.cannotWrite(err)
-		}
+	if !exists(r.dir) {
+		return r.cannotWrite(os.Rename(r.dir+trainingSuffix, r.dir))
 	}
-	return r.cannotWrite(os.Rename(r.dir+trainingSuffix, r.dir))
-}
-
-// previous is where a run goes that is replaced: where the one before it went, unless that is pinned.
-func (r *Run) previous() string {
-	dir := r.dir + previousSuffix
-	for n := 2; exists(dir) && labelOf(dir).Pinned; n++ {
-		dir = fmt.Sprintf("%s%s-%d", r.dir, previousSuffix, n)
-	}
-	return dir
+	return r.cannotWrite(r.replace())
 }

@@ -68,7 +68,7 @@ func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// tryLock takes the lock of a run, if nobody has it.
+// tryLock takes the lock of a run, if nobody has it, and ends what whoever had it had begun.
 func tryLock(dir string) (lock *flock.Flock, got bool, err error) {
 	lock = flock.New(dir + ".lock")
 	for {
@@ -76,7 +76,10 @@ func tryLock(dir string) (lock *flock.Flock, got bool, err error) {
 			return lock, false, err
 		}
 		if isCurrent(lock) {
-			return lock, true, nil
+			if err = settle(dir); err != nil {
+				lock.Unlock()
+			}
+			return lock, err == nil, err
 		}
 		lock.Unlock()
 	}

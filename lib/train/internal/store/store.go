@@ -34,9 +34,9 @@ const (
 
 // Run is a run's place on disk, whether anything is there or not.
 type Run struct {
-	dir   string // where its files are once it is finished
-	about []byte // its config.json
-	model string // the sum of its model, once it is loaded or finished
+	dir   string            // where its files are once it is finished
+	about []byte            // its config.json
+	sums  map[string]string // of its files, once it is loaded or finished
 }
 
 // plain is a label in the letters and digits that every file system takes.

@@ -1,18 +1,22 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"example.org/convbook/lib/safetensors"
 )
 
 // An error that says nothing about a file does not say that the run is damaged.
@@ -204,6 +208,156 @@ func TestListWhileRunsComeAndGo(t *testing.T) {
 				t.Errorf("%s is damaged: %v", e.Dir, e.Damage)
 			}
 		}
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// trained is a run that is trained to its end, locked, with numbers of its own in its files of arrays.
+func trained(t *testing.T, value float32) (r *Run, unlock func() error) {
+	t.Helper()
+	r, unlock = begun(t, "A run", 1)
+	arrays := map[string]safetensors.Tensor{"x": safetensors.Float32([]float32{value}, 1)}
+	err := errors.Join(r.WriteJSON(History, 1), r.WriteJSON(Result, 1),
+		r.WriteTensors(Model, arrays, nil), r.WriteTensors(Test, arrays, nil), r.Finish())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, unlock
+}
+
+// value is what a run's model says.
+func value(t *testing.T, r *Run) float32 {
+	t.Helper()
+	tensors, err := r.Tensors(Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := tensors["x"].Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values[0]
+}
+
+// loaded is the run that has the name.
+func loaded(t *testing.T) *Run {
+	t.Helper()
+	r, err := New("A run", 1)
+	if err == nil {
+		err = r.Load(nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Whoever loaded a run reads its arrays, not those of the run that took its place. The folders of both have the names
+// that they should have, also on a file system that cannot exchange names.
+func TestReplace(t *testing.T) {
+	for name, f := range map[string]func(a, b string) error{
+		"exchange": exchange,
+		"renames":  func(a, b string) error { return syscall.EINVAL },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(Env, t.TempDir())
+			defer func(f func(a, b string) error) { exchange = f }(exchange)
+			exchange = f
+			var first, before *Run
+			for i := range 3 {
+				r, unlock := trained(t, float32(i))
+				if err := errors.Join(r.Install(), unlock()); err != nil {
+					t.Fatal(err)
+				}
+				now := loaded(t)
+				if got := value(t, now); got != float32(i) {
+					t.Errorf("the run that was trained last says %g, want %d", got, i)
+				}
+				if before != nil {
+					if got := value(t, before); got != float32(i-1) {
+						t.Errorf("the run that was loaded before says %g, want %d", got, i-1)
+					}
+				}
+				if i == 2 {
+					if _, err := first.Tensors(Model); err == nil || !strings.Contains(err.Error(), "was trained again since it was loaded") {
+						t.Errorf("the run that nobody has any more: %v", err)
+					}
+				}
+				before, first = now, cmp.Or(first, now)
+			}
+			names, err := filepath.Glob(before.Dir() + "*")
+			if want := []string{before.Dir(), before.Dir() + ".lock", before.Dir() + previousSuffix}; err != nil || !slices.Equal(names, want) {
+				t.Errorf("there is %q, want %q", names, want)
+			}
+			if exists(before.path(newMark)) {
+				t.Error("the new run is still marked")
+			}
+		})
+	}
+}
+
+// A process that is killed after the exchange leaves the old run where runs are trained. It is not taken for a new one.
+func TestKillAfterExchange(t *testing.T) {
+	t.Setenv(Env, t.TempDir())
+	old, unlock := trained(t, 1)
+	if err := errors.Join(old.Install(), unlock()); err != nil {
+		t.Fatal(err)
+	}
+	old = loaded(t)
+	r, unlock := trained(t, 2)
+	err := errors.Join(os.WriteFile(r.trained(newMark), nil, 0o644), exchange(r.Dir()+trainingSuffix, r.Dir()), unlock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, old); got != 1 {
+		t.Errorf("the old run says %g, want 1", got)
+	}
+	if got := value(t, loaded(t)); got != 2 {
+		t.Errorf("the new run says %g, want 2", got)
+	}
+	if unlock, err = r.Lock(t.Context(), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if r.Trained() || exists(r.path(newMark)) || !exists(r.Dir()+previousSuffix) {
+		t.Error("the exchange was not brought to its end")
+	}
+	if got := value(t, loaded(t)); got != 2 {
+		t.Errorf("after that, the new run says %g, want 2", got)
+	}
+}
+
+// There is always a whole run with the name while others take its place.
+func TestLoadWhileRunsAreReplaced(t *testing.T) {
+	t.Setenv(Env, t.TempDir())
+	r, unlock := trained(t, 0)
+	if err := errors.Join(r.Install(), unlock()); err != nil {
+		t.Fatal(err)
+	}
+	whole := filepath.Join(t.TempDir(), "whole")
+	if err := os.CopyFS(whole, os.DirFS(r.Dir())); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan bool), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			if err := errors.Join(os.CopyFS(r.Dir()+trainingSuffix, os.DirFS(whole)), r.Install()); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	for range 1000 {
+		value(t, loaded(t))
 	}
 	close(stop)
 	if err := <-stopped; err != nil {
