@@ -62,6 +62,8 @@ func TestRules(t *testing.T) {
 		{within(2), -0.5, 1.4, holds},
 		{within(2), -0.7, 1.4, fails},
 		{within(2), 0, 2.27, fails}, // too few seeds to know
+		{reaching(), 0, 2.27, holds},
+		{reaching(), -0.01, 0, fails},
 	} {
 		if got := c.rule.decide(c.difference, c.half); got != c.want {
 			t.Errorf("%v, %v ± %v: %v, want %v", c.rule, c.difference, c.half, got, c.want)
@@ -104,9 +106,15 @@ func TestJudge(t *testing.T) {
 	if v := c.judge(l); v.outcome != holds {
 		t.Errorf("where PyTorch does not matter: %v", v.outcome)
 	}
-	fixed := claim{a: cnn, notes: 92.4, what: accuracy, rule: above(0), seeds: 3} // 95 ± 2.48
+	fixed := claim{a: cnn, b: arm{name: "the notes"}, fixed: 92.4, what: accuracy, rule: above(0), seeds: 3} // 95 ± 2.48
 	if v := fixed.judge(l); v.outcome != holds || v.sides[0].b.String() != "92.40 %" || len(fixed.works()) != 3 {
 		t.Errorf("a figure of the notes: %+v", v)
+	}
+	if fixed.rule = reaching(); fixed.judge(l).outcome != holds {
+		t.Error("a mean of 95 does not reach 92.4")
+	}
+	if fixed.fixed = 95.01; fixed.judge(l).outcome != fails {
+		t.Error("a mean of 95 reaches 95.01")
 	}
 	same := claim{a: cnn, what: accuracy, rule: within(3), seeds: 3}
 	if v := same.judge(l); v.outcome != holds || v.sides[0].b.name != peers {
@@ -288,9 +296,9 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 		}
 	}
 	for _, c := range claims {
-		for _, a := range []arm{c.a, c.b} {
-			if _, known := networks[a.work.Network]; a.name != "" && !known {
-				t.Errorf("claim %s: there is no network %s", c.name, a.work.Network)
+		for _, w := range c.works() {
+			if _, known := networks[w.Network]; !known {
+				t.Errorf("claim %s: there is no network %s", c.name, w.Network)
 			}
 		}
 	}

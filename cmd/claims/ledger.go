@@ -22,11 +22,12 @@ var ledgerFile = filepath.Join("figures", "ledger.jsonl")
 type Row struct {
 	Work
 	Parameters int               `json:"parameters"`
-	Accuracy   float64           `json:"accuracy"`   // of the test images, percent
-	Loss       float64           `json:"loss"`       // of the test images
-	TrainLoss  float64           `json:"train_loss"` // of the last epoch, while the network changed
-	Seconds    float64           `json:"seconds"`    // of training, without compiling in advance and testing
-	Others     *float64          `json:"others"`     // processors that other programs kept busy meanwhile; null: not known
+	Accuracy   float64           `json:"accuracy"`            // of the test images, percent
+	TwoLooks   float64           `json:"two_looks,omitempty"` // accuracy if each test image is looked at from both sides
+	Loss       float64           `json:"loss"`                // of the test images
+	TrainLoss  float64           `json:"train_loss"`          // of the last epoch, while the network changed
+	Seconds    float64           `json:"seconds"`             // of training, without compiling in advance and testing
+	Others     *float64          `json:"others"`              // processors that other programs kept busy meanwhile; null: not known
 	Device     string            `json:"device"`
 	Processor  string            `json:"processor,omitempty"`
 	Vectors    string            `json:"vectors,omitempty"`
@@ -156,7 +157,7 @@ func (l *ledger) estimate(w Work) time.Duration {
 
 // costs are seconds for 10,000 training images on two cores, about.
 var costs = map[string]float64{
-	"FC2Layer": 0.03, "CNN": 0.25, "Net": 0.45, "VGG16": 25, withoutNorm: 22,
+	"FC2Layer": 0.03, "CNN": 0.25, "Net": 0.45, "VGG16": 25, "SpeedNet": 33, withoutNorm: 22,
 	"plain-6": 1.5, "plain-14": 3, "plain-26": 6, "plain-50": 11,
 	"residual-6": 1.5, "residual-14": 3, "residual-26": 6, "residual-50": 11,
 }

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/device"
@@ -45,6 +46,7 @@ type Work struct {
 	Seed    int      `json:"seed"`
 	Start   *Work    `json:"start,omitempty"`  // whose weights are the initial ones
 	Freeze  []string `json:"freeze,omitempty"` // layers that keep them
+	Whiten  int      `json:"whiten,omitempty"` // training images whose patches the first convolution whitens and keeps whitening; 0: it learns
 }
 
 // Data is what is learned and tested.
@@ -81,6 +83,7 @@ var networks = map[string]nn.Layer{
 	"CNN":         zoo.CNN(6),
 	"Net":         zoo.Net(10),
 	"VGG16":       zoo.VGG16(10),
+	"SpeedNet":    zoo.SpeedNet(10),
 	withoutNorm:   vgg16WithoutNorm(),
 	"plain-6":     tower(2, false),
 	"plain-14":    tower(6, false),
@@ -242,8 +245,14 @@ func (w Work) task() (t train.Task, err error) {
 	if t.Data, err = w.images(); err != nil {
 		return t, err
 	}
-	if t.Config, err = w.config(); err != nil || w.Start == nil {
+	if t.Config, err = w.config(); err != nil {
 		return t, err
+	}
+	if w.Whiten > 0 {
+		return t, whiten(&t, w.Whiten)
+	}
+	if w.Start == nil {
+		return t, nil
 	}
 	start, err := w.Start.task()
 	if err != nil {
@@ -252,6 +261,17 @@ func (w Work) task() (t train.Task, err error) {
 	t.Freeze = w.Freeze
 	t.Start, err = start.Fit()
 	return t, err
+}
+
+// whiten lets the task's first convolution whiten, as notebook 15 does, after the patches of so many images.
+func whiten(t *train.Task, images int) error {
+	training, err := t.Data.Train()
+	if err != nil {
+		return err
+	}
+	filters, err := training.Part(0, images).Whitening(2)
+	t.StartWeights, t.Freeze = map[string]array.Array{"conv1/weights": filters}, []string{"conv1"}
+	return err
 }
 
 // config is the recipe as a notebook writes it.
@@ -317,6 +337,13 @@ func (w Work) fit(_ context.Context, row *Row) error {
 	row.Parameters, row.Device, row.Date = r.Parameters, r.Device, r.StartedAt.Format(time.DateOnly)
 	row.Accuracy, row.Loss, row.Seconds = r.TestAccuracy, r.TestLoss, r.TrainSeconds
 	row.TrainLoss = run.History.Epochs[len(run.History.Epochs)-1].TrainLoss
+	if w.Network == "SpeedNet" {
+		looks, err := run.TestFlipped()
+		if err != nil {
+			return err
+		}
+		row.TwoLooks = looks.Accuracy()
+	}
 	row.Versions = map[string]string{"go": r.Versions.Go, "gomlx": r.Versions.GoMLX, "go-xla": r.Versions.GoXLA}
 	backend, err := device.Open()
 	if err != nil {

@@ -86,26 +86,28 @@ func (s *Split) picture(i int) []byte {
 
 // picture makes an image of a picture's bytes.
 func (d Images) picture(picture []byte) image.Image {
-	pixel := func(p int) []byte {
-		if len(d.permutation) > 0 {
-			p = d.permutation[p]
-		}
-		return picture[p*d.Channels:]
-	}
 	bounds := image.Rect(0, 0, d.Width, d.Height)
 	if d.Channels < 3 {
 		gray := image.NewGray(bounds)
 		for p := range gray.Pix {
-			gray.Pix[p] = pixel(p)[0]
+			gray.Pix[p] = d.pixel(picture, p)[0]
 		}
 		return gray
 	}
 	rgb := image.NewRGBA(bounds)
 	for p := range d.pixels() {
-		v := pixel(p)
+		v := d.pixel(picture, p)
 		rgb.SetRGBA(p%d.Width, p/d.Width, color.RGBA{v[0], v[1], v[2], 255})
 	}
 	return rgb
+}
+
+// pixel is the channels of a picture's pixel p as the network sees it.
+func (d Images) pixel(picture []byte, p int) []byte {
+	if len(d.permutation) > 0 {
+		p = d.permutation[p]
+	}
+	return picture[p*d.Channels : (p+1)*d.Channels]
 }
 
 // Images lists pictures i to j−1, see [Split.Image].

@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"math"
+
 	"github.com/gomlx/gomlx/core/graph"
 
 	"example.org/convbook/lib/nn/internal/op"
@@ -19,6 +21,13 @@ var ReLU Layer = plain{"relu", func(x *graph.Node) *graph.Node {
 	}, func(pull *graph.Node) *graph.Node {
 		return graph.Where(graph.GreaterThan(y, zero), pull, graph.ZerosLike(pull))
 	})
+}}
+
+// GELU is x times the probability that a normally distributed number is below x: a ReLU without the corner (Hendrycks and
+// Gimpel, "Gaussian Error Linear Units", 2016). It is computed as PyTorch's nn.GELU, by the error function.
+var GELU Layer = plain{"gelu", func(x *graph.Node) *graph.Node {
+	below := graph.MulScalar(graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))), 0.5)
+	return graph.Mul(x, below)
 }}
 
 // Sigmoid squeezes every value into (0, 1): 1/(1+e⁻ˣ).

@@ -86,7 +86,7 @@ func (d layerDescription) simple() (Layer, error) {
 	case "dropout":
 		return Dropout(d.Rate), nil
 	}
-	for _, layer := range []Layer{ReLU, Sigmoid, LogSoftmax, LRN, Flatten, GlobalAvgPool} {
+	for _, layer := range []Layer{ReLU, GELU, Sigmoid, LogSoftmax, LRN, Flatten, GlobalAvgPool} {
 		if layer.Info() == d.Info {
 			return layer, nil
 		}

@@ -12,7 +12,7 @@ import (
 // width, channels. width is the number of hidden units of FC2Layer or of filters in the first layers of CNN and
 // SmallResNet; 0 is the usual 8, 6 or 64. FC2Layer and CNN always have ten classes, as the digits have.
 func Named(name string, classes, width int) (net nn.Layer, image []int, err error) {
-	small := []nn.Layer{Net(classes), VGG16(classes), SmallAlexNet(classes), SmallZFNet(classes), SmallGoogLeNet(classes)}
+	small := []nn.Layer{Net(classes), VGG16(classes), SmallAlexNet(classes), SmallZFNet(classes), SmallGoogLeNet(classes), SpeedNet(classes)}
 	large := []nn.Layer{AlexNetOneTower(classes), ZFNet(classes), ZFNetLarger(classes), GoogLeNet(classes, false)}
 	for _, layers := range []int{11, 13, 16, 19} {
 		small = append(small, SmallVGG(layers, classes))
