@@ -336,7 +336,7 @@ $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
 			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial \
-				$(addprefix lib/device/plugin/,onednn.c norm.c pool.c stablehlo.c threads.c) \
+				$(filter-out %/plugin.c,$(wildcard lib/device/plugin/*.c)) \
 				-L$(VENV)/lib -ldnnl -lgomp -lm -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
 			-o $@.partial lib/device/plugin/plugin.c

@@ -18,7 +18,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// These are the tests of plugin/onednn.c: convolutions that oneDNN computes, against sums over four axes in Go.
+// These are the tests of plugin/convolve.c and products.c: convolutions that oneDNN computes, against sums over four
+// axes in Go.
 
 type convolution struct{ batch, side, channels, filters, kernel, stride, padding, dilation int }
 

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// These are the tests of plugin/stablehlo.c, which reads programs, and of what onednn.c makes of them.
+// These are the tests of plugin/stablehlo.c, which reads programs, and of what judge.c and rewrite.c make of them.
 
 // sanitized compiles a program of plugin/ with the compiler's sanitizers, which notice what goes wrong in C.
 func sanitized(t *testing.T, source string) (program string) {

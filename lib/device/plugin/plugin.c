@@ -1,7 +1,7 @@
 // A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla
 // find it before the real one. It is the real one, but for three things:
 //
-//   - It hands a program's convolutions to oneDNN (onednn.c), and its batch norms and poolings to norm.c and pool.c,
+//   - It hands a program's convolutions to oneDNN (convolve.c), and its batch norms and poolings to norm.c and pool.c,
 //     unless CONVBOOK_ONEDNN is "off" or that library does not load. The plugin's attribute convbook_onednn tells
 //     whether it does. What cannot be read is an error.
 //   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a
@@ -13,7 +13,8 @@
 //     and what a program's calls did when that is freed.
 //
 // Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256".
-// What onednn.c becomes is beside this one. So the folder around them may have any name, and may be moved.
+// What the other files become, onednn.so, is beside this one. So the folder around them may have any name, and may be
+// moved.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -239,7 +240,7 @@ static void keep_compiled(char *path, struct bytes key, PJRT_LoadedExecutable *l
 
 // ---- The plugin
 
-static char *(*rewrite)(const char *program, size_t size, size_t *written, char **problem); // onednn.c's, or NULL
+static char *(*rewrite)(const char *program, size_t size, size_t *written, char **problem); // rewrite.c's, or NULL
 
 // own_error is an error of this plugin: a message in memory of its own. Its address is odd, as none of the real
 // plugin's is.

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+struct span text_of(const char *text) { return (struct span){text, strlen(text)}; }
+
 bool same(struct span a, struct span b) { return a.size == b.size && !memcmp(a.at, b.at, a.size); }
 
 bool is(struct span a, const char *text) { return a.size == strlen(text) && !memcmp(a.at, text, a.size); }

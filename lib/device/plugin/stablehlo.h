@@ -17,6 +17,7 @@ struct span {
   size_t size;
 };
 
+struct span text_of(const char *text);
 bool same(struct span a, struct span b);
 bool is(struct span a, const char *text);
 

@@ -2,11 +2,9 @@
 // same, by those there are, and the errors are dropped. The images and weights are ones, so a value is how many
 // products it is the sum of.
 
-#include "../onednn.c"
-
-#include "../norm.c"
-#include "../pool.c"
-#include "../stablehlo.c"
+#define _GNU_SOURCE
+#include "../convolve.c"
+#include "../products.c"
 #include "../threads.c"
 
 enum { PARTS = 4, CHANNELS = 64, SIDE = 7 };
@@ -51,20 +49,19 @@ int main(void) {
     .dilation = {1, 1},
     .before = {1, 1},
     .after = {1, 1}};
-  if (dnnl_engine_create(&engine, dnnl_cpu, 0)) return 2;
+  if (!open_engine()) return 2;
   struct convolution *c = calloc(1, sizeof *c + PARTS * sizeof *c->part);
   c->plan = plan;
   c->parts = PARTS;
   if (!prepare(c)) return 3;
   size_t map = CHANNELS * SIDE * SIDE;
-  c->arrays[0] = ones(2 * PARTS * map);
-  c->arrays[1] = ones(9 * CHANNELS * CHANNELS);
-  c->arrays[2] = ones(2 * PARTS * map);
+  c->arrays = (struct convolution_arrays){
+    .x = ones(2 * PARTS * map), .w = ones(9 * CHANNELS * CHANNELS), .y = ones(2 * PARTS * map)};
   const XLA_FFI_Api api = {.XLA_FFI_ThreadPool_Schedule = give_thread, .XLA_FFI_Error_Destroy = drop};
   XLA_FFI_CallFrame call = {.api = &api};
   for (willing = 0; willing < PARTS; willing++) {
-    const float *y = (const float *)c->arrays[2];
-    memset(c->arrays[2], 0, 2 * PARTS * map * sizeof *y);
+    const float *y = (const float *)c->arrays.y;
+    memset(c->arrays.y, 0, 2 * PARTS * map * sizeof *y);
     asked = dropped = 0;
     if (!run(c, &call)) return 4;
     if (asked != (willing == PARTS - 1 ? willing : willing + 1) || dropped != asked - willing) return 5;

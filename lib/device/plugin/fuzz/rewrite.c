@@ -1,10 +1,12 @@
-// A fuzzer of what reads and rewrites StableHLO in ../stablehlo.c and ../onednn.c: no program, however broken, may make
-// it read or write beyond its text, compute without end, or change more than convolutions, poolings and calls.
+// A fuzzer of what reads and rewrites StableHLO in ../stablehlo.c, ../judge.c and ../rewrite.c: no program, however
+// broken, may make it read or write beyond its text, compute without end, or change more than convolutions, poolings
+// and calls.
 
-#include "../onednn.c"
-
-#include "../norm.c"
+#include "../rewrite.c"
+#include "../convolve.c"
+#include "../judge.c"
 #include "../pool.c"
+#include "../products.c"
 #include "../stablehlo.c"
 #include "../threads.c"
 
@@ -69,7 +71,7 @@ static void check(const char *call) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (memmem(data, size, PLANNED, strlen(PLANNED))) return 0; // a call that was in the program before
-  if (!engine && dnnl_engine_create(&engine, dnnl_cpu, 0)) abort();
+  if (!engine && !open_engine()) abort();
   char *program = malloc(size ? size : 1); // of exactly this size: the sanitizer notices a byte too many
   memcpy(program, data, size);
   size_t written = 0;
