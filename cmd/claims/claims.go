@@ -99,6 +99,17 @@ var (
 	vggAsIs     = arm{"without augmentation", Work{Network: "VGG16", Data: photos(part, 0, ""), Recipe: notesRecipe}}
 )
 
+// The training of notebook 15, and three epochs of it with and without what a first layer need not learn.
+var (
+	speed         = arm{"SpeedNet", Work{Network: "SpeedNet", Data: photosEven, Recipe: bookRecipe, Whiten: 5000}}
+	speedShort    = arm{"a first layer that whitens", Work{Network: "SpeedNet", Data: photosEven, Recipe: bookRecipe.epochs(3), Whiten: 5000}}
+	speedLearning = arm{"a first layer that learns", Work{Network: "SpeedNet", Data: photosEven, Recipe: bookRecipe.epochs(3)}}
+)
+
+// photosEven are all photographs, moved and turned, with deviations of all pixels.
+var photosEven = Data{Set: "CIFAR-10", Crop: 2, Flip: "alternate",
+	Mean: []float64{0.4914, 0.4822, 0.4465}, Std: []float64{0.2470, 0.2435, 0.2616}}
+
 var netKnown = Work{Network: "Net", Data: photosKnown, Recipe: knownRecipe, Seed: 1}
 
 func towerArm(name string) arm {

@@ -60,6 +60,7 @@ type Data struct {
 	Std      []float64 `json:"std"`
 	Permuted bool      `json:"permuted,omitempty"` // the pixels, in the order that belongs to the seed
 	Crop     int       `json:"crop,omitempty"`     // pixels by which training images are moved at most
+	Reflects bool      `json:"reflects,omitempty"` // what comes in from outside then is the image's mirror image, and not black
 	Flip     string    `json:"flip,omitempty"`     // how they are turned: random or alternate
 }
 
@@ -222,7 +223,11 @@ func (w Work) images() (dataset.Images, error) {
 	}
 	var changes []dataset.Augmentation
 	if d.Crop > 0 {
-		changes = append(changes, dataset.RandomCrop(images.Height, d.Crop))
+		crop := dataset.RandomCrop
+		if d.Reflects {
+			crop = dataset.ReflectedCrop
+		}
+		changes = append(changes, crop(images.Height, d.Crop))
 	}
 	switch d.Flip {
 	case "":
@@ -263,7 +268,7 @@ func (w Work) task() (t train.Task, err error) {
 	return t, err
 }
 
-// whiten lets the task's first convolution whiten, as notebook 15 does, after the patches of so many images.
+// whiten lets the task's first convolution whiten, as notebook 15 does, by the patches of the first images.
 func whiten(t *train.Task, images int) error {
 	training, err := t.Data.Train()
 	if err != nil {
@@ -297,6 +302,9 @@ func (w Work) config() (c train.Config, err error) {
 		c.Optimizer = train.Adam(r.Rate)
 	case "Muon":
 		c.Optimizer = train.Muon(r.Rate, r.Decay)
+		if r.Momentum > 0 {
+			c.Optimizer = c.Optimizer.Momentum(r.Momentum)
+		}
 	default:
 		return c, fmt.Errorf("there is no optimizer %q", r.Optimizer)
 	}

@@ -30,9 +30,10 @@ type Augmentation struct {
 
 // AugmentationInfo says what an augmentation does.
 type AugmentationInfo struct {
-	Kind    string `json:"kind"`           // random-crop, random-flip, alternate-flip
-	Size    int    `json:"size,omitempty"` // of a crop, with its padding
-	Padding int    `json:"padding,omitempty"`
+	Kind      string `json:"kind"`           // random-crop, random-flip, alternate-flip
+	Size      int    `json:"size,omitempty"` // of a crop, with its padding
+	Padding   int    `json:"padding,omitempty"`
+	Reflected bool   `json:"reflected,omitempty"` // the padding is the picture's mirror image
 }
 
 // String says it in a few words.
@@ -40,6 +41,9 @@ func (i AugmentationInfo) String() string {
 	s := strings.ReplaceAll(i.Kind, "-", " ")
 	if i.Size > 0 {
 		s += fmt.Sprintf(" %d×%[1]d, padding %d", i.Size, i.Padding)
+	}
+	if i.Reflected {
+		s += ", reflected"
 	}
 	return s
 }
@@ -65,12 +69,29 @@ func RandomCrop(size, padding int) Augmentation {
 			}
 			return nil
 		},
-		apply: func(x, random *graph.Node) *graph.Node { return crop(x, random, padding) },
+		apply: func(x, random *graph.Node) *graph.Node { return crop(x, random, padding, false) },
 	}
 }
 
-// crop moves each picture by up to padding pixels in both directions and fills up with black.
-func crop(x, random *graph.Node, padding int) *graph.Node {
+// ReflectedCrop is RandomCrop with the picture's own pixels around it, in the order in which a mirror at the outermost
+// ones would show them, as padding_mode "reflect" in torchvision.
+func ReflectedCrop(size, padding int) Augmentation {
+	a := RandomCrop(size, padding)
+	a.info.Reflected = true
+	inside := a.check
+	a.check = func(d Images) error {
+		if padding >= min(d.Height, d.Width) {
+			return fmt.Errorf("%s: pictures of %d×%d cannot be reflected on %d pixels around them: it must be fewer than they have",
+				d.Name, d.Height, d.Width, padding)
+		}
+		return inside(d)
+	}
+	a.apply = func(x, random *graph.Node) *graph.Node { return crop(x, random, padding, true) }
+	return a
+}
+
+// crop moves each picture by up to padding pixels in both directions and fills up with black or with its mirror image.
+func crop(x, random *graph.Node, padding int, reflected bool) *graph.Node {
 	g, batch, height, width := x.Graph(), x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
 	moves := graph.ConvertDType(graph.Floor(graph.MulScalar(random, 2*padding+1)), dtypes.Int32)
 	moves = graph.SubScalar(graph.MinScalar(moves, 2*padding), padding) // [batch, 2]: down, right
@@ -85,8 +106,19 @@ func crop(x, random *graph.Node, padding int) *graph.Node {
 			graph.LessThan(at, graph.Const(g, int32(size))))
 	}
 	inside := graph.And(within(row, height), within(column, width))
-	row, column = graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1))
+	reflect := func(at *graph.Node, size int) *graph.Node {
+		at = graph.Abs(at)
+		return graph.Min(at, graph.AddScalar(graph.Neg(at), float64(2*(size-1))))
+	}
+	if reflected {
+		row, column = reflect(row, height), reflect(column, width)
+	} else {
+		row, column = graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1))
+	}
 	moved := graph.Gather(x, graph.Concatenate([]*graph.Node{graph.Iota(g, places, 0), row, column}, -1))
+	if reflected {
+		return moved
+	}
 	inside = graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 	return graph.Where(inside, moved, graph.ZerosLike(x))
 }

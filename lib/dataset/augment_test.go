@@ -79,6 +79,24 @@ func TestRandomCrop(t *testing.T) {
 	}
 }
 
+// As TestRandomCrop, with a mirror at the outermost pixels: what is beyond them is what is before them. These are the
+// crops of numpy.pad with mode "reflect".
+func TestReflectedCrop(t *testing.T) {
+	random := [][]float32{{0.5, 0.5}, {0, 0}, {0.99, 0.99}, {0.34, 0.3}, {0.9999999, 0}}
+	got := augmented(t, ReflectedCrop(2, 1), pixels23, random)
+	for i, want := range [][][]uint8{
+		{{1, 2, 3}, {4, 5, 6}},
+		{{5, 4, 5}, {2, 1, 2}},
+		{{5, 6, 5}, {2, 3, 2}},
+		{{2, 1, 2}, {5, 4, 5}},
+		{{5, 4, 5}, {2, 1, 2}},
+	} {
+		if rows := channel(got[i], 0); !slices.EqualFunc(rows, want, slices.Equal) {
+			t.Errorf("random numbers %v: %v, want %v", random[i], rows, want)
+		}
+	}
+}
+
 func TestRandomNumbers(t *testing.T) {
 	data := digits1().Augment(RandomCrop(28, 2), RandomFlip)
 	if n := data.RandomNumbers(); n != 3 {
@@ -171,6 +189,7 @@ func TestAugmentationsThatCannotWork(t *testing.T) {
 	for want, a := range map[string]Augmentation{
 		"digits: a random crop of 40×40 is larger than the pictures of 28×28 with padding 2: crop to 28":                   RandomCrop(40, 2),
 		"digits: a random crop of 24×24 from pictures of 28×28: training and test pictures must have one size, crop to 28": RandomCrop(24, 2),
+		"digits: pictures of 28×28 cannot be reflected on 28 pixels around them: it must be fewer than they have":          ReflectedCrop(28, 28),
 		"digits: a random crop with padding -1: it must be at least 0":                                                     RandomCrop(28, -1),
 	} {
 		if _, err := digits1().Augment(a).Train(); err == nil || err.Error() != want {

@@ -10,17 +10,18 @@ import (
 	"example.org/convbook/lib/array"
 )
 
-// whiteningFloor is added to the variances, so that what is next to constant in the patches is not blown up to noise.
+// whiteningFloor is added to the variances, or what is next to constant in the patches would be blown up to noise.
 const whiteningFloor = 5e-4
 
 // Whitening is the weights of a first convolution that turns each patch of kernel × kernel pixels into numbers without
 // what neighbouring pixels and colours have in common: over all patches of the split's images, normalised as its data
-// set says, no two of the numbers are correlated, and each has a mean square of 1. They are followed by the same with the
-// opposite sign, for a ReLU lets only one of the two through. [kernel, kernel, channels, 2 × kernel × kernel × channels]
+// set says, no two of the numbers are correlated, and each has a mean square of 1. First comes what most of the pictures
+// is made of. All are followed by the same with the opposite sign, for a ReLU lets only one of the two through. [kernel,
+// kernel, channels, 2 × kernel × kernel × channels]
 //
 // Each filter is an eigenvector of the matrix of the patches' products, divided by the root of its eigenvalue (Krizhevsky,
 // "Learning Multiple Layers of Features from Tiny Images", 2009, appendix A; as the first layer of a network: Page, "How
-// to Train Your ResNet 8: Bag of Tricks", 2019).
+// to Train Your ResNet 8: Bag of Tricks", 2019). An error says that the images are smaller than the patches.
 func (s *Split) Whitening(kernel int) (array.Array, error) {
 	d := s.of()
 	if kernel < 1 || kernel > min(d.Height, d.Width) {
@@ -35,11 +36,12 @@ func (s *Split) Whitening(kernel int) (array.Array, error) {
 	var vectors mat.Dense
 	eigen.VectorsTo(&vectors)
 	size := products.SymmetricDim()
+	values := eigen.Values(nil) // the smallest first
 	weights := make([]float32, 0, size*2*size)
 	for number := range size {
 		for _, sign := range []float64{1, -1} {
-			for i, variance := range eigen.Values(nil) {
-				weights = append(weights, float32(sign*vectors.At(number, i)/math.Sqrt(variance+whiteningFloor)))
+			for i := size - 1; i >= 0; i-- {
+				weights = append(weights, float32(sign*vectors.At(number, i)/math.Sqrt(values[i]+whiteningFloor)))
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"example.org/convbook/lib/dataset"
 )
 
-// handmade is a data set of these gray or coloured training pictures.
+// handmade is a data set of these training pictures, gray or in colour.
 func handmade(t *testing.T, pixels []byte, height, width, channels int) dataset.Images {
 	t.Helper()
 	split := &dataset.Split{Pixels: pixels, Labels: make([]byte, len(pixels)/(height*width*channels))}
@@ -96,6 +96,17 @@ func TestWhitening(t *testing.T) {
 			}
 		}
 		half := maps / 2
+		length := func(m int) (sum float64) { // the larger the filter, the less there is of what it finds
+			for _, w := range filters.Channel(m).Values {
+				sum += float64(w) * float64(w)
+			}
+			return sum
+		}
+		for m := range half - 1 {
+			if length(m) > length(m+1) {
+				t.Errorf("%s: what filter %d finds is less than what filter %d finds", name, m, m+1)
+			}
+		}
 		for a := range maps {
 			for b := range maps {
 				got := products[a*maps+b] / float64(patches)

@@ -14,7 +14,7 @@ import (
 type Optimizer struct {
 	name        string  // as in a Recipe
 	rate        float64 // the learning rate
-	momentum    float64 // of SGD
+	momentum    float64 // of SGD; of Muon, if it is not the usual one
 	decay       float64 // see AdamW
 	weightDecay float64 // see WeightDecay
 	invalid     error   // a setting that cannot work
@@ -133,9 +133,15 @@ func adam(name string, rate, decay float64) Optimizer {
 // Scalable for LLM Training", 2025). All other parameters follow AdamW with the same rate and decay.
 func Muon(rate, decay float64) Optimizer {
 	o := adam("Muon", rate, decay)
-	o.filters = &rule{[]string{"momentum"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
-		momentum := graph.Add(graph.MulScalar(p.kept[0], muonMomentum), p.gradient)
-		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, muonMomentum))
+	o.filters = muon(muonMomentum)
+	return o
+}
+
+// muon is Muon's rule with this momentum.
+func muon(share float64) *rule {
+	return &rule{[]string{"momentum"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+		momentum := graph.Add(graph.MulScalar(p.kept[0], share), p.gradient)
+		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, share))
 		dims := p.value.Shape().Dimensions
 		filters := dims[len(dims)-1]
 		inputs := p.value.Shape().Size() / filters
@@ -143,6 +149,19 @@ func Muon(rate, decay float64) Optimizer {
 		step = graph.MulScalar(step, muonSize*math.Sqrt(float64(max(inputs, filters))))
 		return graph.Sub(graph.Mul(p.value, now.left), graph.Mul(now.rate, step)), []*graph.Node{momentum}
 	}}
+}
+
+// Momentum returns Muon with another momentum than 0.95. The fewer steps there are in all, the fewer of those before
+// should have a say in one.
+func (o Optimizer) Momentum(momentum float64) Optimizer {
+	switch {
+	case o.filters == nil:
+		o.invalid = fmt.Errorf("%s has no momentum to set: Muon has", o.name)
+	case !(momentum > 0 && momentum < 1):
+		o.invalid = fmt.Errorf("Muon's momentum is %v: it must be above 0 and below 1", momentum)
+	case momentum != muonMomentum: // or it is the usual one, and the run the same
+		o.momentum, o.filters = momentum, muon(momentum)
+	}
 	return o
 }
 

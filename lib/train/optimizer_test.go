@@ -361,7 +361,7 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rate, decay = 0.1, 0.3
-	for _, dims := range [][]int{{2, 3, 2, 5}, {1, 1, 5, 12}, {1, 2, 3, 6}} {
+	for i, dims := range [][]int{{2, 3, 2, 5}, {1, 1, 5, 12}, {1, 2, 3, 6}} {
 		inputs, filters := dims[0]*dims[1]*dims[2], dims[3]
 		random := rand.New(rand.NewPCG(1, 2))
 		draw := func() *mat.Dense {
@@ -376,7 +376,10 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			}
 			return tensors.FromFlatDataAndDimensions(flat, dims...)
 		}
-		optimizer := Muon(rate, decay)
+		optimizer, share := Muon(rate, decay), 0.95
+		if i > 0 {
+			optimizer, share = optimizer.Momentum(0.6), 0.6
+		}
 		step, err := graph.NewExec(backend, func(in []*graph.Node) []*graph.Node {
 			p := parameter{value: in[0], gradient: in[1], kept: in[2:3], kind: weightsKind}
 			value, kept := optimizer.apply(numbersIn(in[3])[0], p)
@@ -390,9 +393,9 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 		for i, factor := range []float64{1, 0.5, 0.25} { // of a schedule
 			gradient := draw()
 			var ahead, change mat.Dense
-			momentum.Scale(0.95, momentum)
+			momentum.Scale(share, momentum)
 			momentum.Add(momentum, gradient)
-			ahead.Scale(0.95, momentum)
+			ahead.Scale(share, momentum)
 			ahead.Add(&ahead, gradient)
 			change.Scale(factor*rate*0.2*math.Sqrt(float64(max(inputs, filters))), newtonSchulz(&ahead))
 			want.Scale(1-factor*rate*decay, want)
