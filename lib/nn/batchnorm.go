@@ -30,13 +30,21 @@ const (
 )
 
 // BatchNormLayer is the type of [BatchNorm].
-type BatchNormLayer struct{ epsilon float64 }
+type BatchNormLayer struct {
+	epsilon float64
+	noScale bool
+}
 
 // Epsilon returns the layer with another number that is added to the variance.
 func (b BatchNormLayer) Epsilon(epsilon float64) BatchNormLayer { b.epsilon = epsilon; return b }
 
+// NoScale returns the layer without the scale that it learns, so every channel has the variance 1; the shift stays.
+func (b BatchNormLayer) NoScale() BatchNormLayer { b.noScale = true; return b }
+
 // Info implements [Layer].
-func (b BatchNormLayer) Info() Info { return Info{Kind: "batch-norm", Epsilon: b.epsilon} }
+func (b BatchNormLayer) Info() Info {
+	return Info{Kind: "batch-norm", Epsilon: b.epsilon, NoScale: b.noScale}
+}
 
 // Apply implements [Layer].
 func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
@@ -46,16 +54,19 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 	channels := x.Shape().Dim(3)
 	perChannel := []int{1, 1, 1, channels}
-	scales := variable(scope, x, "scale", constant(1), perChannel...)
-	scale := scales.NodeValue(x)
-	shift := parameter(scope, x, "shift", constant(0), perChannel...)
+	scale := graph.Ones(x.Graph(), shapes.Make(x.DType(), perChannel...))
+	if !b.noScale {
+		scale = parameter(scope, x, "scale", constant(1), perChannel...)
+	}
+	shifts := variable(scope, x, "shift", constant(0), perChannel...)
+	shift := shifts.NodeValue(x)
 	runningMean := statistic(scope, x, "mean", constant(0), perChannel...)
 	runningVariance := statistic(scope, x, "variance", constant(1), perChannel...)
 
 	inverse := func(variance *graph.Node) *graph.Node {
 		return graph.Rsqrt(graph.AddScalar(variance, b.epsilon))
 	}
-	if !scope.IsTraining(x.Graph()) || !scales.Trainable {
+	if !scope.IsTraining(x.Graph()) || !shifts.Trainable {
 		mean, factor := runningMean.NodeValue(x), graph.Mul(scale, inverse(runningVariance.NodeValue(x)))
 		if scaled := scaledBehind(x); scaled != nil {
 			return scaled(factor, graph.Sub(shift, graph.Mul(mean, factor)))
@@ -88,6 +99,10 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	var sumG, sumGX *graph.Node
 	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(inverse(variance)))
 	normal = graph.IdentityWithCustomGradient(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
+		if b.noScale { // nor is a gradient by the scale computed; that by the image is as if there were one
+			sum := func(x *graph.Node) *graph.Node { return graph.ReduceAndKeep(x, graph.ReduceSum, 0, 1, 2) }
+			sumG, sumGX = sum(scaled), sum(graph.Mul(scaled, normal))
+		}
 		if sumG == nil || sumGX == nil {
 			panicf("a batch norm in training has a gradient by its input only with those by its scale and shift")
 		}

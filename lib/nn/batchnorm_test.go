@@ -47,7 +47,7 @@ func TestBatchNormByHand(t *testing.T) {
 	check("running mean after testing", running("mean"), []float32{3})
 }
 
-// Where its scale is not to be trained it does in training what it does in a test, and its averages stay. Its gradient by
+// Where its scale and shift are not to be trained it does in training what it does in a test, and its averages stay. Its gradient by
 // the input is that of a fixed factor, 2/√4 here, whatever else is in the batch.
 func TestFrozenBatchNorm(t *testing.T) {
 	x := tensors.FromFlatDataAndDimensions([]float32{1, 3, 5, 7}, 2, 1, 2, 1)
@@ -57,8 +57,10 @@ func TestFrozenBatchNorm(t *testing.T) {
 		named["batch-norm1/"+name] = v
 	}
 	freeze := Func("freeze", func(x *graph.Node) *graph.Node {
-		if scale := model.GetStore(x).GetVariable(Path("batch-norm1/scale")); scale != nil { // not in the summary's graph
-			scale.SetTrainable(false)
+		for _, name := range []string{"scale", "shift"} {
+			if v := model.GetStore(x).GetVariable(Path("batch-norm1/" + name)); v != nil { // not in the summary's graph
+				v.SetTrainable(false)
+			}
 		}
 		return x
 	})
@@ -189,17 +191,21 @@ func TestBatchNormOverShapes(t *testing.T) {
 		{2, 1, 5, 5, 48}, {3, 0, 33, 31, 40}, {5, 0, 1, 1, 130}, {2, 0, 60, 60, 12},
 	} {
 		for _, relu := range []bool{false, true} {
-			s.test(t, relu)
+			s.test(t, BatchNorm, relu)
+			s.test(t, BatchNorm.NoScale(), relu)
 		}
 	}
 }
 
-func (s batchShape) test(t *testing.T, relu bool) {
+func (s batchShape) test(t *testing.T, norm BatchNormLayer, relu bool) {
 	t.Helper()
 	batch := s.images + s.fillers
 	dims := []int{batch, s.height, s.width, s.channels}
 	x, pull := check.Random(1, dims...), check.Random(2, dims...)
 	scale, shift := check.Values(3, s.channels), check.Values(4, s.channels)
+	if norm.noScale {
+		scale = slices.Repeat([]float32{1}, s.channels)
+	}
 	xs, pulls := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](pull)
 	for i := range xs {
 		xs[i] += float32(i % s.channels % 3) // means that are not 0
@@ -211,33 +217,43 @@ func (s batchShape) test(t *testing.T, relu bool) {
 			SetCounted(graph.Const(x.Graph(), counts))
 		}
 		return x
-	}), BatchNorm}
+	}), norm}
 	if relu {
 		layers = append(layers, ReLU)
 	}
-	values := map[string][]float32{"batch-norm1/scale": scale, "batch-norm1/shift": shift}
+	values := map[string][]float32{"batch-norm1/shift": shift}
+	if !norm.noScale {
+		values["batch-norm1/scale"] = scale
+	}
 	store, got := appliedTo(t, Sequential(layers...), true, values, x, func(store *model.Store, x, y *graph.Node) []*graph.Node {
 		value := func(name string) *graph.Node { return store.GetVariable(Path("batch-norm1/" + name)).NodeValue(x) }
 		weight := graph.Mul(graph.Const(x.Graph(), pull), graph.Reshape(graph.Const(x.Graph(), counts), batch, 1, 1, 1))
 		loss := graph.ReduceAllSum(graph.Mul(y, weight))
+		if norm.noScale {
+			by := graph.Gradient(loss, x, value("shift"))
+			return []*graph.Node{y, by[0], graph.ZerosLike(value("shift")), by[1]}
+		}
 		return append([]*graph.Node{y}, graph.Gradient(loss, x, value("scale"), value("shift"))...)
 	})
 	want, mean, variance := s.batchNorm(xs, pulls, scale, shift, relu)
 	counted := s.images * s.height * s.width * s.channels
 	got[0] = got[0][:counted]
+	if norm.noScale { // and no gradient by it
+		want[2] = make([]float32, s.channels)
+	}
 	for i, what := range []string{"values", "gradient by the input", "gradient by scale", "gradient by shift"} {
 		tolerance := 2e-4
 		if i > 1 { // sums over all images
 			tolerance *= math.Sqrt(float64(counted / s.channels))
 		}
 		if !check.Near(got[i], want[i], tolerance) {
-			t.Errorf("%+v, ReLU %v: other %s", s, relu, what)
+			t.Errorf("%+v, %s, ReLU %v: other %s", s, norm.Info(), relu, what)
 		}
 	}
 	for name, want := range map[string][]float32{"mean": mean, "variance": variance} {
 		running := tensors.MustCopyFlatData[float32](store.GetVariable(Path("batch-norm1/" + name)).MustValue())
 		if !check.Near(running, want, 1e-5) {
-			t.Errorf("%+v, ReLU %v: another running %s", s, relu, name)
+			t.Errorf("%+v, %s, ReLU %v: another running %s", s, norm.Info(), relu, name)
 		}
 	}
 }

@@ -21,8 +21,9 @@ type Info struct {
 	NoBias   bool    `json:"no_bias,omitempty"`
 	Ceil     bool    `json:"ceil,omitempty"`    // whether a last window may reach past the image
 	Epsilon  float64 `json:"epsilon,omitempty"` // that a batch norm adds to the variance
-	Rate     float64 `json:"rate,omitempty"`    // of values that a dropout drops
-	Weight   float64 `json:"weight,omitempty"`  // of an auxiliary classifier's loss beside the network's own
+	NoScale  bool    `json:"no_scale,omitempty"`
+	Rate     float64 `json:"rate,omitempty"`   // of values that a dropout drops
+	Weight   float64 `json:"weight,omitempty"` // of an auxiliary classifier's loss beside the network's own
 }
 
 // label names the layer in paths, and so its variables: its name, or its kind where it has none.
@@ -50,6 +51,7 @@ func (i Info) Details() string {
 	say(i.NoBias, "%s", "no bias")
 	say(i.Ceil, "%s", "rounded up")
 	say(i.Epsilon != 0 && i.Epsilon != usualEpsilon, "epsilon %v", i.Epsilon)
+	say(i.NoScale, "%s", "no scale")
 	say(i.Rate != 0, "%v", i.Rate)
 	say(i.Weight != 0, "weight %v", i.Weight)
 	return strings.Join(parts, ", ")

@@ -80,7 +80,7 @@ func (d layerDescription) simple() (Layer, error) {
 	case "max-pool", "avg-pool":
 		return PoolLayer{d.Info}, nil
 	case "batch-norm":
-		return BatchNorm.Epsilon(d.Epsilon), nil
+		return BatchNormLayer{d.Epsilon, d.NoScale}, nil
 	case "dense":
 		return Dense(d.Units), nil
 	case "dropout":

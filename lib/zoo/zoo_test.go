@@ -26,7 +26,7 @@ func TestParameterCounts(t *testing.T) {
 		{zoo.CNN(6), []int{28, 28, 1}, 6422},
 		{zoo.Net(10), []int{32, 32, 3}, 62006},
 		{zoo.VGG16(10), []int{32, 32, 3}, 9231114},
-		{zoo.SpeedNet(10), []int{32, 32, 3}, 1972778},
+		{zoo.SpeedNet(10), []int{32, 32, 3}, 1971626},
 		{zoo.AlexNet(1000), []int{227, 227, 3}, 60965224},
 		{zoo.AlexNetOneTower(1000), []int{224, 224, 3}, 61100840},
 		{zoo.ZFNet(1000), []int{224, 224, 3}, 62357608},
