@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/nn/internal/op"
 )
@@ -29,6 +30,23 @@ var GELU Layer = plain{"gelu", func(x *graph.Node) *graph.Node {
 	below := graph.MulScalar(graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))), 0.5)
 	return graph.Mul(x, below)
 }}
+
+// Times multiplies every value by a constant, such as 0.1 behind a network's last layer: its scores are small at first,
+// and what a step changes in that layer has a tenth of the effect. Any shape → the same
+func Times(factor float64) Layer { return multiplied{factor} }
+
+type multiplied struct{ factor float64 }
+
+// Info implements [Layer].
+func (m multiplied) Info() Info { return Info{Kind: "times", Factor: m.factor} }
+
+// Apply implements [Layer].
+func (m multiplied) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
+	if math.IsNaN(m.factor) || math.IsInf(m.factor, 0) {
+		panicf("multiplies by %v: it must be finite", m.factor)
+	}
+	return graph.MulScalar(x, m.factor)
+}
 
 // Sigmoid squeezes every value into (0, 1): 1/(1+e⁻ˣ).
 var Sigmoid Layer = plain{"sigmoid", graph.Sigmoid}

@@ -13,7 +13,7 @@ import (
 func TestActivations(t *testing.T) {
 	x := []float32{-2, -0.5, 0, 1, 3}
 	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
-		return []*graph.Node{ReLU.Apply(nil, in[0]), Sigmoid.Apply(nil, in[0]), LogSoftmax.Apply(nil, in[0]), GELU.Apply(nil, in[0])}
+		return []*graph.Node{ReLU.Apply(nil, in[0]), Sigmoid.Apply(nil, in[0]), LogSoftmax.Apply(nil, in[0]), GELU.Apply(nil, in[0]), Times(-0.5).Apply(nil, in[0])}
 	}, [][]float32{x})
 	if !slices.Equal(got[0], []float32{0, 0, 0, 1, 3}) {
 		t.Errorf("relu: %v", got[0])
@@ -31,6 +31,9 @@ func TestActivations(t *testing.T) {
 		}
 		if want := float64(v) * math.Erfc(-float64(v)/math.Sqrt2) / 2; math.Abs(float64(got[3][i])-want) > 1e-6 {
 			t.Errorf("GELU of %v: %v, want %v", v, got[3][i], want)
+		}
+		if got[4][i] != -v/2 {
+			t.Errorf("%v times −0.5: %v", v, got[4][i])
 		}
 	}
 }

@@ -64,7 +64,7 @@ func describe(parts []*part) (layers []layerDescription) {
 // own reports whether a layer is one of this package, whose Info tells all that decides what it computes.
 func own(layer Layer) bool {
 	switch layer.(type) {
-	case sequence, ResidualLayer, branching, auxiliary, ConvLayer, PoolLayer, BatchNormLayer, dense, dropout, lrn,
+	case sequence, ResidualLayer, branching, auxiliary, ConvLayer, PoolLayer, BatchNormLayer, dense, dropout, multiplied, lrn,
 		plain:
 		return true
 	}

@@ -35,7 +35,7 @@ func different() map[string]Layer {
 		"max": MaxPool(2), "max 3": MaxPool(3), "max stride": MaxPool(2).Stride(1), "max padding": MaxPool(2).Padding(1), "ceil": MaxPool(2).Ceil(),
 		"avg": AvgPool(2), "avg 3": AvgPool(3), "avg stride": AvgPool(2).Stride(1), "avg padding": AvgPool(2).Padding(1), "global": GlobalAvgPool,
 		"dense": dense(2), "units": dense(3), "dropout": dense(2, Dropout(0.1)), "rate": dense(2, Dropout(0.2)),
-		"norm": BatchNorm, "no scale": BatchNorm.NoScale(), "epsilon": norm(1e-3), "lrn": LRN, "relu": ReLU, "gelu": GELU, "sigmoid": Sigmoid, "flatten": Flatten, "log-softmax": LogSoftmax,
+		"norm": BatchNorm, "no scale": BatchNorm.NoScale(), "epsilon": norm(1e-3), "lrn": LRN, "relu": ReLU, "gelu": GELU, "times": Times(0.5), "other times": Times(0.25), "sigmoid": Sigmoid, "flatten": Flatten, "log-softmax": LogSoftmax,
 		"order": Sequential(ReLU, Conv(4, 3)), "other order": Sequential(Conv(4, 3), ReLU), "twice": Sequential(Conv(4, 3), Conv(4, 3)),
 		"nested": Sequential(Sequential(Conv(4, 3))), "block": Sequential(Named("block", Conv(4, 3))), "other block": Sequential(Named("b", Conv(4, 3))),
 		"residual": Residual(Conv(4, 1)), "longer": Residual(Conv(4, 1), ReLU), "shortcut": Residual(Conv(4, 1)).Shortcut(Conv(4, 1)),

@@ -22,6 +22,7 @@ type Info struct {
 	Ceil     bool    `json:"ceil,omitempty"`    // whether a last window may reach past the image
 	Epsilon  float64 `json:"epsilon,omitempty"` // that a batch norm adds to the variance
 	NoScale  bool    `json:"no_scale,omitempty"`
+	Factor   float64 `json:"factor,omitempty"` // by which every value is multiplied
 	Rate     float64 `json:"rate,omitempty"`   // of values that a dropout drops
 	Weight   float64 `json:"weight,omitempty"` // of an auxiliary classifier's loss beside the network's own
 }
@@ -52,6 +53,7 @@ func (i Info) Details() string {
 	say(i.Ceil, "%s", "rounded up")
 	say(i.Epsilon != 0 && i.Epsilon != usualEpsilon, "epsilon %v", i.Epsilon)
 	say(i.NoScale, "%s", "no scale")
+	say(i.Factor != 0, "%v", i.Factor)
 	say(i.Rate != 0, "%v", i.Rate)
 	say(i.Weight != 0, "weight %v", i.Weight)
 	return strings.Join(parts, ", ")

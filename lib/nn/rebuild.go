@@ -85,6 +85,8 @@ func (d layerDescription) simple() (Layer, error) {
 		return Dense(d.Units), nil
 	case "dropout":
 		return Dropout(d.Rate), nil
+	case "times":
+		return Times(d.Factor), nil
 	}
 	for _, layer := range []Layer{ReLU, GELU, Sigmoid, LogSoftmax, LRN, Flatten, GlobalAvgPool} {
 		if layer.Info() == d.Info {

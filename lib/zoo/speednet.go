@@ -14,5 +14,5 @@ func SpeedNet(classes int) nn.Layer {
 			nn.Conv(filters, 3).Padding(1).NoBias(), nn.MaxPool(2), norm, nn.GELU,
 			nn.Conv(filters, 3).Padding(1).NoBias(), norm, nn.GELU)
 	}
-	return nn.Named("SpeedNet", append(layers, nn.MaxPool(3), nn.Flatten, nn.Dense(classes))...)
+	return nn.Named("SpeedNet", append(layers, nn.MaxPool(3), nn.Flatten, nn.Dense(classes), nn.Times(1./9))...)
 }
