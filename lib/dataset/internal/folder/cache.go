@@ -49,9 +49,9 @@ const checkedPixels = 1 << 30
 
 var errOther = errors.New("made of other files")
 
-// open maps the file that keeps the pictures with this key. The error is [fs.ErrNotExist] if there is none, and
-// errOther if it keeps others.
-func open(path string, key [sha256.Size]byte) (train, test Pictures, err error) {
+// open maps the file that keeps the pictures with this key, which it asks for last. The error is [fs.ErrNotExist] if there
+// is none, and errOther if it keeps others.
+func open(path string, key func() [sha256.Size]byte) (train, test Pictures, err error) {
 	in, err := os.Open(path)
 	if err != nil {
 		return train, test, err
@@ -76,7 +76,7 @@ func open(path string, key [sha256.Size]byte) (train, test Pictures, err error) 
 }
 
 // decode finds the pictures in what a file has.
-func decode(content []byte, key [sha256.Size]byte) (train, test Pictures, err error) {
+func decode(content []byte, key func() [sha256.Size]byte) (train, test Pictures, err error) {
 	var t tail
 	if len(content) < tailSize {
 		return train, test, errors.New("it is cut off")
@@ -87,9 +87,6 @@ func decode(content []byte, key [sha256.Size]byte) (train, test Pictures, err er
 	}
 	if t.Mark != mark {
 		return train, test, errors.New("it is cut off")
-	}
-	if t.Key != key {
-		return train, test, errOther
 	}
 	most := uint64(len(body)) // of each number: what follows cannot overflow
 	n := t.Train + t.Test
@@ -108,6 +105,9 @@ func decode(content []byte, key [sha256.Size]byte) (train, test Pictures, err er
 	names := strings.Split(string(index[n*SumSize+n:]), "\x00")
 	if uint64(len(names)) != max(n, 1) {
 		return train, test, errors.New("its numbers contradict each other")
+	}
+	if t.Key != key() {
+		return train, test, errOther
 	}
 	part := func(i, j uint64) Pictures {
 		return Pictures{

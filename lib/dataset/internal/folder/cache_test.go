@@ -15,6 +15,11 @@ import (
 
 var someKey = sha256.Sum256([]byte("some files"))
 
+// is gives a key when it is asked for.
+func is(key [sha256.Size]byte) func() [sha256.Size]byte {
+	return func() [sha256.Size]byte { return key }
+}
+
 // some is what keeps pictures of two bytes, so many for training and so many for test.
 func some(train, test int) []byte {
 	var all Pictures
@@ -32,7 +37,7 @@ func some(train, test int) []byte {
 }
 
 func TestDecodeFindsWhatWasEncoded(t *testing.T) {
-	train, test, err := decode(some(3, 2), someKey)
+	train, test, err := decode(some(3, 2), is(someKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +50,7 @@ func TestDecodeFindsWhatWasEncoded(t *testing.T) {
 	if sum := sha256.Sum256([]byte{4, 8}); !bytes.Equal(test.Sums[SumSize:], sum[:]) {
 		t.Errorf("the last sum is %x, want %x", test.Sums[SumSize:], sum)
 	}
-	if _, _, err := decode(some(3, 2), sha256.Sum256(nil)); err != errOther {
+	if _, _, err := decode(some(3, 2), is(sha256.Sum256(nil))); err != errOther {
 		t.Errorf("with another key: %v", err)
 	}
 }
@@ -82,7 +87,7 @@ func TestManyPicturesTakeLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := resident(t)
-	train, _, err := open(path, someKey)
+	train, _, err := open(path, is(someKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +118,7 @@ func FuzzDecode(f *testing.F) {
 			content = mended(content)
 		}
 		before := allocated()
-		train, test, err := decode(content, someKey)
+		train, test, err := decode(content, is(someKey))
 		if took := allocated() - before; took > 1<<20+50*uint64(len(content)) {
 			t.Errorf("%d bytes took %d bytes of memory", len(content), took)
 		}
@@ -139,7 +144,7 @@ func mended(content []byte) []byte {
 	for pixels := range min(len(body), 64) + 1 { // wherever the index begins
 		sum := indexSum(body[pixels:], end)
 		copy(end[tailSize-len(mark)-len(sum):], sum[:])
-		if _, _, err := decode(content, someKey); err == nil {
+		if _, _, err := decode(content, is(someKey)); err == nil {
 			break
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
+	"golang.org/x/sync/errgroup"
 
 	"example.org/convbook/lib/picture"
 )
@@ -28,12 +29,23 @@ import (
 //
 // It takes the memory of a few pictures, and that of the file only where someone looks at it.
 func (t Tree) Open(frame picture.Frame, cache string, log io.Writer) (train, test Pictures, err error) {
-	files, leftOut, err := t.files()
-	if err != nil {
-		return train, test, err
+	var files []file
+	var leftOut []string
+	var key [sha256.Size]byte
+	var listing errgroup.Group
+	listing.Go(func() (err error) {
+		if files, leftOut, err = t.files(); err == nil {
+			key = t.key(files, frame)
+		}
+		return err
+	})
+	kept := filepath.Join(cache, t.keptAs(frame))
+	listed := func() [sha256.Size]byte { listing.Wait(); return key }
+	train, test, unusable := open(kept, listed) // while the files are listed, its sums are checked
+	if err := listing.Wait(); err != nil {
+		return Pictures{}, Pictures{}, err
 	}
-	key, kept := t.key(files, frame), filepath.Join(cache, t.keptAs(frame))
-	if train, test, err = open(kept, key); err == nil {
+	if unusable == nil {
 		return train, test, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -47,7 +59,7 @@ func (t Tree) Open(frame picture.Frame, cache string, log io.Writer) (train, tes
 		return train, test, t.cannotKeep(cache, err)
 	}
 	defer lock.Unlock()
-	train, test, err = open(kept, key)
+	train, test, err = open(kept, listed)
 	if err == nil {
 		return train, test, nil
 	}
@@ -58,7 +70,7 @@ func (t Tree) Open(frame picture.Frame, cache string, log io.Writer) (train, tes
 	if err := b.write(kept, files); err != nil {
 		return train, test, err
 	}
-	return open(kept, key)
+	return open(kept, listed)
 }
 
 // name is the folder's own.

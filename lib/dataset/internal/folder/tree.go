@@ -14,8 +14,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Tree is a folder of pictures.
@@ -211,7 +213,7 @@ func (s *search) in(folder string) error {
 				return err
 			}
 		default:
-			if err := s.add(name, entry); err != nil {
+			if err := s.add(name, int(dir.Fd()), entry); err != nil {
 				s.leftOut = append(s.leftOut, fmt.Sprintf("%q: %v", name, err))
 			}
 		}
@@ -222,29 +224,39 @@ func (s *search) in(folder string) error {
 // endings are those of the files that are read.
 var endings = []string{".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"}
 
-// add adds a file, or says why not. A link is followed if it stays within the tree.
-func (s *search) add(name string, entry fs.DirEntry) error {
-	info, err := entry.Info()
-	if entry.Type()&fs.ModeSymlink != 0 {
-		info, err = s.root.Stat(name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// add adds a file of a folder that is open, or says why not. A link is followed if it stays within the tree.
+func (s *search) add(name string, folder int, entry fs.DirEntry) error {
+	var info unix.Stat_t // of tens of thousands of files, so nothing else is asked for
+	err := unix.Fstatat(folder, entry.Name(), &info, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil && info.Mode&unix.S_IFMT == unix.S_IFLNK {
+		if info, err = s.linked(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errors.New("it is a link out of the folder, which is not followed")
 		}
 	}
-	switch {
+	switch kind := info.Mode & unix.S_IFMT; {
 	case err != nil:
 		return errors.New("it is not there")
-	case info.IsDir():
+	case kind == unix.S_IFDIR:
 		return errors.New("it is a link to a folder, which is not followed")
-	case !info.Mode().IsRegular():
+	case kind != unix.S_IFREG:
 		return errors.New("it is not a file")
 	case !slices.Contains(endings, strings.ToLower(path.Ext(name))):
 		return fmt.Errorf("its name does not end in %s", strings.Join(endings, ", "))
 	}
-	f := file{name: name, class: s.class, size: info.Size(), mtime: info.ModTime().UnixNano()}
+	f := file{name: name, class: s.class, size: info.Size, mtime: info.Mtim.Nano()}
 	sum := sha256.Sum256([]byte(name))
 	f.number = binary.BigEndian.Uint64(sum[:])
 	f.test = s.test || s.tree.splits[0] == "" && f.number%testOneOf == 0
 	s.files = append(s.files, f)
 	return nil
+}
+
+// linked is what a link within the tree leads to.
+func (s *search) linked(name string) (info unix.Stat_t, err error) {
+	found, err := s.root.Stat(name)
+	if err == nil {
+		info.Mode, info.Size = found.Sys().(*syscall.Stat_t).Mode, found.Size()
+		info.Mtim = unix.NsecToTimespec(found.ModTime().UnixNano())
+	}
+	return info, err
 }
