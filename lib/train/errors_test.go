@@ -22,3 +22,12 @@ func TestOneLineKeepsTheCause(t *testing.T) {
 		t.Error("an error of one line was changed")
 	}
 }
+
+// Where a GPU's memory runs out, the error ends in what to do.
+func TestOneLineOfMemoryThatRanOut(t *testing.T) {
+	xla := errors.New("failed to execute: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.\nstack")
+	want := "failed to execute: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes: take a smaller batch"
+	if got := oneLine(xla); got.Error() != want || !errors.Is(got, xla) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
