@@ -62,8 +62,6 @@ func TestRules(t *testing.T) {
 		{within(2), -0.5, 1.4, holds},
 		{within(2), -0.7, 1.4, fails},
 		{within(2), 0, 2.27, fails}, // too few seeds to know
-		{reaching(), 0, 2.27, holds},
-		{reaching(), -0.01, 0, fails},
 	} {
 		if got := c.rule.decide(c.difference, c.half); got != c.want {
 			t.Errorf("%v, %v ± %v: %v, want %v", c.rule, c.difference, c.half, got, c.want)
@@ -109,12 +107,6 @@ func TestJudge(t *testing.T) {
 	fixed := claim{a: cnn, b: arm{name: "the notes"}, fixed: 92.4, what: accuracy, rule: above(0), seeds: 3} // 95 ± 2.48
 	if v := fixed.judge(l); v.outcome != holds || v.sides[0].b.String() != "92.40 %" || len(fixed.works()) != 3 {
 		t.Errorf("a figure of the notes: %+v", v)
-	}
-	if fixed.rule = reaching(); fixed.judge(l).outcome != holds {
-		t.Error("a mean of 95 does not reach 92.4")
-	}
-	if fixed.fixed = 95.01; fixed.judge(l).outcome != fails {
-		t.Error("a mean of 95 reaches 95.01")
 	}
 	same := claim{a: cnn, what: accuracy, rule: within(3), seeds: 3}
 	if v := same.judge(l); v.outcome != holds || v.sides[0].b.name != peers {
@@ -277,9 +269,9 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 			train.Config{Epochs: 10, Batch: 128, Loss: train.CrossEntropy, Optimizer: train.Adam(0.001)}},
 		{vggBook, zoo.VGG16(10), colours.Augment(dataset.RandomCrop(32, 2), dataset.AlternateFlip),
 			train.Config{Epochs: 10, Batch: 512, Loss: train.CrossEntropy.Smooth(0.2), Optimizer: train.Muon(0.008, 0.15), Schedule: train.OneCycle(0.25)}},
-		{speedLearning, zoo.SpeedNet(10), dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2470, 0.2435, 0.2616}).
+		{arm{work: Work{Network: "SpeedNet", Data: photosEven, Recipe: speedRecipe}}, zoo.SpeedNet(10), dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2470, 0.2435, 0.2616}).
 			Augment(dataset.ReflectedCrop(32, 2), dataset.AlternateFlip),
-			train.Config{Epochs: 3, Batch: 512, Loss: train.CrossEntropy.Smooth(0.2), Optimizer: train.Muon(0.016, 0.15).Momentum(0.6), Schedule: train.OneCycle(0.05)}},
+			train.Config{Epochs: 11, Batch: 512, Loss: train.CrossEntropy.Smooth(0.2), Optimizer: train.Muon(0.016, 0.15).Momentum(0.6), Schedule: train.OneCycle(0.05)}},
 	} {
 		w := c.arm.by(ours)
 		w.Seed, c.config.Seed = 1, 1

@@ -2,9 +2,12 @@ package device
 
 import (
 	"math"
+	"regexp"
 	"syscall"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -41,5 +44,20 @@ func TestMemoryStaysForTheNextCall(t *testing.T) {
 	}
 	if least > 2<<20/4096 { // a page has 4096 bytes
 		t.Errorf("each call gets %d pages from the system", least)
+	}
+}
+
+// A program that needs more memory than any machine has is an error that says how much, before it is called.
+func TestProgramThatIsTooLarge(t *testing.T) {
+	backend, err := open(defaultBackend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = graph.CallOnce(backend, func(x *graph.Node) *graph.Node {
+		const side = 1 << 24 // so the matrix has 2^50 bytes
+		return graph.Sin(graph.Add(graph.IotaFull(x.Graph(), shapes.Make(dtypes.Float32, side, side)), x))
+	}, float32(1))
+	if err == nil || !regexp.MustCompile(`this needs [0-9]{7}\.[0-9] GiB of memory at a time, and [0-9]+\.[0-9] GiB are free`).MatchString(err.Error()) {
+		t.Errorf("the error is %v", err)
 	}
 }

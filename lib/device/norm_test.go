@@ -82,6 +82,10 @@ func TestReadingNorms(t *testing.T) {
 				t.Errorf("status %d, %s, want %s", status, rewritten, c.call)
 			}
 		}
+		large := strings.NewReplacer("tensor<2x8x6x48xf32>", "tensor<50000x64x64x48xf32>", "2x1x1x1", "50000x1x1x1").Replace(c.text)
+		if rewritten, status := rewrite(t, program, large); status != 0 || !strings.Contains(rewritten, " 50000, 4096, 48>}") {
+			t.Errorf("a batch of 10^10 values: status %d, %s", status, rewritten)
+		}
 		for what, text := range map[string]string{
 			"another function":     replaced(t, c.text, "@convbook_", "@book_"),
 			"of another operation": replaced(t, c.text, "func.call", "book.call"),

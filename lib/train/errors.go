@@ -2,21 +2,26 @@ package train
 
 import "strings"
 
-// oneLine is the error without the stack that GoMLX's errors carry, and with a remedy where memory ran out on a GPU: XLA
-// says how much it asked for. (On a processor the plugin says it before.) What caused it can still be asked for with
-// errors.Is and errors.As.
+// oneLine is the error without the stack that GoMLX's errors carry. What the plugin says stands for itself, without who
+// handed it on. Where memory ran out on a GPU, XLA says how much it asked for, and the remedy is added; on a processor
+// the plugin says both before. What caused the error can still be asked for with errors.Is and errors.As.
 func oneLine(err error) error {
 	if err == nil {
 		return nil
 	}
 	line, _, more := strings.Cut(err.Error(), "\n")
-	if strings.Contains(line, "RESOURCE_EXHAUSTED") {
+	if _, own, is := strings.Cut(line, pluginError); is {
+		line = own
+	} else if strings.Contains(line, "RESOURCE_EXHAUSTED") {
 		line = strings.TrimSuffix(line, ".") + ": take a smaller batch"
 	} else if !more {
 		return err
 	}
 	return shortened{err, line}
 }
+
+// pluginError is before an error of the plugin's own.
+const pluginError = "PJRT error (code=9): "
 
 type shortened struct {
 	error

@@ -23,6 +23,14 @@ func TestOneLineKeepsTheCause(t *testing.T) {
 	}
 }
 
+// What the plugin says stands alone.
+func TestOneLineOfThePlugin(t *testing.T) {
+	refused := errors.New(`graph "train VGG16" failed to compile for the backend "xla": PJRT error (code=9): this needs 63.4 GiB`)
+	if got, want := oneLine(refused).Error(), "this needs 63.4 GiB"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // Where a GPU's memory runs out, the error ends in what to do.
 func TestOneLineOfMemoryThatRanOut(t *testing.T) {
 	xla := errors.New("failed to execute: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes.\nstack")

@@ -158,7 +158,7 @@ func (o Optimizer) Momentum(momentum float64) Optimizer {
 	case o.filters == nil:
 		o.invalid = fmt.Errorf("%s has no momentum to set: Muon has", o.name)
 	case !(momentum > 0 && momentum < 1):
-		o.invalid = fmt.Errorf("Muon's momentum is %v: it must be above 0 and below 1", momentum)
+		o.invalid = fmt.Errorf("momentum of Muon is %v: it must be above 0 and below 1", momentum)
 	case momentum != muonMomentum: // or it is the usual one, and the run the same
 		o.momentum, o.filters = momentum, muon(momentum)
 	}

@@ -77,15 +77,17 @@ static bool moderate(const int64_t *numbers, int count) {
   return true;
 }
 
-// possible tells whether an array has less than 2^48 values, and is not empty.
-static bool possible(const int64_t sizes[4]) {
+// some tells whether an array with these sizes has less than 2^48 values, and is not empty.
+static bool some(const int64_t *sizes, int axes) {
   int64_t most = INT64_C(1) << 48;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < axes; i++) {
     if (sizes[i] < 1 || sizes[i] > LARGE || sizes[i] > most) return false;
     most /= sizes[i];
   }
   return true;
 }
+
+static bool possible(const int64_t sizes[4]) { return some(sizes, 4); }
 
 // consistent tells whether sizes and window agree, and are such that nothing overflows.
 static bool consistent(const struct window *w, struct shape first, struct shape second, struct shape result) {
@@ -283,12 +285,9 @@ bool judge_norm(const struct operation *o, struct norm *p) {
     for (int i = 0; i < counts[side]; i++) {
       struct tensor_type type;
       if (!read_type((side ? o->results : o->types)[i], &type) || !is(type.element, "f32")) return false;
-      if (type.rank < 0 || type.rank > 4) return false;
+      if (type.rank < 0 || type.rank > 4 || !some(type.sizes, type.rank)) return false;
       int64_t size = 1, want = 1;
-      for (int axis = 0; axis < type.rank; axis++) {
-        if (type.sizes[axis] < 1 || type.sizes[axis] > LARGE || size > LARGE) return false;
-        size *= type.sizes[axis];
-      }
+      for (int axis = 0; axis < type.rank; axis++) size *= type.sizes[axis];
       switch (shapes[side][i]) {
       case 'x':
         if (type.rank != 4 || memcmp(type.sizes, images.sizes, sizeof images.sizes)) return false;

@@ -1,5 +1,5 @@
 // A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla
-// find it before the real one. It is the real one, but for three things:
+// find it before the real one. It is the real one, but for four things:
 //
 //   - It hands a program's convolutions to oneDNN (convolve.c), and its batch norms and poolings to norm.c and pool.c,
 //     unless CONVBOOK_ONEDNN is "off" or that library does not load. The plugin's attribute convbook_onednn tells
@@ -9,6 +9,8 @@
 //     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
 //     folder or is "off"), and keeps there what it had to compile. Whatever goes wrong with the folder is no error: the
 //     program is compiled then.
+//   - It refuses a program that would need more memory than there is: Linux gives out more than it has, and then kills
+//     the process that uses it.
 //   - It returns memory to the system, which does not happen by itself (see memory_linux.c): what a compilation needed,
 //     and what a program's calls did when that is freed.
 //
@@ -257,7 +259,7 @@ static void error_message(PJRT_Error_Message_Args *args) {
 
 static PJRT_Error *error_code(PJRT_Error_GetCode_Args *args) {
   if (!own_message(args->error)) return real->PJRT_Error_GetCode(args);
-  args->code = PJRT_Error_Code_UNIMPLEMENTED;
+  args->code = PJRT_Error_Code_FAILED_PRECONDITION;
   return NULL;
 }
 
@@ -265,6 +267,52 @@ static void error_destroy(PJRT_Error_Destroy_Args *args) {
   char *message = own_message(args->error);
   if (message) free(message);
   else real->PJRT_Error_Destroy(args);
+}
+
+// ---- Memory
+
+// number_in is the number behind a name in a file of Linux's, or the file's only number for the name "". It is −1 where
+// there is none.
+static int64_t number_in(const char *path, const char *name) {
+  FILE *file = fopen(path, "re");
+  char *line = NULL;
+  size_t room = 0, size = strlen(name);
+  long long number = -1;
+  while (file && number < 0 && getline(&line, &room, file) > 0)
+    if (!strncmp(line, name, size)) sscanf(line + size + strspn(line + size, ": "), "%lld", &number);
+  free(line);
+  if (file) fclose(file);
+  return number;
+}
+
+// free_memory is how many bytes this process can still get, of the machine's and of the container's, as far as that is
+// known: else it is very many.
+static int64_t free_memory(void) {
+  int64_t here = number_in("/proc/meminfo", "MemAvailable"), swap = number_in("/proc/meminfo", "SwapFree");
+  here = here < 0 ? INT64_MAX : (here + (swap > 0 ? swap : 0)) * 1024;
+  int64_t limit = number_in("/sys/fs/cgroup/memory.max", ""), used = number_in("/sys/fs/cgroup/memory.current", "");
+  int64_t files = number_in("/sys/fs/cgroup/memory.stat", "inactive_file"); // are dropped when memory gets scarce
+  int64_t inside = limit < 0 || used < 0 ? INT64_MAX : limit - used + (files > 0 ? files : 0);
+  return here < inside ? here : inside;
+}
+
+// too_large is an error if a call of the program would need more memory than there is, beside what it is given.
+static PJRT_Error *too_large(PJRT_LoadedExecutable *loaded) {
+  PJRT_LoadedExecutable_GetExecutable_Args get = ARGS(PJRT_LoadedExecutable_GetExecutable, .loaded_executable = loaded);
+  if (failed(real->PJRT_LoadedExecutable_GetExecutable(&get))) return NULL;
+  PJRT_Executable_GetCompiledMemoryStats_Args stats =
+    ARGS(PJRT_Executable_GetCompiledMemoryStats, .executable = get.executable);
+  bool known = !failed(real->PJRT_Executable_GetCompiledMemoryStats(&stats));
+  PJRT_Executable_Destroy_Args destroy = ARGS(PJRT_Executable_Destroy, .executable = get.executable);
+  failed(real->PJRT_Executable_Destroy(&destroy));
+  int64_t needed = stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes;
+  int64_t there = known ? free_memory() : INT64_MAX;
+  static const char TOO_LARGE[] =
+    "this needs %.1f GiB of memory at a time, and %.1f GiB are free: take a smaller batch";
+  char *message = NULL;
+  if (needed > there && asprintf(&message, TOO_LARGE, (double)needed / (1 << 30), (double)there / (1 << 30)) < 0)
+    message = NULL;
+  return message ? own_error(message) : NULL;
 }
 
 static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
@@ -293,6 +341,11 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
   free(rewritten);
   malloc_trim(0);
   args->program = given;
+  if (!error && (error = too_large(args->executable))) {
+    PJRT_LoadedExecutable_Destroy_Args destroy = ARGS(PJRT_LoadedExecutable_Destroy, .executable = args->executable);
+    failed(real->PJRT_LoadedExecutable_Destroy(&destroy));
+    args->executable = NULL;
+  }
   return error;
 }
 
