@@ -361,7 +361,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 		"there are 9 names of classes":            with(inputKey, `"0",`, ""),
 		"normalised by 1 means and 0 standard":    with(inputKey, `"std"`, `"other"`),
 		"a standard deviation of 0":               with(inputKey, `"std":[0.3081]`, `"std":[0]`),
-		"this version of the book has no layer":   with(networkKey, `"kind":"relu"`, `"kind":"gelu"`),
+		"this version of the book has no layer":   with(networkKey, `"kind":"relu"`, `"kind":"swish"`),
 		"no layer is as large as max-pool":        with(networkKey, `"kernel":2`, `"kernel":2000000000`),
 		"the window does not fit":                 with(networkKey, `"kernel":5`, `"kernel":400`),
 		"as this version of the book does not":    with(networkKey, `"trainable":true`, `"trainable":false`),
