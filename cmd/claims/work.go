@@ -345,13 +345,6 @@ func (w Work) fit(_ context.Context, row *Row) error {
 	row.Parameters, row.Device, row.Date = r.Parameters, r.Device, r.StartedAt.Format(time.DateOnly)
 	row.Accuracy, row.Loss, row.Seconds = r.TestAccuracy, r.TestLoss, r.TrainSeconds
 	row.TrainLoss = run.History.Epochs[len(run.History.Epochs)-1].TrainLoss
-	if w.Network == "SpeedNet" {
-		looks, err := run.TestFlipped()
-		if err != nil {
-			return err
-		}
-		row.TwoLooks = looks.Accuracy()
-	}
 	row.Versions = map[string]string{"go": r.Versions.Go, "gomlx": r.Versions.GoMLX, "go-xla": r.Versions.GoXLA}
 	backend, err := device.Open()
 	if err != nil {

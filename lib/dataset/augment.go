@@ -105,20 +105,18 @@ func crop(x, random *graph.Node, padding int, reflected bool) *graph.Node {
 		return graph.And(graph.GreaterOrEqual(at, graph.ScalarZero(g, dtypes.Int32)),
 			graph.LessThan(at, graph.Const(g, int32(size))))
 	}
-	inside := graph.And(within(row, height), within(column, width))
+	take := func(row, column *graph.Node) *graph.Node {
+		return graph.Gather(x, graph.Concatenate([]*graph.Node{graph.Iota(g, places, 0), row, column}, -1))
+	}
 	reflect := func(at *graph.Node, size int) *graph.Node {
 		at = graph.Abs(at)
 		return graph.Min(at, graph.AddScalar(graph.Neg(at), float64(2*(size-1))))
 	}
 	if reflected {
-		row, column = reflect(row, height), reflect(column, width)
-	} else {
-		row, column = graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1))
+		return take(reflect(row, height), reflect(column, width))
 	}
-	moved := graph.Gather(x, graph.Concatenate([]*graph.Node{graph.Iota(g, places, 0), row, column}, -1))
-	if reflected {
-		return moved
-	}
+	inside := graph.And(within(row, height), within(column, width))
+	moved := take(graph.ClipScalar(row, 0, float64(height-1)), graph.ClipScalar(column, 0, float64(width-1)))
 	inside = graph.BroadcastToShape(inside, shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 	return graph.Where(inside, moved, graph.ZerosLike(x))
 }

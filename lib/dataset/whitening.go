@@ -53,12 +53,13 @@ func (s *Split) patchProducts(kernel int) *mat.SymDense {
 	d := s.of()
 	size := kernel * kernel * d.Channels
 	sums := mat.NewSymDense(size, nil)
-	rows := (d.Height - kernel + 1) * (d.Width - kernel + 1)
+	columns := d.Width - kernel + 1 // of patches
+	rows := (d.Height - kernel + 1) * columns
 	patches := mat.NewDense(rows, size, nil) // of an image
 	for i := range s.Len() {
 		picture := s.picture(i)
 		for row := range rows {
-			top, left := row/(d.Width-kernel+1), row%(d.Width-kernel+1)
+			top, left := row/columns, row%columns
 			patch := patches.RawRowView(row)[:0]
 			for y := top; y < top+kernel; y++ {
 				for x := left; x < left+kernel; x++ {

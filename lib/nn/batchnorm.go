@@ -54,8 +54,10 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 	channels := x.Shape().Dim(3)
 	perChannel := []int{1, 1, 1, channels}
-	scale := graph.Ones(x.Graph(), shapes.Make(x.DType(), perChannel...))
-	if !b.noScale {
+	var scale *graph.Node
+	if b.noScale {
+		scale = graph.Ones(x.Graph(), shapes.Make(x.DType(), perChannel...))
+	} else {
 		scale = parameter(scope, x, "scale", constant(1), perChannel...)
 	}
 	shifts := variable(scope, x, "shift", constant(0), perChannel...)

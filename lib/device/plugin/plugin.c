@@ -219,11 +219,22 @@ static void tidy(const char *folder) {
   } while (total > MOST);
 }
 
+// executable_of is what a loaded program was compiled to, or NULL. It has to be dropped.
+static PJRT_Executable *executable_of(PJRT_LoadedExecutable *loaded) {
+  PJRT_LoadedExecutable_GetExecutable_Args get = ARGS(PJRT_LoadedExecutable_GetExecutable, .loaded_executable = loaded);
+  return failed(real->PJRT_LoadedExecutable_GetExecutable(&get)) ? NULL : get.executable;
+}
+
+static void drop(PJRT_Executable *executable) {
+  PJRT_Executable_Destroy_Args args = ARGS(PJRT_Executable_Destroy, .executable = executable);
+  failed(real->PJRT_Executable_Destroy(&args));
+}
+
 // keep_compiled keeps a program that has been compiled. It takes a hundredth of the time that compiling took.
 static void keep_compiled(char *path, struct bytes key, PJRT_LoadedExecutable *loaded) {
-  PJRT_LoadedExecutable_GetExecutable_Args get = ARGS(PJRT_LoadedExecutable_GetExecutable, .loaded_executable = loaded);
-  if (failed(real->PJRT_LoadedExecutable_GetExecutable(&get))) return;
-  PJRT_Executable_Serialize_Args serialize = ARGS(PJRT_Executable_Serialize, .executable = get.executable);
+  PJRT_Executable *executable = executable_of(loaded);
+  if (!executable) return;
+  PJRT_Executable_Serialize_Args serialize = ARGS(PJRT_Executable_Serialize, .executable = executable);
   if (!failed(real->PJRT_Executable_Serialize(&serialize))) {
     char *slash = path;
     while ((slash = strchr(slash + 1, '/'))) { // the folders above the file
@@ -236,8 +247,7 @@ static void keep_compiled(char *path, struct bytes key, PJRT_LoadedExecutable *l
     *strrchr(path, '/') = 0;
     tidy(path);
   }
-  PJRT_Executable_Destroy_Args destroy = ARGS(PJRT_Executable_Destroy, .executable = get.executable);
-  failed(real->PJRT_Executable_Destroy(&destroy));
+  drop(executable);
 }
 
 // ---- The plugin
@@ -298,13 +308,12 @@ static int64_t free_memory(void) {
 
 // too_large is an error if a call of the program would need more memory than there is, beside what it is given.
 static PJRT_Error *too_large(PJRT_LoadedExecutable *loaded) {
-  PJRT_LoadedExecutable_GetExecutable_Args get = ARGS(PJRT_LoadedExecutable_GetExecutable, .loaded_executable = loaded);
-  if (failed(real->PJRT_LoadedExecutable_GetExecutable(&get))) return NULL;
+  PJRT_Executable *executable = executable_of(loaded);
+  if (!executable) return NULL;
   PJRT_Executable_GetCompiledMemoryStats_Args stats =
-    ARGS(PJRT_Executable_GetCompiledMemoryStats, .executable = get.executable);
+    ARGS(PJRT_Executable_GetCompiledMemoryStats, .executable = executable);
   bool known = !failed(real->PJRT_Executable_GetCompiledMemoryStats(&stats));
-  PJRT_Executable_Destroy_Args destroy = ARGS(PJRT_Executable_Destroy, .executable = get.executable);
-  failed(real->PJRT_Executable_Destroy(&destroy));
+  drop(executable);
   int64_t needed = stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes;
   int64_t there = known ? free_memory() : INT64_MAX;
   static const char TOO_LARGE[] =

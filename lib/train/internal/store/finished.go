@@ -53,18 +53,23 @@ func (r *Run) loadOnce(into map[string]any) (there bool, err error) {
 	if damage == nil {
 		return true, nil
 	}
-	was, err := folder.Stat(".")
-	if err != nil {
-		return false, r.unreadable(err)
-	}
-	now, err := os.Stat(r.dir)
-	if err != nil {
+	if there, err = has(r.dir, folder); err != nil {
 		return false, r.notThere(err)
 	}
-	if !os.SameFile(was, now) { // it is not damaged but was replaced and removed meanwhile
+	if !there { // it is not damaged but was replaced and removed meanwhile
 		return false, nil
 	}
 	return true, damage
+}
+
+// has reports whether the folder that is open still has the name.
+func has(name string, folder *os.Root) (bool, error) {
+	was, err := folder.Stat(".")
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Stat(name)
+	return err == nil && os.SameFile(was, now), err
 }
 
 // notThere is the error of a run's folder that cannot be found.

@@ -104,8 +104,8 @@ func (e *Entry) read() (there bool) {
 	if e.Damage = e.readFiles(folder); e.Damage == nil {
 		return true
 	}
-	now, err := os.Stat(e.Dir)
-	return err == nil && os.SameFile(info, now) // else it is not damaged but was removed meanwhile
+	there, _ = has(e.Dir, folder) // else it is not damaged but was removed meanwhile
+	return there
 }
 
 func (e *Entry) readFiles(folder *os.Root) error {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +21,10 @@ func (r *Run) replace() error {
 		return err
 	}
 	if err := exchange(r.dir+trainingSuffix, r.dir); err != nil { // some file systems cannot
-		if err := errors.Join(os.Rename(r.dir, previous(r.dir)), os.Rename(r.dir+trainingSuffix, r.dir)); err != nil {
+		if err := os.Rename(r.dir, previous(r.dir)); err != nil {
+			return err
+		}
+		if err := os.Rename(r.dir+trainingSuffix, r.dir); err != nil {
 			return err
 		}
 	}

@@ -167,6 +167,26 @@ func TestKillDuringRemoval(t *testing.T) {
 	}
 }
 
+// meanwhile does something again and again until it fails or stop is called, which returns the error.
+func meanwhile(do func() error) (stop func() error) {
+	done, stopped := make(chan bool), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-done:
+				stopped <- nil
+				return
+			default:
+			}
+			if err := do(); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	return func() error { close(done); return <-stopped }
+}
+
 // A run that is removed while it is listed, and comes again, is listed whole or not at all.
 func TestListWhileRunsComeAndGo(t *testing.T) {
 	t.Setenv(Env, t.TempDir())
@@ -179,25 +199,13 @@ func TestListWhileRunsComeAndGo(t *testing.T) {
 	if err := os.Rename(dir, whole); err != nil {
 		t.Fatal(err)
 	}
-	stop, stopped := make(chan bool), make(chan error)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
-			err := os.Mkdir(whole+"-2", 0o755)
-			for _, name := range append([]string{sumsFile}, summedFiles...) {
-				err = errors.Join(err, os.Link(filepath.Join(whole, name), filepath.Join(whole+"-2", name)))
-			}
-			if err = errors.Join(err, os.Rename(whole+"-2", dir), discard(dir)); err != nil {
-				stopped <- err
-				return
-			}
+	stop := meanwhile(func() error {
+		err := os.Mkdir(whole+"-2", 0o755)
+		for _, name := range append([]string{sumsFile}, summedFiles...) {
+			err = errors.Join(err, os.Link(filepath.Join(whole, name), filepath.Join(whole+"-2", name)))
 		}
-	}()
+		return errors.Join(err, os.Rename(whole+"-2", dir), discard(dir))
+	})
 	for range 20000 {
 		entries, err := List("")
 		if err != nil {
@@ -209,8 +217,7 @@ func TestListWhileRunsComeAndGo(t *testing.T) {
 			}
 		}
 	}
-	close(stop)
-	if err := <-stopped; err != nil {
+	if err := stop(); err != nil {
 		t.Error(err)
 	}
 }
@@ -341,26 +348,13 @@ func TestLoadWhileRunsAreReplaced(t *testing.T) {
 	if err := os.CopyFS(whole, os.DirFS(r.Dir())); err != nil {
 		t.Fatal(err)
 	}
-	stop, stopped := make(chan bool), make(chan error)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
-			if err := errors.Join(os.CopyFS(r.Dir()+trainingSuffix, os.DirFS(whole)), r.Install()); err != nil {
-				stopped <- err
-				return
-			}
-		}
-	}()
+	stop := meanwhile(func() error {
+		return errors.Join(os.CopyFS(r.Dir()+trainingSuffix, os.DirFS(whole)), r.Install())
+	})
 	for range 1000 {
 		value(t, loaded(t))
 	}
-	close(stop)
-	if err := <-stopped; err != nil {
+	if err := stop(); err != nil {
 		t.Error(err)
 	}
 }
