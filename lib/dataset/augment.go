@@ -58,14 +58,15 @@ func RandomCrop(size, padding int) Augmentation {
 			switch {
 			case padding < 0:
 				return fmt.Errorf("%s: a random crop with padding %d: it must be at least 0", d.Name, padding)
-			case size > min(d.Height, d.Width)+2*padding:
-				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%d "+
-					"with padding %d: crop to %d",
-					d.Name, size, d.Height, d.Width, padding, min(d.Height, d.Width))
-			case size != d.Height || size != d.Width:
-				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%d: "+
-					"training and test pictures must have one size, crop to %d",
-					d.Name, size, d.Height, d.Width, min(d.Height, d.Width))
+			case d.Height != d.Width:
+				return fmt.Errorf("%s: a random crop is a square, and its pictures are %d×%d: leave it out, "+
+					"or bring them to a square", d.Name, d.Height, d.Width)
+			case size > d.Height+2*padding:
+				return fmt.Errorf("%s: a random crop of %d×%[2]d is larger than the pictures of %d×%[3]d "+
+					"with padding %d: crop to %[3]d", d.Name, size, d.Height, padding)
+			case size != d.Height:
+				return fmt.Errorf("%s: a random crop of %d×%[2]d from pictures of %d×%[3]d: "+
+					"training and test pictures must have one size, crop to %[3]d", d.Name, size, d.Height)
 			}
 			return nil
 		},

@@ -98,6 +98,13 @@ func TestReflectedCrop(t *testing.T) {
 }
 
 func TestRandomNumbers(t *testing.T) {
+	wide := New("wide", []string{"a"}, 2, 3, 1, func() (*Split, *Split, error) { return nil, nil, nil })
+	want := "wide: a random crop is a square, and its pictures are 2×3: leave it out, or bring them to a square"
+	for _, a := range []Augmentation{RandomCrop(2, 1), RandomCrop(3, 1), ReflectedCrop(2, 1)} {
+		if err := wide.Augment(a).Check(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	data := digits1().Augment(RandomCrop(28, 2), RandomFlip)
 	if n := data.RandomNumbers(); n != 3 {
 		t.Fatalf("%d random numbers for a picture, want 2 for the crop and 1 for the flip", n)

@@ -46,6 +46,21 @@ func TestOnly(t *testing.T) {
 	}
 }
 
+// Classes of which a split has no images leave it empty, which is said before anything is trained.
+func TestOnlyLeavesNothing(t *testing.T) {
+	data := dataset.New("letters", []string{"a", "b", "c"}, 1, 1, 1, func() (train, test *dataset.Split, err error) {
+		return &dataset.Split{Pixels: []byte{10, 20}, Labels: []byte{0, 1}}, &dataset.Split{Pixels: []byte{15}, Labels: []byte{0}}, nil
+	})
+	want := "letters has no test images of the classes in use, b, c: choose others with Only"
+	if _, err := data.Only("b", "c").Test(); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	want = "letters has no training images of the classes in use, c: choose others with Only"
+	if _, err := data.Only("c").Train(); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // So many of each class are drawn, whatever other classes are in use, and other ones by another seed.
 func TestPerClass(t *testing.T) {
 	whole, wholeTest := open(t, sample.MNIST())

@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/compute/dtypes"
@@ -196,6 +197,10 @@ func (d Images) read(open func() (*Split, error), perClass, n int, what string) 
 	}
 	if s, err = d.choose(s, perClass, what); err != nil {
 		return nil, err
+	}
+	if s.Len() == 0 {
+		return nil, fmt.Errorf("%s has no %s images of the classes in use, %s: choose others with Only",
+			d.Name, what, strings.Join(d.Classes, ", "))
 	}
 	if n > s.Len() {
 		return nil, fmt.Errorf("%s has %d %s images: cannot use the first %d", d.Name, s.Len(), what, n)

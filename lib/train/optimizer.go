@@ -159,8 +159,11 @@ func (o Optimizer) Momentum(momentum float64) Optimizer {
 		o.invalid = fmt.Errorf("%s has no momentum to set: Muon has", o.name)
 	case !(momentum > 0 && momentum < 1):
 		o.invalid = fmt.Errorf("momentum of Muon is %v: it must be above 0 and below 1", momentum)
-	case momentum != muonMomentum: // or it is the usual one, and the run the same
+	default:
 		o.momentum, o.filters = momentum, muon(momentum)
+	}
+	if o.momentum == muonMomentum {
+		o.momentum = 0 // the usual one, and the run the same
 	}
 	return o
 }

@@ -14,6 +14,7 @@ import (
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
+	"example.org/convbook/lib/zoo"
 )
 
 // Every optimizer, for three steps on one weight and one bias, against PyTorch's formulas written out in float64.
@@ -352,6 +353,18 @@ func newtonSchulz(x *mat.Dense) *mat.Dense {
 		y.Add(y, &next)
 	}
 	return y
+}
+
+// The last momentum counts, and the usual one makes the run that Muon makes without.
+func TestMomentumIsSetAnew(t *testing.T) {
+	isolate(t)
+	usual, again := quick().of(zoo.CNN(2)), quick().of(zoo.CNN(2))
+	usual.Optimizer, again.Optimizer = Muon(0.01, 0), Muon(0.01, 0).Momentum(0.6).Momentum(0.95)
+	run := mustFit(t, usual)
+	again.Fresh = true
+	if other := mustFit(t, again); other.Dir() != run.Dir() || !slices.Equal(other.History.Losses, run.History.Losses) {
+		t.Errorf("losses %v in %s, want %v in %s", other.History.Losses, other.Dir(), run.History.Losses, run.Dir())
+	}
 }
 
 // Three steps of Muon on the weights of a convolution, against torch.optim.Muon's formulas written out in float64.

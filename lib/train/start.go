@@ -36,7 +36,10 @@ func (p *plan) planStart() (sum string, err error) {
 		return "", fmt.Errorf("the task's StartRate is %v: it must be above 0 and finite; Freeze keeps weights as they are",
 			p.StartRate)
 	}
-	from, whose, sum := p.startVariables()
+	from, whose, sum, err := p.startVariables()
+	if err != nil {
+		return "", err
+	}
 	p.taken = taken(p.summary, from)
 	if len(p.taken) == 0 {
 		return "", fmt.Errorf("%s cannot start from %s: the last layer is always new, and no other has "+
@@ -52,19 +55,30 @@ func (p *plan) planStart() (sum string, err error) {
 }
 
 // startVariables are the variables that there are to begin with, whose they are, and what identifies their values.
-func (p *plan) startVariables() (variables []nn.Variable, whose, sum string) {
+func (p *plan) startVariables() (variables []nn.Variable, whose, sum string, err error) {
 	if p.Start != nil {
 		from := p.Start.plan.summary
-		return from.Variables, "the run of " + from.Network, p.Start.plan.place.ModelSum()
+		return from.Variables, "the run of " + from.Network, p.Start.plan.place.ModelSum(), nil
 	}
 	hash := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(p.StartWeights)) {
 		w := p.StartWeights[name]
-		variables = append(variables, nn.Variable{Name: name, Dims: w.Dims})
+		v := nn.Variable{Name: name, Dims: w.Dims}
+		if len(w.Values) != v.Size() {
+			return nil, "", "", fmt.Errorf("the task's StartWeights have %d values for %s, which has the dimensions %v",
+				len(w.Values), name, w.Dims)
+		}
+		for _, value := range w.Values {
+			if math.IsNaN(float64(value)) || math.IsInf(float64(value), 0) {
+				return nil, "", "", fmt.Errorf("the task's StartWeights have the value %v in %s: "+
+					"nothing can be learned from there", value, name)
+			}
+		}
+		variables = append(variables, v)
 		fmt.Fprintln(hash, name, w.Dims)
 		hash.Write(safetensors.Float32(w.Values).Bytes)
 	}
-	return variables, "its StartWeights", fmt.Sprintf("%x", hash.Sum(nil))
+	return variables, "its StartWeights", fmt.Sprintf("%x", hash.Sum(nil)), nil
 }
 
 // taken lists the variables of a network that begin with the values of another one's: those of layers that fit as a

@@ -2,6 +2,7 @@ package train
 
 import (
 	"maps"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -118,6 +119,16 @@ func TestStartWeights(t *testing.T) {
 	other.StartWeights["dense2/bias"] = array.New(values, weights["dense2/bias"].Dims...)
 	if mustPlan(t, other).place.Dir() == run.Dir() {
 		t.Error("other weights give the same run")
+	}
+
+	for want, wrong := range map[string]array.Array{
+		"StartWeights have the value NaN in dense1/bias":    {Dims: []int{1}, Values: []float32{float32(math.NaN())}},
+		"StartWeights have the value -Inf in dense1/bias":   {Dims: []int{1}, Values: []float32{float32(math.Inf(-1))}},
+		"StartWeights have 1 values for dense1/bias, which": {Dims: []int{1, 12}, Values: []float32{1}},
+	} {
+		other.StartWeights["dense1/bias"] = wrong
+		_, err := other.FitContext(t.Context())
+		checkError(t, err, want)
 	}
 
 	task.Start = before

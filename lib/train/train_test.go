@@ -505,6 +505,10 @@ func TestLossThatIsNotANumber(t *testing.T) {
 	c.Optimizer = SGD(1e20, 0.5)
 	_, err := c.of(zoo.CNN(2)).FitContext(context.Background())
 	checkError(t, err, "the loss became", "in epoch 1 at batch", "learning rate 1e+20 is too high", "try a tenth of it")
+	// Scores that are no logarithms of probabilities: their likelihood grows until float32 has no number for it.
+	c.Epochs, c.Batch, c.Optimizer = 1, 512, SGD(3e38, 0)
+	_, err = c.of(nn.Named("Scores", nn.Flatten, nn.Dense(10))).FitContext(context.Background())
+	checkError(t, err, "the loss in the test after epoch 1 is -Inf", "learning rate 3e+38 is too high")
 	if _, err := good.Load(); err != nil {
 		t.Errorf("the run that was stored before: %v", err)
 	}

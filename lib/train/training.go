@@ -294,15 +294,17 @@ func (t *training) test(ctx context.Context, epoch int) (*Predictions, error) {
 	}
 	h := EpochHistory{
 		TestLoss: predictions.Loss(), TestAccuracy: predictions.Accuracy(), TrainSeconds: t.at.TrainSeconds}
-	if math.IsNaN(h.TestLoss) {
-		return nil, t.diverged("the test loss after epoch %d is not a number", epoch+1)
-	}
 	if t.validation != nil {
 		validation, err := t.validation.test(ctx)
 		if err != nil {
 			return nil, err
 		}
 		h.ValidationLoss, h.ValidationAccuracy = validation.Loss(), validation.Accuracy()
+	}
+	for _, loss := range []float64{h.TestLoss, h.ValidationLoss} {
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return nil, t.diverged("the loss in the test after epoch %d is %v", epoch+1, loss)
+		}
 	}
 	losses := t.at.History.Losses[epoch*t.about.Batches:]
 	for _, loss := range losses {
