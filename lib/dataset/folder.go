@@ -14,8 +14,9 @@ import (
 // frame. Classes are named and sorted as the folders.
 //
 // One of five pictures is for the test. Their names draw which, so a picture stays where it is when others come. But
-// folders train and test, or train and val, are taken as they are, and have the folders of the classes in them. The
-// order of the pictures is drawn by their names, too: the first hundred are of all classes.
+// folders train and test, or train and val, are taken as they are, however long and large they are written (Training,
+// Validation), and have the folders of the classes in them. The order of the pictures is drawn by their names, too: the
+// first hundred are of all classes.
 //
 // The pictures are decoded when they are asked for the first time, on all cores, and kept in the user's cache. From
 // there they are mapped into memory, so later openings look at the names, sizes and times of the files only, and there

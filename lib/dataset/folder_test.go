@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/image/bmp"
+
 	"example.org/convbook/lib/dataset/internal/origin/origintest"
 	"example.org/convbook/lib/picture"
 )
@@ -185,6 +187,31 @@ func TestFolderSeesChanges(t *testing.T) {
 	if sum() == before {
 		t.Error("with another picture the sum is the same")
 	}
+
+	// A picture that is as large and as old as the one before, as cp -p leaves it.
+	replaced := func(value byte) {
+		t.Helper()
+		var file bytes.Buffer
+		gray := image.NewGray(image.Rect(0, 0, 4, 4))
+		gray.Pix[0] = value
+		if err := bmp.Encode(&file, gray); err != nil {
+			t.Fatal(err)
+		}
+		origintest.Put(t, filepath.Dir(path), "6.bmp", file.String())
+		if err := os.Chtimes(filepath.Join(filepath.Dir(path), "6.bmp"), time.Time{}, time.Unix(1e9, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replaced(1)
+	before = sum()
+	replaced(2)
+	if sum() == before {
+		t.Error("with a picture of the same size and time the sum is the same")
+	}
+	if err := os.Remove(filepath.Join(filepath.Dir(path), "6.bmp")); err != nil {
+		t.Fatal(err)
+	}
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -198,10 +225,11 @@ func TestFolderSeesChanges(t *testing.T) {
 }
 
 func TestFolderWithTrainAndTest(t *testing.T) {
-	for _, test := range []string{"test", "val"} {
+	for _, split := range []string{"train test", "train val", "train valid", "Training Test", "train validation", "TRAIN Testing"} {
+		learn, test, _ := strings.Cut(split, " ")
 		_, log := origintest.Isolate(t)
 		dir := t.TempDir()
-		training := []string{"train/cat/1.png", "train/cat/2.png", "train/dog/3.png", "train/new/4.png"}
+		training := []string{learn + "/cat/1.png", learn + "/cat/2.png", learn + "/dog/3.png", learn + "/new/4.png"}
 		testing := []string{test + "/cat/1.png", test + "/dog/5.png"}
 		paint(t, dir, append(training, testing...)...)
 		train, err := Folder(dir, small4).Train()
@@ -222,7 +250,7 @@ func TestFolderWithTrainAndTest(t *testing.T) {
 			t.Errorf("for the test: %q, want %q", got, testing)
 		}
 		paint(t, dir, test+"/horse/1.png")
-		want := fmt.Sprintf("%s has the class %q in %s and not in train: learn from it, too, or remove it", dir, "horse", test)
+		want := fmt.Sprintf("%s has the class %q in %s and not in %s: learn from it, too, or remove it", dir, "horse", test, learn)
 		if err := Folder(dir, small4).Check(); err == nil || err.Error() != want {
 			t.Errorf("a class that is only tested: %v, want %s", err, want)
 		}

@@ -88,7 +88,7 @@ func (t Tree) key(files []file, frame picture.Frame) (key [sha256.Size]byte) {
 	for _, f := range files {
 		line = append(append(line[:0], f.name...), 0, byte(f.class), byte(place(f)))
 		line = binary.LittleEndian.AppendUint64(line, uint64(f.size))
-		hash.Write(binary.LittleEndian.AppendUint64(line, uint64(f.mtime)))
+		hash.Write(binary.LittleEndian.AppendUint64(line, uint64(f.ctime)))
 	}
 	return [sha256.Size]byte(hash.Sum(nil))
 }

@@ -46,14 +46,11 @@ func Read(folder string) (Tree, error) {
 		return t, err
 	}
 	t.Classes = all
-	for _, test := range []string{"test", "val"} {
-		if slices.Contains(all, "train") && slices.Contains(all, test) && t.splits[1] == "" {
-			t.splits = [2]string{"train", test}
-			t.Classes, err = t.classesOfSplits()
+	if learned, tested := called(all, forTraining), called(all, forTest); learned != "" && tested != "" {
+		t.splits = [2]string{learned, tested}
+		if t.Classes, err = t.classesOfSplits(); err != nil {
+			return t, err
 		}
-	}
-	if err != nil {
-		return t, err
 	}
 	in := filepath.Join(t.Path, t.splits[0])
 	switch len(t.Classes) {
@@ -64,6 +61,24 @@ func Read(folder string) (Tree, error) {
 			in, t.Classes[0])
 	}
 	return t, nil
+}
+
+// A folder with one of each in it is split already.
+var (
+	forTraining = []string{"train", "training"}
+	forTest     = []string{"test", "testing", "val", "valid", "validation"}
+)
+
+// called is the folder that has the first of the names that one has, in small letters or capitals.
+func called(folders, names []string) string {
+	for _, name := range names {
+		for _, folder := range folders {
+			if strings.EqualFold(folder, name) {
+				return folder
+			}
+		}
+	}
+	return ""
 }
 
 // classesOfSplits are the classes of the folder for training. That for test has no others.
@@ -104,7 +119,7 @@ type file struct {
 	name        string // with its folders in the tree, and slashes between
 	class       int
 	test        bool
-	size, mtime int64  // of what a link leads to
+	size, ctime int64  // of what a link leads to; when it changed, which nobody can set back
 	number      uint64 // drawn by the name
 }
 
@@ -243,7 +258,7 @@ func (s *search) add(name string, folder int, entry fs.DirEntry) error {
 	case !slices.Contains(endings, strings.ToLower(path.Ext(name))):
 		return fmt.Errorf("its name does not end in %s", strings.Join(endings, ", "))
 	}
-	f := file{name: name, class: s.class, size: info.Size, mtime: info.Mtim.Nano()}
+	f := file{name: name, class: s.class, size: info.Size, ctime: info.Ctim.Nano()}
 	sum := sha256.Sum256([]byte(name))
 	f.number = binary.BigEndian.Uint64(sum[:])
 	f.test = s.test || s.tree.splits[0] == "" && f.number%testOneOf == 0
@@ -255,8 +270,8 @@ func (s *search) add(name string, folder int, entry fs.DirEntry) error {
 func (s *search) linked(name string) (info unix.Stat_t, err error) {
 	found, err := s.root.Stat(name)
 	if err == nil {
-		info.Mode, info.Size = found.Sys().(*syscall.Stat_t).Mode, found.Size()
-		info.Mtim = unix.NsecToTimespec(found.ModTime().UnixNano())
+		of := found.Sys().(*syscall.Stat_t)
+		info.Mode, info.Size, info.Ctim = of.Mode, of.Size, unix.Timespec(of.Ctim)
 	}
 	return info, err
 }
