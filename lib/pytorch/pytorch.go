@@ -68,9 +68,13 @@ func Write(file string, weights map[string]array.Array, net nn.Layer, image ...i
 	}
 	flattened := flattenedInto(summary)
 	tensors := map[string]safetensors.Tensor{}
-	for i, name := range namesOf(summary) {
-		v := summary.Variables[i]
+	full, ones := withScales(summary)
+	for i, name := range namesOf(full) {
+		v := full.Variables[i]
 		w, ok := weights[v.Name]
+		if one, isScale := ones[v.Name]; isScale {
+			w, ok = one, true
+		}
 		if !ok || len(w.Values) != v.Size() {
 			return fmt.Errorf("cannot write %s: %s needs %d values for %s, and there are %d",
 				file, summary.Network, v.Size(), v.Name, len(w.Values))
@@ -98,6 +102,7 @@ func isPickle(file string) bool {
 
 // convert gives each of the network's variables its tensor: by its name, or if names differ, by the order.
 func convert(tensors map[string]safetensors.Tensor, order string, net *nn.Summary) (map[string]array.Array, error) {
+	net, ones := withScales(net)
 	state, err := stateDict(tensors, net)
 	if err != nil {
 		return nil, err
@@ -122,10 +127,37 @@ func convert(tensors map[string]safetensors.Tensor, order string, net *nn.Summar
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", names[i], err)
 		}
+		if one, isScale := ones[v.Name]; isScale {
+			if !slices.Equal(values, one.Values) {
+				return nil, fmt.Errorf("%s is not 1, but that batch norm of %s has no scale", names[i], net.Network)
+			}
+			continue
+		}
 		l := layout(v, flattened[path.Dir(v.Name)])
 		weights[v.Name] = array.New(transposed(values, l.dims, l.axes), v.Dims...)
 	}
 	return weights, nil
+}
+
+// withScales is the network with the scales that PyTorch's batch norms have where its own do without, and their values,
+// which are 1 each.
+func withScales(net *nn.Summary) (*nn.Summary, map[string]array.Array) {
+	full, ones := *net, map[string]array.Array{}
+	full.Variables = nil
+	without := map[string]bool{}
+	for _, layer := range net.Layers {
+		without[layer.Path] = layer.NoScale
+	}
+	for _, v := range net.Variables {
+		layer, what := path.Split(v.Name)
+		if what == "shift" && without[path.Clean(layer)] {
+			scale := nn.Variable{Name: layer + "scale", Dims: v.Dims}
+			full.Variables = append(full.Variables, scale)
+			ones[scale.Name] = array.New(slices.Repeat([]float32{1}, v.Size()), v.Dims...)
+		}
+		full.Variables = append(full.Variables, v)
+	}
+	return &full, ones
 }
 
 // stateDict is the tensors under the names that the network itself gives them, without those that it does not need.

@@ -368,6 +368,40 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// PyTorch's batch norm has a scale always, which is 1 where the book's has none: load_state_dict wants it, and a file of
+// PyTorch's has it.
+func TestBatchNormsWithoutScale(t *testing.T) {
+	net := nn.Named("plain", nn.Conv(2, 1).NoBias(), nn.BatchNorm.NoScale(), nn.GELU, nn.Flatten, nn.Dense(1), nn.Times(0.5))
+	two := func(a, b float32) array.Array { return array.New([]float32{a, b}, 1, 1, 1, 2) }
+	weights := map[string]array.Array{
+		"conv1/weights": two(1, 2), "batch-norm1/shift": two(3, 4), "batch-norm1/mean": two(5, 6),
+		"batch-norm1/variance": two(7, 8), "dense1/weights": array.New([]float32{9, 10}, 2, 1),
+		"dense1/bias": array.New([]float32{11}, 1, 1),
+	}
+	state := map[string]safetensors.Tensor{
+		"0.weight": safetensors.Float32([]float32{1, 2}, 2, 1, 1, 1), "1.weight": safetensors.Float32([]float32{1, 1}, 2),
+		"1.bias": safetensors.Float32([]float32{3, 4}, 2), "1.running_mean": safetensors.Float32([]float32{5, 6}, 2),
+		"1.running_var": safetensors.Float32([]float32{7, 8}, 2),
+		"4.weight":      safetensors.Float32([]float32{9, 10}, 1, 2), "4.bias": safetensors.Float32([]float32{11}, 1),
+	}
+	file := filepath.Join(t.TempDir(), "plain.safetensors")
+	if err := Write(file, weights, net, 1, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if written, _, err := safetensors.Read(file); err != nil || !reflect.DeepEqual(written, state) {
+		t.Errorf("%v, %v, want %v", written, err, state)
+	}
+	if got, err := Read(file, net, 1, 1, 1); err != nil || !reflect.DeepEqual(got, weights) {
+		t.Errorf("%v, %v, want %v", got, err, weights)
+	}
+	state["1.weight"] = safetensors.Float32([]float32{1, 2}, 2)
+	if err := safetensors.Write(file, state, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Read(file, net, 1, 1, 1)
+	checkError(t, err, "1.weight is not 1, but that batch norm of plain has no scale")
+}
+
 // Every small network of the zoo comes back as it was, and its file is what fixtures.py says of PyTorch's.
 func TestWriteTheZoo(t *testing.T) {
 	for _, f := range fixtures(t) {
