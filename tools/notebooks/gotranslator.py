@@ -32,7 +32,7 @@ TYPES = {
 UNSETTABLE = {
     "const": "is the value of a constant: declare it with var",
     "several": "declares several at once: give each a line of its own",
-    "None": "is no plain number, text, true or false",
+    "None": "is no plain int, float64, string or bool",
 }
 
 
@@ -74,7 +74,9 @@ def parameter(keyword: str, spec: list[tuple[str, str]], about: str) -> list[Par
         kind = declared if declared in TYPES else "None"
     else:
         kind = type_of(value)
-    default = " ".join(text for _, text in value) if len(value) > 1 else "".join(text for _, text in value)
+    default = " ".join(text for _, text in value)
+    if kind == "None":
+        default = f"{declared} {default}".strip()
     return [Parameter(name, kind, default or declared, about) for name in names]
 
 

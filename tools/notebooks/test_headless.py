@@ -115,7 +115,7 @@ class Parameters(unittest.TestCase):
             "var raw = `a\n// b`": ("raw", "string", "`a\n// b`", ""),
             'var long = "a" +\n\t"b"': ("long", "string", '"a" + "b"', ""),
             "const epochs = 5": ("epochs", "const", "5", ""),
-            "var rate float32 = 0.1": ("rate", "None", "0.1", ""),
+            "var rate float32 = 0.1": ("rate", "None", "float32 0.1", ""),
             "var seeds = []int{1, 2}": ("seeds", "None", "[ ] int { 1 , 2 }", ""),
             "var letter = 'a'": ("letter", "None", "'a'", ""),
             "var steps = epochs * 10": ("steps", "None", "epochs * 10", ""),
@@ -140,7 +140,9 @@ class Parameters(unittest.TestCase):
             "const epochs = 5": "10_x: epochs cannot be set: 5 is the value of a constant: declare it with var",
             "var epochs, lr = 5, 0.1":
                 "10_x: epochs cannot be set: 5 , 0.1 declares several at once: give each a line of its own",
-            "var epochs = f()": "10_x: epochs cannot be set: f ( ) is no plain number, text, true or false",
+            "var epochs = f()": "10_x: epochs cannot be set: f ( ) is no plain int, float64, string or bool",
+            "var epochs float32 = 5": "10_x: epochs cannot be set: float32 5 is no plain int, float64, string or bool",
+            "var epochs int64": "10_x: epochs cannot be set: int64 is no plain int, float64, string or bool",
         }.items():
             with self.subTest(source), self.assertRaises(run.UserError) as caught:
                 run.checked("10_x", notebook_of(parameters=source), {"epochs": "2"})
