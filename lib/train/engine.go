@@ -88,6 +88,10 @@ type deviceSplit struct {
 // upload puts a split on the device.
 func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
 	pixels := shapes.Make(dtypes.Uint8, split.Len(), e.Data.Height, e.Data.Width, e.Data.Channels)
+	if split.Len() == 0 || len(split.Pixels) != pixels.Size() {
+		return d, fmt.Errorf("%d images in %d bytes: %s takes some of %d×%d×%d, which are a byte for each channel",
+			split.Len(), len(split.Pixels), e.summary.Network, e.Data.Height, e.Data.Width, e.Data.Channels)
+	}
 	if d.pixels, err = tensors.FromRaw(e.backend, 0, pixels, split.Pixels); err != nil {
 		return d, oneLine(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/nn"
 )
 
@@ -43,6 +44,10 @@ func TestWorker(t *testing.T) {
 	if err != nil || len(half.Labels) != 128 || !slices.Equal(half.Outputs.Values, predictions.Outputs.Values[:1280]) {
 		t.Errorf("tested on a half: %v, %v", half, err)
 	}
+	_, err = worker.TestOn(test.Part(5, 5))
+	checkError(t, err, "0 images in 0 bytes: Linear takes some of 28×28×1")
+	_, err = worker.TestOn(&dataset.Split{Pixels: make([]byte, 100), Labels: make([]byte, 2)})
+	checkError(t, err, "2 images in 100 bytes: Linear takes some of 28×28×1")
 	weights, err := worker.Weights()
 	if err != nil {
 		t.Fatal(err)

@@ -134,6 +134,8 @@ func (r *Run) unreadable(err error) error {
 		remedy = "whoever owns it must let you read it"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		remedy = "raise the number of files that may be open (ulimit -n)"
+	case errors.Is(err, syscall.ENOTDIR) && !exists(r.dir): // the folder of runs
+		remedy = "set " + Env + " to a folder"
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENOMEM):
 		remedy = "try again"
 	default:

@@ -25,6 +25,7 @@ func TestErrorsThatAreNoDamage(t *testing.T) {
 	for cause, want := range map[error]string{
 		fs.ErrPermission: "cannot read the run in runs/x: open result.json: permission denied: whoever owns it must let you read it",
 		syscall.EMFILE:   "too many open files: raise the number of files that may be open (ulimit -n)",
+		syscall.ENOTDIR:  "not a directory: set CONVBOOK_RUNS to a folder",
 		syscall.EIO:      "input/output error: try again",
 		syscall.ELOOP:    "the run in runs/x is damaged: open result.json: too many levels of symbolic links: put its files back",
 	} {
