@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/go-xla/pjrt"
 	"github.com/gomlx/gomlx/core/graph"
+	"golang.org/x/sys/unix"
 
 	"example.org/convbook/lib/device/internal/pluginpath"
 )
@@ -54,6 +57,39 @@ func TestChild(t *testing.T) {
 		return sum
 	})
 	fmt.Printf("result %b\n", result.Value())
+	checkThreads(t)
+}
+
+// checkThreads makes sure that each thread of this process may use every core that Go found at its start.
+func checkThreads(t *testing.T) {
+	t.Helper()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cores unix.CPUSet
+		if err := unix.SchedGetaffinity(id, &cores); err == nil && cores.Count() != runtime.NumCPU() { // or it ended
+			t.Errorf("a thread may use %d cores of %d", cores.Count(), runtime.NumCPU())
+		}
+	}
+}
+
+// What is set for programs that compute with OpenMP's own threads keeps none of XLA's to one core.
+func TestThreadsAreNotBound(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("there is one core")
+	}
+	free := child(t, "off")
+	for _, setting := range []string{"OMP_PROC_BIND=true", "OMP_PLACES=cores", "GOMP_CPU_AFFINITY=0"} {
+		if bound := child(t, "off", setting); bound != free {
+			t.Errorf("with %s the program computes %s, without it %s", setting, bound, free)
+		}
+	}
 }
 
 // child runs TestChild with the folder of programs and returns its result.

@@ -396,6 +396,9 @@ static bool from_here(const char *name, char path[PATH_MAX]) {
   return slash && snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - here.dli_fname), here.dli_fname, name) < PATH_MAX;
 }
 
+// With these in the environment, as for other work, OpenMP binds every thread that calls it to one core, be it XLA's.
+static const char *const BINDING[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"};
+
 static void make_table(void) {
   void *library = from_here(REAL_PLUGIN, real_path) ? dlopen(real_path, RTLD_LAZY | RTLD_LOCAL) : NULL;
   const PJRT_Api *(*get)(void) = library ? (const PJRT_Api *(*)(void))dlsym(library, "GetPjrtApi") : NULL;
@@ -410,6 +413,7 @@ static void make_table(void) {
   const char *wish = getenv("CONVBOOK_ONEDNN");
   char path[PATH_MAX];
   bool may = !(wish && !strcmp(wish, "off")) && from_here("onednn.so", path);
+  for (size_t i = 0; may && i < sizeof BINDING / sizeof *BINDING; i++) unsetenv(BINDING[i]);
   void *onednn = may ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
   bool (*start)(const PJRT_Api *) = onednn ? (bool (*)(const PJRT_Api *))dlsym(onednn, "start") : NULL;
   if (start && start(real)) rewrite = (char *(*)(const char *, size_t, size_t *, char **))dlsym(onednn, "rewrite");
