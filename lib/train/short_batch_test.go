@@ -176,3 +176,32 @@ func TestDataSetIsKnownByItsContents(t *testing.T) {
 		}
 	}
 }
+
+// Classes that got other names are not answered by their old ones: the run is trained anew, once, and comes out alike.
+func TestClassesThatGotOtherNames(t *testing.T) {
+	isolate(t)
+	task := quick()
+	before := mustFit(t, task)
+	task.Data.Classes = append([]string{"nought", "一", "\xff"}, task.Data.Classes[3:]...)
+	if _, err := task.Load(); err == nil {
+		t.Error("the run with the old names was loaded")
+	}
+	after := mustFit(t, task)
+	stored, err := Find(after.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := stored.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := model.Input.Classes; got[0] != "nought" || got[1] != "一" || got[3] != before.Result.Input.Classes[3] {
+		t.Errorf("a program gets the names %q", got)
+	}
+	if !slices.Equal(after.History.Losses, before.History.Losses) {
+		t.Error("the losses are others")
+	}
+	if again, err := task.Load(); err != nil || again.Result.StartedAt != after.Result.StartedAt {
+		t.Errorf("it was not kept: %v", err)
+	}
+}

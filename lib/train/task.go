@@ -7,11 +7,13 @@ package train
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -196,7 +198,8 @@ func (p *plan) training() (Training, error) {
 	return t, nil
 }
 
-// stored is the task's finished run, and nil if it is not on disk.
+// stored is the task's finished run, and nil if it is not on disk, or if it would answer a program by names that the
+// classes no longer have, or would take other pictures for what it was trained on.
 func (p *plan) stored() (*Run, error) {
 	r := &Run{Task: p.Task, plan: p}
 	err := p.place.Load(map[string]any{store.History: &r.History, store.Result: &r.Result})
@@ -206,11 +209,21 @@ func (p *plan) stored() (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !p.Data.Published() && !sameInput(r.Result.Input, p.Data.Input()) {
+		return nil, nil
+	}
 	if n := len(r.History.Epochs); n != p.Epochs || len(r.History.Losses)%n != 0 {
 		return nil, p.place.Damaged("%s has %d epochs and %d losses, not those of %d epochs",
 			store.History, n, len(r.History.Losses), p.Epochs)
 	}
 	return r, nil
+}
+
+// sameInput compares the input that was stored with a run, if it has one, with what would be stored now.
+func sameInput(was, now dataset.Input) bool {
+	text, err := json.Marshal(now)
+	var again dataset.Input
+	return len(was.Classes) == 0 || err == nil && json.Unmarshal(text, &again) == nil && reflect.DeepEqual(was, again)
 }
 
 // Load returns the finished run of the task from disk, and an error if there is none.
