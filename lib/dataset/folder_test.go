@@ -188,7 +188,7 @@ func TestFolderSeesChanges(t *testing.T) {
 		t.Error("with another picture the sum is the same")
 	}
 
-	// A picture that is as large and as old as the one before, as cp -p leaves it.
+	// A picture that is as large and as old as the one before: copies can keep the time.
 	replaced := func(value byte) {
 		t.Helper()
 		var file bytes.Buffer

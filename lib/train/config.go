@@ -18,7 +18,7 @@ type Config struct {
 	Precision Precision // of what convolutions multiply; Float32 if not set
 	Seed      int       // decides the initial weights, the order of the images and everything else that is random
 
-	// What follows does not change the result.
+	// What follows does not change the result, but TestBatch the last digit of a test's losses.
 
 	TestBatch int           // images at a time in a test; 250 if not set, whose feature maps a processor's cache holds
 	Progress  Progress      // how it is shown how the training goes; Lines(100) if not set

@@ -47,7 +47,8 @@ def speednet() -> torch.nn.Module:
                    torch.nn.GELU(), torch.nn.Conv2d(n, n, 3, padding=1, bias=False), torch.nn.BatchNorm2d(n),
                    torch.nn.GELU()]
         before = n
-    return torch.nn.Sequential(*layers, torch.nn.MaxPool2d(3), torch.nn.Flatten(), torch.nn.Linear(256, 10), Times(1 / 9))
+    layers += [torch.nn.MaxPool2d(3), torch.nn.Flatten(), torch.nn.Linear(before, 10), Times(1 / 9)]
+    return torch.nn.Sequential(*layers)
 
 
 def used(make, side: int, channels: int) -> torch.nn.Module:
