@@ -60,7 +60,10 @@ func (s sequence) Info() Info { return Info{Kind: "sequential", Name: s.name} }
 func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	trace := tracerOf(x.Graph())
 	count := map[string]int{}
-	for _, layer := range s.layers {
+	for i, layer := range s.layers {
+		if layer == nil {
+			panicf("its layer %d is nil: leave it out", i+1)
+		}
 		label := layer.Info().label()
 		count[label]++
 		scope := scope.In("%s", fmt.Sprint(label, count[label]))

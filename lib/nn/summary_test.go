@@ -76,14 +76,15 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 		"layer residual1, on images of 6×6×1: cannot add [6 6 2] to [6 6 1]":         {Sequential(Residual(Conv(2, 1))), []int{6, 6, 1}},
 		"layer branches1, on images of 6×6×1: cannot put [4 4 1] of branch 2 beside": {Sequential(Branches(Conv(1, 1), Conv(1, 3))), []int{6, 6, 1}},
 		"has no branch": {Branches(), []int{6, 6, 1}},
-		"has 2 groups for 3 channels and 4 filters":           {Conv(4, 1).Groups(2), []int{6, 6, 3}},
-		"has size 3 and padding 2":                            {MaxPool(3).Padding(2), []int{6, 6, 1}},
-		"only a max-pool can":                                 {AvgPool(3).Ceil(), []int{6, 6, 1}},
-		"drops 1 of its values":                               {Dropout(1), []int{6}},
-		"has 0 units":                                         {Sequential(Flatten, Dense(0)), []int{6, 6, 1}},
-		"cannot be applied to an image of dimensions []":      {ReLU, nil},
-		"cannot be applied to an image of dimensions [0 6 1]": {ReLU, []int{0, 6, 1}},
-		"layer mine1, on images of 6×6×1: of my own":          {Func("mine", func(*graph.Node) *graph.Node { panic("of my own\nand more") }), []int{6, 6, 1}},
+		"has 2 groups for 3 channels and 4 filters":                  {Conv(4, 1).Groups(2), []int{6, 6, 3}},
+		"has size 3 and padding 2":                                   {MaxPool(3).Padding(2), []int{6, 6, 1}},
+		"only a max-pool can":                                        {AvgPool(3).Ceil(), []int{6, 6, 1}},
+		"E, layer residual1, on images of 6×6×1: its layer 2 is nil": {Named("E", Residual(ReLU, nil)), []int{6, 6, 1}},
+		"drops 1 of its values":                                      {Dropout(1), []int{6}},
+		"has 0 units":                                                {Sequential(Flatten, Dense(0)), []int{6, 6, 1}},
+		"cannot be applied to an image of dimensions []":             {ReLU, nil},
+		"cannot be applied to an image of dimensions [0 6 1]":        {ReLU, []int{0, 6, 1}},
+		"layer mine1, on images of 6×6×1: of my own":                 {Func("mine", func(*graph.Node) *graph.Node { panic("of my own\nand more") }), []int{6, 6, 1}},
 	} {
 		_, err := Summarize(c.net, c.image...)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

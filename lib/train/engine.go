@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+	"golang.org/x/sys/unix"
 
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
@@ -39,6 +40,9 @@ func (p *plan) untrained(ctx context.Context) (*engine, error) {
 	if err := p.checkData(); err != nil {
 		return nil, err
 	}
+	if err := p.checkMemory(); err != nil {
+		return nil, err
+	}
 	if err := p.summary.Initialize(e.vars, e.backend, p.Seed); err != nil {
 		return nil, oneLine(err)
 	}
@@ -48,6 +52,33 @@ func (p *plan) untrained(ctx context.Context) (*engine, error) {
 	e.freeze()
 	addKept(e.vars, p.Optimizer)
 	return e, nil
+}
+
+// checkMemory finds a network that no memory of this machine holds, before its weights are drawn: what a program needs
+// besides, the device says itself.
+func (p *plan) checkMemory() error {
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err != nil {
+		return err
+	}
+	const gib = 1 << 30
+	there := float64(machine.Totalram+machine.Totalswap) * float64(machine.Unit) / gib
+	total, largest, most := 0.0, 0.0, nn.Variable{}
+	for _, v := range p.summary.Variables {
+		size := 4.0 / gib
+		for _, dim := range v.Dims {
+			size *= float64(dim)
+		}
+		total += size
+		if size > largest {
+			largest, most = size, v
+		}
+	}
+	if need := 2 * total; need > there {
+		return fmt.Errorf("the weights of %s and their gradients take %.1f GiB, and this machine has %.1f GiB of memory: "+
+			"make the network smaller; most are in %s, %v", p.summary.Network, need, there, most.Name, most.Dims)
+	}
+	return nil
 }
 
 // trained is the network as the finished run left it.

@@ -552,6 +552,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	}
 	_, err := quick().of(nn.Sequential(nn.Flatten, nn.Dense(128))).FitContext(context.Background())
 	checkError(t, err, "gives [128] values for an image, but MNIST sample has 10 classes: end the network with nn.Dense(10)")
+	_, err = quick().of(nn.Named("Huge", nn.Flatten, nn.Dense(1<<40), nn.Dense(10))).FitContext(context.Background())
+	checkError(t, err, "the weights of Huge and their gradients take 6512640.0 GiB, and this machine has ", // 795·2⁴⁰·8 bytes
+		" GiB of memory: make the network smaller; most are in dense1/weights, [784 1099511627776]")
 	_, err = quick().of(nn.Named("N", nn.Conv(10, 29))).FitContext(context.Background())
 	checkError(t, err, "N, layer conv1, on images of 28×28×1", "the window does not fit")
 	few := quick()
