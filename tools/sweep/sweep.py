@@ -325,7 +325,7 @@ def obey(options: argparse.Namespace) -> int:
     for name in ("trials", "cores"):
         text = getattr(options, name)
         if not (text.isascii() and text.isdigit() and len(text) < 7):
-            raise UserError(f"{name.upper()} is a whole number, 0 or more, not {text!r}")
+            raise UserError(f"{name.upper()} is a whole number from 0 to 999999, not {text!r}")
         setattr(options, name, int(text))
     return sweep(options)
 
