@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"math/bits"
@@ -188,6 +189,9 @@ func Write(path string, tensors map[string]Tensor, metadata map[string]string) e
 
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644), renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {
+		if of := (*fs.PathError)(nil); errors.As(err, &of) {
+			of.Path = path // not the temporary name
+		}
 		return err
 	}
 	defer file.Cleanup()

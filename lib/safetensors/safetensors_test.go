@@ -252,6 +252,14 @@ func TestReadTakesNoMemoryForPromises(t *testing.T) {
 	}
 }
 
+func TestWriteNamesTheFileThatWasAskedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nosuch", "net.safetensors")
+	err := Write(path, map[string]Tensor{"a": Float32([]float32{1}, 1)}, nil)
+	if want := "open " + path + ": no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestWriteRefusesWhatDoesNotFit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.safetensors")
 	two := Float32([]float32{1, 2}, 2)
