@@ -181,15 +181,12 @@ func list(out io.Writer, runs []train.Stored) {
 	table := cell.NewTable("run", "name", "pinned", "state", "accuracy, %", "training, s", "date", "size, MB")
 	var total int64
 	for _, r := range runs {
-		pinned, accuracy, seconds := "", "–", "–"
+		pinned := ""
 		if r.Pinned {
 			pinned = "pinned"
 		}
-		if !r.Result.StartedAt.IsZero() {
-			accuracy = fmt.Sprintf("%.2f", r.Result.TestAccuracy)
-			seconds = fmt.Sprintf("%.1f", r.Result.TrainSeconds)
-		}
-		date := r.Date.Local().Format("2006-01-02 15:04")
+		accuracy, seconds := r.Outcome()
+		date := r.Date.Local().Format(train.Minute)
 		table.Row(r.ID, r.Name, pinned, r.Status(), accuracy, seconds, date, megabytes(r.Bytes))
 		total += r.Bytes
 	}

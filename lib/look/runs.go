@@ -38,12 +38,9 @@ func (l Listing) Table() (head []string, rows [][]string) {
 	head = append([]string{"run"}, settings...)
 	head = append(head, "accuracy, %", "training, s", "date", "state")
 	for i, s := range l.runs {
-		accuracy, seconds := "–", "–"
-		if !s.Result.StartedAt.IsZero() {
-			accuracy, seconds = fmt.Sprintf("%.2f", s.Result.TestAccuracy), fmt.Sprintf("%.1f", s.Result.TrainSeconds)
-		}
+		accuracy, seconds := s.Outcome()
 		row := append([]string{s.Title()}, values[i]...)
-		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format("2006-01-02 15:04"), s.Status()))
+		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format(train.Minute), s.Status()))
 	}
 	return head, rows
 }
