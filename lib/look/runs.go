@@ -45,8 +45,8 @@ func (l Listing) Table() (head []string, rows [][]string) {
 	return head, rows
 }
 
-// Stored draws how some finished runs on disk went, a curve for each. They are called as for [train.Find]. In the legend
-// one without a name of the user's is called by what differs between them.
+// Stored draws how some finished runs on disk went, a curve for each. They are named as for [train.Find]. In the
+// legend, a run to which the user gave no name is described by what differs between them.
 //
 //	look.Stored(look.TestAccuracy, look.ByEpoch, "my best", "VGG16-CIFAR-10-4ed1")
 func Stored(what Measure, by By, names ...string) figure.Figure {

@@ -141,7 +141,7 @@ func (l lines) test(set string, loss, accuracy float64, images int) {
 		set, loss, accuracy*float64(images)/100, images, accuracy)
 }
 
-// Dots prints a dot for every so many steps, and nothing else: for several trainings in one cell.
+// Dots prints a dot every so many steps, and nothing else: for several trainings in one cell.
 func Dots(every int) Progress { return dots{os.Stdout, every} }
 
 type dots struct {

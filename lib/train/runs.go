@@ -233,7 +233,7 @@ func some(runs []Stored) string {
 // longestName is how many characters a run's name may have: what a table has room for.
 const longestName = 60
 
-// SetName gives the run a name of the user's, by which Find knows it, or takes it away if it is empty. The run itself
+// SetName gives the run a name of the user's, by which Find finds it, or takes it away if it is empty. The run itself
 // stays what it is.
 func (s Stored) SetName(name string) error {
 	name = strings.TrimSpace(name)
