@@ -136,7 +136,7 @@ scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:
 	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
 	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --dashboard-address 127.0.0.1:0
 
-worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, as many at once as there are times CORES=1
+worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each on CORES=1, as many at once as the machine has room for
 	@test -n "$(CLUSTER)" || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
 	@test "$(CORES)" -ge 0 || { echo 'error: CORES is a whole number, 0 for all, not $(CORES)' >&2; exit 1; }
 	@# A worker ends with its scheduler, and waits ten minutes for another one.
@@ -173,7 +173,7 @@ test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real 
 test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each
 	@tools/clones
 
-lint: $(STYLE) vulncheck ## check how things are written, which `make test` does, too, and look up known vulnerabilities
+lint: $(STYLE) vulncheck ## check how things are written, as `make test` does, too, and look up known vulnerabilities
 lint: OPTIONAL := yes # where the list of vulnerabilities cannot be reached
 
 lint-go: setup
@@ -214,18 +214,18 @@ book: setup data ## execute notebooks at full settings and put the results into 
 runs: setup ## list the trained networks on disk, with their sizes; go run ./cmd/runs -help tells how to name and remove them
 	@go run ./cmd/runs
 
-claims: setup data peers ## train what the book's claims stand on, with several seeds, and judge them; NAME=one BUDGET=40m
+claims: setup data peers ## train what the book's claims rest on, with several seeds, and judge them; NAME=one BUDGET=40m
 	@go build -o build/claims ./cmd/claims
 	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')
 
-faults: setup data ## kill trainings, damage files, fill disks, and see that nothing is lost, some minutes; SEED=1 ONLY=damage/17
+faults: setup data ## kill trainings, damage files, fill disks, and check that nothing is lost, in some minutes; SEED=1 ONLY=damage/17
 	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
 
 fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
 	@$(PYTHON) tools/fuzz/run.py --time $(TIME) $(ONLY)
 
 # Without inlining, so a stack trace has all functions.
-house: setup ## count what tells whether the code is as simple as it means to be
+house: setup ## measure how simple the code is: lines, functions, names that nothing uses
 	@go run -gcflags=example.org/convbook/...=-l ./tools/house
 
 bench: setup data ## time the book's networks and what a cell waits for: a table, and build/bench.json

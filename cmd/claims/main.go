@@ -10,16 +10,17 @@
 // # How it works
 //
 // A claim (claims.go) is a value: a name, the sentence, where it stands, the trainings that are compared, and a rule. A
-// training (work.go) is described by what decides its result: who computes it (this book or PyTorch), network, data, recipe
-// and seed. What it reached is a row of figures/ledger.jsonl (ledger.go), with the hardware, the versions, the seconds and
-// how busy the machine was with other work meanwhile. A row is there once: a training that has one is not done again.
+// training (work.go) is described by what decides its result: who computes it (this book or PyTorch), network, data,
+// recipe and seed. What it reached is a row of figures/ledger.jsonl (ledger.go), with the hardware, the versions, the
+// seconds and how busy the machine was with other work meanwhile. There is one row for each training: one that has its
+// row is not done again.
 //
 // The book's trainings are those of package train, so they resume and are the very runs of the notebooks. PyTorch's are made
 // by tools/bench/claims.py from the same description, the same files and the same permutation of pixels.
 //
-// A rule (judge.go) is about the difference of two means, by Welch's 95 % interval for it: a is above b by more than so much
-// if the whole interval is; a and b are alike within so much if the whole interval is. A claim with all its rows holds
-// or does not; with fewer it is not measured, which is no failure but is said.
+// A rule (judge.go) is about the difference of two means, by Welch's 95 % interval for it: a is above b by more than so
+// much if the whole interval is; a and b are alike within so much if the whole interval is. A claim with all its rows
+// holds or does not; with fewer it is not measured, which is reported but is no failure.
 //
 // README's tables of results and of claims are written from the ledger (readme.go). Every accuracy in percent and every
 // time in README and in the notebooks' text must be backed (figures.go): by a mean, a spread or a row of the ledger, to the

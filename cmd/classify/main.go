@@ -4,7 +4,7 @@
 //	go run ./cmd/classify -model digits.safetensors -json *.png  a file that `go run ./cmd/runs -export` wrote
 //
 // Each picture's most probable classes are printed in a line, as text or as JSON. A picture that cannot be read is an
-// error of a line, after which the others are classified all the same; the status is 1 then, and 2 if nothing is.
+// error of one line, and the others are classified all the same; the status is 1 then, and 2 if nothing is.
 package main
 
 import (
@@ -57,15 +57,15 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 	flags := flag.NewFlagSet("classify", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&c.model, "model", "", "the `run`, by its name or its folder's, or an exported file")
-	flags.BoolVar(&c.json, "json", false, "print JSON, an object a line")
-	flags.IntVar(&c.top, "top", 3, "print so many classes of each picture")
+	flags.BoolVar(&c.json, "json", false, "print JSON, one object per line")
+	flags.IntVar(&c.top, "top", 3, "how many classes to print for each picture")
 	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(out, "usage: classify -model RUN|FILE [-json] [-top 3] PICTURE ...")
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 		return c, err
 	} else if err != nil {
-		return c, fmt.Errorf("%w: -help tells what there is", err)
+		return c, fmt.Errorf("%w: -help lists the flags", err)
 	}
 	c.pictures = flags.Args()
 	switch {

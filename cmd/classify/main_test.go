@@ -123,7 +123,7 @@ func TestWrongCommands(t *testing.T) {
 		"no network: name a run":         {"a.png"},
 		"no pictures":                    {"-model", "x"},
 		"-top is 0":                      {"-model", "x", "-top", "0", "a.png"},
-		"-help tells what there is":      {"-models", "x"},
+		"-help lists the flags":          {"-models", "x"},
 		`there is no run "nobody"`:       {"-model", "nobody", "a.png"},
 		"no such file or directory":      {"-model", "nothing.safetensors", "a.png"},
 		"not a safetensors file: it has": {"-model", empty, "a.png"},

@@ -1,5 +1,5 @@
-// Command faults makes trouble for trainings and looks whether the book keeps its promises: the same result to the last
-// bit however often a training was killed, one line that names file and remedy where something is damaged, full or
+// Command faults makes trouble for trainings and checks whether the book keeps its promises: the same result to the
+// last bit however often a training was killed, one line that names file and remedy where something is damaged, full or
 // read-only, and nothing ever lost.
 //
 //	go run ./cmd/faults                  all trials: a table, and a line for each failure

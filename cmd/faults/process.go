@@ -177,7 +177,7 @@ func (o outcome) same(want string) error {
 	case o.result() == "":
 		return fmt.Errorf("it ended well, but without a result")
 	case o.result() != want:
-		return fmt.Errorf("its result is another one than without trouble: %s, not %s", o.result(), want)
+		return fmt.Errorf("its result differs from that without trouble: %s, not %s", o.result(), want)
 	}
 	return nil
 }

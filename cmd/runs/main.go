@@ -124,7 +124,7 @@ func parse(arguments []string) (c command, err error) {
 		flags.PrintDefaults()
 		return c, err
 	} else if err != nil {
-		return c, fmt.Errorf("%w: -help tells what there is", err)
+		return c, fmt.Errorf("%w: -help lists the flags", err)
 	}
 	for _, name := range flags.Args() {
 		found, err := train.Find(name)
@@ -152,7 +152,7 @@ func (c command) check() error {
 	case c.export != "" && len(c.runs) != 1:
 		return fmt.Errorf("-export puts one run into a file, and there are %d: name one after it", len(c.runs))
 	case (c.pin || c.unpin || c.remove) && len(c.runs) == 0:
-		return errors.New("no run is named: name those that are meant; make runs lists them")
+		return errors.New("no run is named: name at least one; make runs lists them")
 	case c.olderThan > 0 && len(c.runs) > 0:
 		return errors.New("-remove-older-than is about all runs: name none after it")
 	}
@@ -181,15 +181,12 @@ func list(out io.Writer, runs []train.Stored) {
 	table := cell.NewTable("run", "name", "pinned", "state", "accuracy, %", "training, s", "date", "size, MB")
 	var total int64
 	for _, r := range runs {
-		pinned, accuracy, seconds := "", "–", "–"
+		pinned := ""
 		if r.Pinned {
 			pinned = "pinned"
 		}
-		if !r.Result.StartedAt.IsZero() {
-			accuracy = fmt.Sprintf("%.2f", r.Result.TestAccuracy)
-			seconds = fmt.Sprintf("%.1f", r.Result.TrainSeconds)
-		}
-		date := r.Date.Local().Format("2006-01-02 15:04")
+		accuracy, seconds := r.Outcome()
+		date := r.Date.Local().Format(train.Minute)
 		table.Row(r.ID, r.Name, pinned, r.Status(), accuracy, seconds, date, megabytes(r.Bytes))
 		total += r.Bytes
 	}

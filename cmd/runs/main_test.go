@@ -102,7 +102,7 @@ func TestWrongCommands(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
 	run, other := trained(t, 1), trained(t, 2)
 	id := filepath.Base(run.Dir())
-	fails(t, "flag provided but not defined: -delete: -help tells", "-delete")
+	fails(t, "flag provided but not defined: -delete: -help lists", "-delete")
 	fails(t, "one thing at a time", "-pin", "-unpin", id)
 	fails(t, "one thing at a time", "-json", "-remove-older-than", "30d")
 	fails(t, "no run is named", "-remove")

@@ -4,9 +4,9 @@
 //	curl --data-binary @seven.png localhost:8080/classify  a picture as it is
 //	curl -F picture=@seven.png localhost:8080/classify     or in a form
 //
-// The answer is JSON: the classes, the most probable first, or an error of a line. On / there is a page to drop
-// pictures on, on /metrics what Prometheus reads. It listens to this machine alone unless -address says otherwise. When
-// it is interrupted, it answers what it was asked before.
+// The answer is JSON: the classes, the most probable first, or an error of one line. At / there is a page to drop
+// pictures on, and at /metrics the numbers for Prometheus. It listens to this machine alone unless -address says
+// otherwise. When it is interrupted, it still answers the requests that it has.
 package main
 
 import (
@@ -48,9 +48,9 @@ func main() {
 	defer stop()
 	s := &server{bytes: 16 << 20, wait: 10 * time.Second, requests: semaphore.NewWeighted(64)}
 	model := flag.String("model", "", "the `run`, by its name or its folder's, or the file that was exported from one")
-	address := flag.String("address", "127.0.0.1:8080", "listen there; :8080 lets other machines in")
+	address := flag.String("address", "127.0.0.1:8080", "where to listen; :8080 lets other machines in")
 	flag.Int64Var(&s.bytes, "max-bytes", s.bytes, "refuse larger requests")
-	flag.DurationVar(&s.wait, "timeout", s.wait, "wait no longer for a request to arrive")
+	flag.DurationVar(&s.wait, "timeout", s.wait, "how long to wait for a request to arrive")
 	flag.Parse()
 	if err := s.run(ctx, *model, *address); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)

@@ -6,9 +6,9 @@
 //	go run ./cmd/weights -network ResNet-18 -from resnet18.safetensors -to book.safetensors    for cmd/serve
 //	go run ./cmd/weights -from RUN -to net.safetensors                                         for PyTorch
 //
-// A file is PyTorch's, a state dict, or the book's; -to writes the other kind. What is the book's is a run, called as
-// `make runs` has it, a file that one was exported to, or a run's model.safetensors. With weights for ImageNet's classes,
-// -to writes a file as of an exported run, which cmd/classify and cmd/serve open, with other weights a model.safetensors.
+// A file is PyTorch's, a state dict, or the book's; -to writes the other kind. The book's is a run, named as in
+// `make runs`, a file that one was exported to, or a run's model.safetensors. With weights for ImageNet's classes, -to
+// writes a file as of an exported run, which cmd/classify and cmd/serve open, with other weights a model.safetensors.
 //
 // -network names a network of package zoo. A run or an exported file says itself of which network it is. -classes is
 // 1000 for networks of ImageNet and 10 for others if not given, -width the filters or hidden units of SmallResNet, CNN
@@ -108,7 +108,7 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 		flags.PrintDefaults()
 		return c, err
 	} else if err != nil {
-		return c, fmt.Errorf("%w: -help tells what there is", err)
+		return c, fmt.Errorf("%w: -help lists the flags", err)
 	}
 	asked := 0
 	for _, is := range []bool{c.check, c.to != "", c.picture != ""} {
@@ -120,7 +120,7 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 	case flags.NArg() > 0:
 		return c, fmt.Errorf("%q stands alone: it needs -from, -to or -picture before it", flags.Arg(0))
 	case c.from == "":
-		return c, errors.New("-from is missing: it names a file or a run; -help tells what there is")
+		return c, errors.New("-from is missing: it names a file or a run; -help lists the flags")
 	case asked != 1:
 		return c, errors.New("one of -check, -to and -picture says what is to be done")
 	case c.classes < 0 || c.width < 0:

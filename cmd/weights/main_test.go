@@ -188,7 +188,7 @@ func TestWhatCannotBe(t *testing.T) {
 	fails(t, "one of -check, -to and -picture", "-from", text)
 	fails(t, "one of -check, -to and -picture", "-from", text, "-check", "-picture", picture)
 	fails(t, `"x" stands alone`, "-from", text, "-check", "x")
-	fails(t, "-help tells what there is", "-nothing")
+	fails(t, "-help lists the flags", "-nothing")
 	fails(t, "must be at least 1", "-network", "CNN", "-width", "-1", "-from", text, "-check")
 	fails(t, "-classes and -width are about a network that -network names", "-classes", "5", "-from", trained(t).Dir(), "-check")
 	fails(t, "text.safetensors: not a safetensors file", "-from", text, "-check")

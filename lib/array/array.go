@@ -1,11 +1,10 @@
-// Package array has the one kind of numbers with dimensions that the book's packages hand to each other: weights,
-// activations, scores, tables.
+// Package array has the array type that the book's packages pass to each other: weights, activations, scores, tables.
 package array
 
 import "fmt"
 
-// Array is numbers in rows of rows: the last index runs fastest. A batch of images has the dimensions batch, height,
-// width, channels.
+// Array is numbers with dimensions, in row-major order: the last index runs fastest. A batch of images has the
+// dimensions batch, height, width, channels.
 type Array struct {
 	Dims   []int
 	Values []float32 // as many as the product of the dimensions
@@ -35,16 +34,16 @@ func (a Array) At(indices ...int) float32 {
 	return a.Values[at]
 }
 
-// Row is what has the first index i, an array of one dimension less that shares its values: an image of a batch, the
-// scores of an image.
+// Row is the part with the first index i, an array of one dimension less that shares its values: an image of a batch,
+// the scores of an image.
 func (a Array) Row(i int) Array {
 	a.check(0, i)
 	n := size(a.Dims[1:])
 	return Array{a.Dims[1:], a.Values[i*n : (i+1)*n]}
 }
 
-// Channel is a copy of what has the last index c, an array of one dimension less: a feature map of several, or a filter
-// of a convolution's weights.
+// Channel is a copy of the part with the last index c, an array of one dimension less: one of several feature maps, or
+// a filter of a convolution's weights.
 func (a Array) Channel(c int) Array {
 	last := len(a.Dims) - 1
 	a.check(last, c)
@@ -55,7 +54,7 @@ func (a Array) Channel(c int) Array {
 	return picked
 }
 
-// Argmax is the place of the largest value, the first of equals, counted along all of them.
+// Argmax is the index in Values of the largest value, the first one if several are equal.
 func (a Array) Argmax() int {
 	best := 0
 	for i, value := range a.Values {

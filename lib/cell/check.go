@@ -17,8 +17,8 @@ func Check(ok bool, format string, args ...any) {
 	}
 }
 
-// Near checks that numbers are the wanted ones but for rounding: that none is farther from what is wanted than the
-// tolerance. Both are a number, a slice of numbers (of slices …), or an [array.Array].
+// Near checks that numbers are the wanted ones except for rounding: none may differ by more than the tolerance. Both
+// are a number, a slice of numbers (of slices …), or an [array.Array].
 func Near(what string, got, want any, tolerance float64) { OK(near(what, got, want, tolerance)) }
 
 func near(what string, got, want any, tolerance float64) error {

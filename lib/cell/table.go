@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Table is a table to [Show]: HTML in a notebook, aligned text elsewhere. Columns of numbers stand at the right.
+// Table is a table to [Show]: HTML in a notebook, aligned text elsewhere. Columns of numbers are aligned at the right.
 type Table struct {
 	head []string
 	rows [][]any

@@ -10,7 +10,7 @@
 //	fmt.Println(classes[0].Name, classes[0].Probability)
 //
 // How a picture reaches the network, its size, its channels, what it is normalised by, and the names of the classes are
-// stored with the network. The answers are those of the run's Test, but for rounding.
+// stored with the network. The answers are those of the run's Test, except for rounding.
 package classify
 
 import (
@@ -37,7 +37,7 @@ import (
 )
 
 // Classifier is a trained network that is ready for pictures. Its methods may be called by many goroutines at the same
-// time; what they ask together is computed together.
+// time; what they ask at the same time is computed together.
 type Classifier struct {
 	model   train.Model
 	summary *nn.Summary
@@ -153,7 +153,7 @@ func (c *Classifier) String() string {
 		c.summary.Parameters(), in.Height, in.Width, in.Channels, len(in.Classes))
 }
 
-// Compile gets everything ready that the first pictures would wait for otherwise.
+// Compile gets everything ready that the first pictures would otherwise wait for.
 func (c *Classifier) Compile() error {
 	for _, size := range sizes {
 		blank := make([][]byte, size)

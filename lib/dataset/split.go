@@ -39,7 +39,7 @@ func (s *Split) Sum() string {
 	return fmt.Sprintf("%x", hash.Sum(nil))
 }
 
-// Part is the images from i on and before j. It panics if i to j is out of range.
+// Part is the images from i up to, but not including, j. It panics if i to j is out of range.
 func (s *Split) Part(i, j int) *Split {
 	size := len(s.Pixels) / max(s.Len(), 1)
 	part := &Split{Pixels: s.Pixels[i*size : j*size], Labels: s.Labels[i:j], data: s.data}

@@ -15,9 +15,9 @@ const whiteningFloor = 5e-4
 
 // Whitening is the weights of a first convolution that turns each patch of kernel × kernel pixels into numbers without
 // what neighbouring pixels and colours have in common: over all patches of the split's images, normalised as its data
-// set says, no two of the numbers are correlated, and each has a mean square of 1. First comes what most of the pictures
-// is made of. All are followed by the same with the opposite sign, for a ReLU lets only one of the two through. [kernel,
-// kernel, channels, 2 × kernel × kernel × channels]
+// set says, no two of the numbers are correlated, and each has a mean square of 1. The numbers come in the order of how
+// much of the pictures they make up, and then once more with the opposite sign, since a ReLU lets only one of the two
+// through. [kernel, kernel, channels, 2 × kernel × kernel × channels]
 //
 // Each filter is an eigenvector of the matrix of the patches' products, divided by the root of its eigenvalue (Krizhevsky,
 // "Learning Multiple Layers of Features from Tiny Images", 2009, appendix A; as the first layer of a network: Page, "How

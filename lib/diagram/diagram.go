@@ -11,9 +11,9 @@ import (
 	"example.org/convbook/lib/nn"
 )
 
-// Of draws the network from left to right: a box for each layer that has weights or pools, as high as its feature
-// maps are large and as wide as they are many, both on a logarithmic scale. Blocks that follow each other and are alike
-// are drawn once. Below stands what a layer gives. Auxiliary classifiers, which only training uses, are left out.
+// Of draws the network from left to right: a box for each layer that has weights or pools, as high as its feature maps
+// are large and as wide as they are many, both on a logarithmic scale. Blocks that follow each other and are alike are
+// drawn once. A layer's output is written below it. Auxiliary classifiers, which only training uses, are left out.
 func Of(net *nn.Summary) figure.Figure {
 	var drawn []figure.Group
 	for _, layers := range groups(net.Layers) {

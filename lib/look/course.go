@@ -81,7 +81,7 @@ func (c *course) about() string {
 	parts := []string{fmt.Sprintf("%s: %s parameters, %s MACs an image", c.Network, many(c.Parameters), many(c.MACs)), c.Device}
 	if c.Stored != nil {
 		parts = append(parts, fmt.Sprintf("trained on %s (stored; Fresh: true trains again)",
-			c.Stored.StartedAt.Local().Format("2006-01-02 15:04")))
+			c.Stored.StartedAt.Local().Format(train.Minute)))
 	}
 	if c.went != "" {
 		parts = append(parts, c.went)

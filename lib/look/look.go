@@ -95,7 +95,7 @@ func Surest(run *train.Run, title ...string) figure.Figure {
 	return figure.Grid(g.Pictures)
 }
 
-// Predictions draws the test images from i on and before j, with their class and what the network says.
+// Predictions draws the test images from i up to, but not including, j, with their class and what the network says.
 func Predictions(run *train.Run, i, j int, title ...string) figure.Figure {
 	p, test, err := tested(run)
 	if err != nil {

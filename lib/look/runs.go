@@ -38,18 +38,15 @@ func (l Listing) Table() (head []string, rows [][]string) {
 	head = append([]string{"run"}, settings...)
 	head = append(head, "accuracy, %", "training, s", "date", "state")
 	for i, s := range l.runs {
-		accuracy, seconds := "–", "–"
-		if !s.Result.StartedAt.IsZero() {
-			accuracy, seconds = fmt.Sprintf("%.2f", s.Result.TestAccuracy), fmt.Sprintf("%.1f", s.Result.TrainSeconds)
-		}
+		accuracy, seconds := s.Outcome()
 		row := append([]string{s.Title()}, values[i]...)
-		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format("2006-01-02 15:04"), s.Status()))
+		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format(train.Minute), s.Status()))
 	}
 	return head, rows
 }
 
-// Stored draws how some finished runs on disk went, a curve for each. They are called as for [train.Find]. In the legend
-// one without a name of the user's is called by what differs between them.
+// Stored draws how some finished runs on disk went, a curve for each. They are named as for [train.Find]. In the
+// legend, a run to which the user gave no name is described by what differs between them.
 //
 //	look.Stored(look.TestAccuracy, look.ByEpoch, "my best", "VGG16-CIFAR-10-4ed1")
 func Stored(what Measure, by By, names ...string) figure.Figure {

@@ -9,7 +9,7 @@ import (
 	"example.org/convbook/lib/nn/internal/op"
 )
 
-// ReLU keeps what is positive and puts 0 for the rest. Where it puts 0 the gradient is 0, as in PyTorch.
+// ReLU keeps positive values and replaces all others by 0. Where it does, the gradient is 0, as in PyTorch.
 var ReLU Layer = plain{"relu", func(x *graph.Node) *graph.Node {
 	if rectified := rectifiedBehind(x); rectified != nil {
 		return rectified()
@@ -31,7 +31,7 @@ var GELU Layer = plain{"gelu", func(x *graph.Node) *graph.Node {
 	return graph.Mul(x, below)
 }}
 
-// Times multiplies every value by a constant, such as 0.1 behind a network's last layer: its scores are small at first,
+// Times multiplies every value by a constant, such as 0.1 after a network's last layer: its scores are small at first,
 // and what a step changes in that layer has a tenth of the effect. Any shape → the same
 func Times(factor float64) Layer { return multiplied{factor} }
 

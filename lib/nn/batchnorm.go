@@ -35,7 +35,7 @@ type BatchNormLayer struct {
 	noScale bool
 }
 
-// Epsilon returns the layer with another number that is added to the variance.
+// Epsilon returns the layer with another number added to the variance.
 func (b BatchNormLayer) Epsilon(epsilon float64) BatchNormLayer { b.epsilon = epsilon; return b }
 
 // NoScale returns the layer without the scale that it learns, so every channel has the variance 1; the shift stays.

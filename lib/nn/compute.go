@@ -15,9 +15,9 @@ import (
 	"example.org/convbook/lib/device"
 )
 
-// Compute applies a network with these weights to a batch and returns what it gives, as in a test. The weights are
-// called as the summary's variables are; a single layer is a network, too: its weights are conv1/weights, conv1/bias,
-// dense1/weights and so on.
+// Compute applies a network with these weights to a batch and returns what it gives, as in a test. The weights have the
+// names of the summary's variables. A single layer is a network, too, with weights such as conv1/weights, conv1/bias or
+// dense1/weights.
 //
 // Every variable of the network needs its values. What does not fit is an error of one line.
 func Compute(net Layer, weights map[string]array.Array, batch array.Array) (array.Array, error) {

@@ -36,8 +36,8 @@ type variableDescription struct {
 
 // Description describes the network, for images of this size.
 //
-// A layer of this package is known by its settings. Of functions and a reader's own types, nobody can compare the code,
-// so the operations count that they add to a graph, in training and in a test.
+// A layer of this package is identified by its settings. The code of functions and of a reader's own types cannot be
+// compared, so they are identified by the operations that they add to a graph, in training and in a test.
 func (s *Summary) Description() Description {
 	d := Description{Input: s.Input, Layers: describe(s.parts)}
 	for _, v := range s.Variables {

@@ -5,7 +5,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// Dropout puts 0 for each value with the probability rate while a network is trained, and scales the others by
+// Dropout replaces each value by 0 with the probability rate while a network is trained, and scales the others by
 // 1/(1 − rate), so their sum stays what it is on average (Srivastava et al., "Dropout", 2014). In tests it does
 // nothing. Any shape → the same
 func Dropout(rate float64) Layer { return dropout{rate} }

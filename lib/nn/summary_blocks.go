@@ -6,8 +6,8 @@ import (
 )
 
 // Blocks is the summary in fewer lines. A block of layers is one line with the sums of what is in it; what multiplies
-// nothing and keeps the shape, such as ReLU and batch norm, is counted with what comes before it; and lines that follow
-// each other and are alike in all but what they see become one, with their sums. The columns still add up to the same.
+// nothing and keeps the shape, such as ReLU and batch norm, is counted with what comes before it; and consecutive lines
+// that differ only in what they see become one, with their sums. The columns still add up to the same.
 //
 // A block is described by the filters of its convolutions, in the order of its layers: | stands between branches, +
 // before those of a residual's shortcut.

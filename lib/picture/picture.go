@@ -25,7 +25,7 @@ const (
 	MaxBytes  = 128 << 20 // of a file
 )
 
-// Decode reads a picture: PNG, JPEG, GIF, WebP or BMP, of an animated GIF the first frame. It stands as its EXIF
+// Decode reads a picture: PNG, JPEG, GIF (the first frame of an animated one), WebP or BMP. It is turned as its EXIF
 // orientation says. It has at least one pixel, and the upper left one is at (0, 0).
 //
 // The error of a picture that is larger than the limits, damaged or cut off is one line without the file's name. JPEGs

@@ -37,7 +37,7 @@ import (
 //
 // The numbers may be of 16, 32 or 64 bits. What nn.DataParallel and torch.compile put before names is left out, and so
 // are batch norm's counters and the auxiliary classifiers that only training uses. Whatever else does not fit is an
-// error of one line: names that are missing or too many, other dimensions, numbers that are not finite.
+// error of one line: names that are missing or unknown, other dimensions, numbers that are not finite.
 func Read(file string, net nn.Layer, image ...int) (map[string]array.Array, error) {
 	summary, err := nn.Summarize(net, image...)
 	if err != nil {
@@ -59,7 +59,7 @@ func Read(file string, net nn.Layer, image ...int) (map[string]array.Array, erro
 	return weights, nil
 }
 
-// Write puts weights of the network, such as those of a run, into a file that PyTorch reads. The file is there as a
+// Write puts weights of the network, such as those of a run, into a file that PyTorch reads. The file is written as a
 // whole or not at all.
 func Write(file string, weights map[string]array.Array, net nn.Layer, image ...int) error {
 	summary, err := nn.Summarize(net, image...)

@@ -1,11 +1,11 @@
-// Package touch makes things in a notebook that the reader moves and that answer while they are moved.
+// Package touch makes controls in a notebook, which answer while the reader moves them.
 //
 //	k := touch.Int("k", 4, 1, 32)
 //	cell.OK(touch.Sliders(func() figure.Figure { return figure.Grid(…k.Int()…) }, k))
 //
 // A cell is a program that ends, so such a cell runs until the reader presses its button or stops it, and leaves the
-// picture as it is then. Where no reader looks on, in a notebook that is executed without a browser or in a terminal,
-// there is the picture for the values that it begins with, once.
+// picture as it is then. Where there is no reader, in a terminal or in a notebook that is executed without a browser,
+// it shows the picture for the initial values, once.
 package touch
 
 import (

@@ -84,8 +84,8 @@ func (c Config) check() error {
 	return cmp.Or(c.Loss.check(), c.Optimizer.check(), c.Schedule.invalid)
 }
 
-// Recipe is what of the settings decides a run's result, as it is stored with the run. A run is known by it, so the
-// names in it never change, whatever String says, and a new field is left out where it has no value.
+// Recipe is the part of the settings that decides a run's result, as it is stored with the run. A run is identified by
+// it, so the names in it never change, whatever String says, and a new field is left out where it has no value.
 type Recipe struct {
 	Epochs      int     `json:"epochs"`
 	Batch       int     `json:"batch"`

@@ -40,8 +40,8 @@ func weightsIn(place *store.Run) (map[string]array.Array, error) {
 }
 
 // Model is the finished run's network with its weights, built from what is stored, without the code that declared it.
-// An error says so where that cannot be, because the network has functions in it or the run is older than what it would
-// have to keep.
+// It is an error if that is impossible, because the network has functions in it or because the run dates from before
+// this was stored.
 func (s Stored) Model() (Model, error) {
 	var about description
 	var result Result

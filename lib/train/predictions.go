@@ -100,7 +100,7 @@ func (p *Predictions) Surest() []int {
 	return surest
 }
 
-// Worst lists the n images with the largest losses, the worst first: those that the network is most sure and wrong of.
+// Worst lists the n images with the largest losses, the worst first: those where the network is wrong and most sure.
 func (p *Predictions) Worst(n int) []int {
 	order := make([]int, len(p.Losses))
 	for i := range order {

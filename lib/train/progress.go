@@ -125,7 +125,7 @@ func (l lines) start(e Started) {
 		return
 	}
 	fmt.Fprintf(l.out, "%s, %d parameters, trained on %s in %.1f s on %s (stored; Fresh: true trains again)\n",
-		e.Network, e.Parameters, e.Stored.StartedAt.Local().Format("2006-01-02 15:04"), e.Stored.TrainSeconds, e.Device)
+		e.Network, e.Parameters, e.Stored.StartedAt.Local().Format(Minute), e.Stored.TrainSeconds, e.Device)
 }
 
 func (l lines) step(e Stepped, batch int, loss float32) {
@@ -141,7 +141,7 @@ func (l lines) test(set string, loss, accuracy float64, images int) {
 		set, loss, accuracy*float64(images)/100, images, accuracy)
 }
 
-// Dots prints a dot for every so many steps, and nothing else: for several trainings in one cell.
+// Dots prints a dot every so many steps, and nothing else: for several trainings in one cell.
 func Dots(every int) Progress { return dots{os.Stdout, every} }
 
 type dots struct {

@@ -149,9 +149,21 @@ func (s Stored) Title() string {
 	return s.ID
 }
 
+// Minute is how dates of runs are shown: a layout for [time.Time.Format].
+const Minute = "2006-01-02 15:04"
+
+// Outcome is the run's accuracy in percent and how many seconds it was trained, as tables show them; each is "–" as
+// long as the run is not finished.
+func (s Stored) Outcome() (accuracy, seconds string) {
+	if s.Result.StartedAt.IsZero() {
+		return "–", "–"
+	}
+	return fmt.Sprintf("%.2f", s.Result.TestAccuracy), fmt.Sprintf("%.1f", s.Result.TrainSeconds)
+}
+
 // trained says which finished run it is, for a sentence.
 func (s Stored) trained() string {
-	which := fmt.Sprintf("the run of %s", s.Date.Local().Format("2006-01-02 15:04"))
+	which := fmt.Sprintf("the run of %s", s.Date.Local().Format(Minute))
 	if s.Name != "" {
 		which += fmt.Sprintf(" (%q)", s.Name)
 	}
@@ -221,7 +233,7 @@ func some(runs []Stored) string {
 // longestName is how many characters a run's name may have: what a table has room for.
 const longestName = 60
 
-// SetName gives the run a name of the user's, by which Find knows it, or takes it away if it is empty. The run itself
+// SetName gives the run a name of the user's, by which Find finds it, or takes it away if it is empty. The run itself
 // stays what it is.
 func (s Stored) SetName(name string) error {
 	name = strings.TrimSpace(name)

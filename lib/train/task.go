@@ -40,7 +40,7 @@ type Task struct {
 	Start *Run
 
 	// StartWeights are weights to begin with instead of a run's: those of a file, such as pytorch.Read returns, by the
-	// names of the variables. The run is another one with every other value in them.
+	// names of the variables. Other values in them make another run.
 	StartWeights map[string]array.Array
 
 	// Freeze names layers that keep the weights of Start's run: conv1, a block such as residual2 with all that is in

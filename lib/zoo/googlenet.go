@@ -13,7 +13,7 @@ var googLeNet = [][]inception{
 	{{256, 160, 320, 32, 128, 128}, {384, 192, 384, 48, 128, 128}},
 }
 
-// GoogLeNet won ILSVRC 2014: 22 layers with weights, nine Inception modules, and hardly a dense layer. This is
+// GoogLeNet won ILSVRC 2014: 22 layers with weights, nine Inception modules, and a single dense layer. This is
 // torchvision's form, with batch norm, and with 3 × 3 where the paper has 5 × 5. On 224 × 224 images and with 1,000
 // classes it has 6,624,904 parameters, and 13,004,888 with the two auxiliary classifiers, which only training uses.
 func GoogLeNet(classes int, auxiliary bool) nn.Layer {

@@ -1,4 +1,4 @@
-// Command house counts what tells whether the book's code is as simple as it means to be: `make house`.
+// Command house measures how simple the book's code is: `make house`.
 //
 // It reads the notebooks' cells and the Go files as they are, without types: a name counts as used where it is written
 // behind its package's name, and a method where its name is written behind a dot anywhere else. What a network's
