@@ -30,6 +30,7 @@ type measure struct {
 
 var (
 	accuracy  = measure{"%", func(r Row) float64 { return r.Accuracy }}
+	twoLooks  = measure{"%", func(r Row) float64 { return r.TwoLooks }}
 	trainLoss = measure{"", func(r Row) float64 { return r.TrainLoss }}
 )
 
@@ -46,8 +47,8 @@ var (
 	notesRecipe  = Recipe{Epochs: 10, Batch: 128, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.001}
 	bookRecipe   = Recipe{Epochs: 10, Batch: 512, Loss: "cross-entropy", Smoothing: 0.2,
 		Optimizer: "Muon", Rate: 0.008, Decay: 0.15, WarmUp: 0.25}
-	speedRecipe = Recipe{Epochs: 11, Batch: 512, Loss: "cross-entropy", Smoothing: 0.2,
-		Optimizer: "Muon", Rate: 0.016, Momentum: 0.6, Decay: 0.15, WarmUp: 0.05}
+	speedRecipe = Recipe{Epochs: 12, Batch: 2000, Loss: "cross-entropy", Smoothing: 0.2,
+		Optimizer: "Muon", Rate: 0.03, Momentum: 0.6, Turn: 0.24, Decay: 0.15, Linear: true}
 )
 
 // The photographs and the recipes of notebook 22: of five classes all, of five others a few.
@@ -164,6 +165,9 @@ var claims = []claim{
 	{name: "speed", where: "notebook 15", seeds: 3,
 		says: "SpeedNet gets further than VGG16 does with its best recipe.",
 		a:    speed, b: vggBook, what: accuracy, rule: above(0)},
+	{name: "speed-94", where: "notebook 15", seeds: 3,
+		says: "SpeedNet reaches 94 % if it looks at each test image and at its mirror image.",
+		a:    speed, b: arm{name: "people"}, fixed: 94, what: twoLooks, rule: reaching()},
 	{name: "transfer", where: "notebook 22", seeds: 5,
 		says: "With fifty photographs a class, a network that knows five other classes does better than one that starts from nothing.",
 		a:    netStarted, b: netFew, what: accuracy, rule: above(0)},

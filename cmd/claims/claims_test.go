@@ -62,6 +62,8 @@ func TestRules(t *testing.T) {
 		{within(2), -0.5, 1.4, holds},
 		{within(2), -0.7, 1.4, fails},
 		{within(2), 0, 2.27, fails}, // too few seeds to know
+		{reaching(), 0, 2.27, holds},
+		{reaching(), -0.01, 0, fails},
 	} {
 		if got := c.rule.decide(c.difference, c.half); got != c.want {
 			t.Errorf("%v, %v ± %v: %v, want %v", c.rule, c.difference, c.half, got, c.want)
@@ -107,6 +109,12 @@ func TestJudge(t *testing.T) {
 	fixed := claim{a: cnn, b: arm{name: "the notes"}, fixed: 92.4, what: accuracy, rule: above(0), seeds: 3} // 95 ± 2.48
 	if v := fixed.judge(l); v.outcome != holds || v.sides[0].b.String() != "92.40 %" || len(fixed.works()) != 3 {
 		t.Errorf("a figure of the notes: %+v", v)
+	}
+	if fixed.rule = reaching(); fixed.judge(l).outcome != holds {
+		t.Error("a mean of 95 does not reach 92.4")
+	}
+	if fixed.fixed = 95.01; fixed.judge(l).outcome != fails {
+		t.Error("a mean of 95 reaches 95.01")
 	}
 	same := claim{a: cnn, what: accuracy, rule: within(3), seeds: 3}
 	if v := same.judge(l); v.outcome != holds || v.sides[0].b.name != peers {
@@ -234,7 +242,7 @@ func TestReadme(t *testing.T) {
 	for _, want := range []string{
 		"a\n<!-- results: make claims -->\n| network |",
 		"| Net | 6,422 | CIFAR-10 | 10 epochs, batches of 64, cross-entropy, Adam, learning rate 0.001 | 62.83 ± 1.07 % (3) | 62.90 % (1) | 62 % | 20.0 s |\n",
-		"| Net reaches what it reaches in PyTorch. | 62.83 ± 1.07 % (3) | 62.90 % (1) | – | not measured: alike within 2 points |\n",
+		"| Net reaches the same accuracy as in PyTorch. | 62.83 ± 1.07 % (3) | 62.90 % (1) | – | not measured: alike within 2 points |\n",
 		"<!-- end -->\nb\n",
 		"<!-- end -->\nc\n",
 	} {

@@ -84,6 +84,7 @@ func interval(a, b []float64) (difference, half float64) {
 type rule struct {
 	by     float64
 	within bool
+	mean   bool // not by the interval but by the means alone
 }
 
 // above: the whole interval is above by.
@@ -92,8 +93,18 @@ func above(by float64) rule { return rule{by: by} }
 // within: the whole interval is between −by and by.
 func within(by float64) rule { return rule{by: by, within: true} }
 
+// reaching: the mean is not below the other, which is a goal that was set for the mean.
+func reaching() rule { return rule{mean: true} }
+
 func (r rule) decide(difference, half float64) outcome {
-	if difference-half > r.by && !r.within || r.within && math.Abs(difference)+half < r.by {
+	held := difference-half > r.by
+	switch {
+	case r.mean:
+		held = difference >= 0
+	case r.within:
+		held = math.Abs(difference)+half < r.by
+	}
+	if held {
 		return holds
 	}
 	return fails
@@ -101,6 +112,8 @@ func (r rule) decide(difference, half float64) outcome {
 
 func (r rule) String() string {
 	switch {
+	case r.mean:
+		return "the mean reaches it"
 	case r.within:
 		return fmt.Sprintf("alike within %v", r.by)
 	case r.by == 0:

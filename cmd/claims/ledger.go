@@ -22,11 +22,12 @@ var ledgerFile = filepath.Join("figures", "ledger.jsonl")
 type Row struct {
 	Work
 	Parameters int               `json:"parameters"`
-	Accuracy   float64           `json:"accuracy"`   // of the test images, percent
-	Loss       float64           `json:"loss"`       // of the test images
-	TrainLoss  float64           `json:"train_loss"` // of the last epoch, while the network changed
-	Seconds    float64           `json:"seconds"`    // of training, without compiling in advance and testing
-	Others     *float64          `json:"others"`     // processors that other programs kept busy meanwhile; null: not known
+	Accuracy   float64           `json:"accuracy"`            // of the test images, percent
+	TwoLooks   float64           `json:"two_looks,omitempty"` // accuracy if each test image is looked at from both sides
+	Loss       float64           `json:"loss"`                // of the test images
+	TrainLoss  float64           `json:"train_loss"`          // of the last epoch, while the network changed
+	Seconds    float64           `json:"seconds"`             // of training, without compiling in advance and testing
+	Others     *float64          `json:"others"`              // processors that other programs kept busy meanwhile; null: not known
 	Device     string            `json:"device"`
 	Processor  string            `json:"processor,omitempty"`
 	Vectors    string            `json:"vectors,omitempty"`

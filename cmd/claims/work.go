@@ -74,7 +74,9 @@ type Recipe struct {
 	Rate      float64 `json:"rate"`
 	Momentum  float64 `json:"momentum,omitempty"`
 	Decay     float64 `json:"decay,omitempty"`
-	WarmUp    float64 `json:"warm_up,omitempty"`   // share of the steps of one cycle; a constant rate if 0
+	Turn      float64 `json:"turn,omitempty"`      // rate of Muon's filters, if they keep their size
+	WarmUp    float64 `json:"warm_up,omitempty"`   // share of the steps of one cycle; if 0, the rate is constant or
+	Linear    bool    `json:"linear,omitempty"`    // falls to 0 in a straight line
 	Precision string  `json:"precision,omitempty"` // bfloat16, or float32 if empty
 }
 
@@ -187,12 +189,18 @@ func (r Recipe) String() string {
 	if r.Momentum > 0 {
 		parts = append(parts, fmt.Sprintf("momentum %v", r.Momentum))
 	}
+	if r.Turn > 0 {
+		parts = append(parts, fmt.Sprintf("filters turn by %v", r.Turn))
+	}
 	if r.Decay > 0 {
 		parts = append(parts, fmt.Sprintf("decay %v", r.Decay))
 	}
 	parts = append(parts, fmt.Sprintf("learning rate %v", r.Rate))
 	if r.WarmUp > 0 {
 		parts = append(parts, fmt.Sprintf("one cycle, warm-up %v", r.WarmUp))
+	}
+	if r.Linear {
+		parts = append(parts, "linear")
 	}
 	if r.Precision != "" {
 		parts = append(parts, r.Precision)
@@ -305,11 +313,17 @@ func (w Work) config() (c train.Config, err error) {
 		if r.Momentum > 0 {
 			c.Optimizer = c.Optimizer.Momentum(r.Momentum)
 		}
+		if r.Turn > 0 {
+			c.Optimizer = c.Optimizer.Turn(r.Turn)
+		}
 	default:
 		return c, fmt.Errorf("there is no optimizer %q", r.Optimizer)
 	}
 	if r.WarmUp > 0 {
 		c.Schedule = train.OneCycle(r.WarmUp)
+	}
+	if r.Linear {
+		c.Schedule = train.Linear()
 	}
 	return c, nil
 }
@@ -346,6 +360,13 @@ func (w Work) fit(_ context.Context, row *Row) error {
 	row.Accuracy, row.Loss, row.Seconds = r.TestAccuracy, r.TestLoss, r.TrainSeconds
 	row.TrainLoss = run.History.Epochs[len(run.History.Epochs)-1].TrainLoss
 	row.Versions = map[string]string{"go": r.Versions.Go, "gomlx": r.Versions.GoMLX, "go-xla": r.Versions.GoXLA}
+	if w.Network == "SpeedNet" {
+		looks, err := run.TestFlipped()
+		if err != nil {
+			return err
+		}
+		row.TwoLooks = looks.Accuracy()
+	}
 	backend, err := device.Open()
 	if err != nil {
 		return err

@@ -94,6 +94,7 @@ type Recipe struct {
 	Optimizer   string  `json:"optimizer"`
 	Rate        float64 `json:"rate"`
 	Momentum    float64 `json:"momentum,omitempty"`
+	Turn        float64 `json:"turn,omitempty"`         // the rate of Muon's filters, if they keep their size
 	Decay       float64 `json:"decay,omitempty"`        // by which weights shrink, apart from their gradients
 	WeightDecay float64 `json:"weight_decay,omitempty"` // of the penalty that is part of the gradients
 	Schedule    string  `json:"schedule,omitempty"`
@@ -111,7 +112,7 @@ func (c Config) recipe() Recipe {
 	return Recipe{
 		Epochs: c.Epochs, Batch: c.Batch, Seed: c.Seed,
 		Loss: c.Loss.name, Smoothing: c.Loss.smoothing,
-		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum,
+		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
 		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay,
 		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, Precision: string(c.Precision),
 	}
@@ -131,6 +132,7 @@ func (r Recipe) String() string {
 	add("labels smoothed by %v", r.Smoothing)
 	parts = append(parts, r.Optimizer)
 	add("momentum %v", r.Momentum)
+	add("filters turn by %v", r.Turn)
 	add("decay %v", r.Decay)
 	add("weight decay %v", r.WeightDecay)
 	add("learning rate %v", r.Rate)

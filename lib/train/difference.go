@@ -114,6 +114,7 @@ var described = []struct {
 	{"label smoothing", "none", func(k known) any { return k.Recipe.Smoothing }},
 	{"optimizer", "none", func(k known) any { return k.Recipe.Optimizer }},
 	{"momentum", "none", func(k known) any { return k.Recipe.Momentum }},
+	{"filters turn by", "none", func(k known) any { return k.Recipe.Turn }},
 	{"decay", "none", func(k known) any { return k.Recipe.Decay }},
 	{"weight decay", "none", func(k known) any { return k.Recipe.WeightDecay }},
 	{"schedule", "none", func(k known) any { return k.Recipe.Schedule }},

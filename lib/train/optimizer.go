@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -15,6 +16,7 @@ type Optimizer struct {
 	name        string  // as in a Recipe
 	rate        float64 // the learning rate
 	momentum    float64 // of SGD; of Muon, if it is not the usual one
+	turn        float64 // of Muon, see Turn
 	decay       float64 // see AdamW
 	weightDecay float64 // see WeightDecay
 	invalid     error   // a setting that cannot work
@@ -133,12 +135,13 @@ func adam(name string, rate, decay float64) Optimizer {
 // Scalable for LLM Training", 2025). All other parameters follow AdamW with the same rate and decay.
 func Muon(rate, decay float64) Optimizer {
 	o := adam("Muon", rate, decay)
-	o.filters = muon(muonMomentum)
+	o.filters = o.muon()
 	return o
 }
 
-// muon is Muon's rule with this momentum.
-func muon(share float64) *rule {
+// muon is Muon's rule for the weights of convolutions.
+func (o Optimizer) muon() *rule {
+	share := cmp.Or(o.momentum, muonMomentum)
 	return &rule{[]string{"momentum"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		momentum := graph.Add(graph.MulScalar(p.kept[0], share), p.gradient)
 		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, share))
@@ -146,6 +149,11 @@ func muon(share float64) *rule {
 		filters := dims[len(dims)-1]
 		inputs := p.value.Shape().Size() / filters
 		step := graph.Reshape(orthogonal(graph.Reshape(ahead, inputs, filters)), dims...)
+		if o.turn > 0 {
+			p.value = graph.MulScalar(unit(p.value), math.Sqrt(float64(filters)))
+			step = graph.MulScalar(step, o.turn/o.rate) // o.rate is in now.rate
+			return graph.Sub(p.value, graph.Mul(now.rate, step)), []*graph.Node{momentum}
+		}
 		step = graph.MulScalar(step, muonSize*math.Sqrt(float64(max(inputs, filters))))
 		return graph.Sub(graph.Mul(p.value, now.left), graph.Mul(now.rate, step)), []*graph.Node{momentum}
 	}}
@@ -160,10 +168,28 @@ func (o Optimizer) Momentum(momentum float64) Optimizer {
 	case !(momentum > 0 && momentum < 1):
 		o.invalid = fmt.Errorf("momentum of Muon is %v: it must be above 0 and below 1", momentum)
 	default:
-		o.momentum, o.filters = momentum, muon(momentum)
+		o.momentum = momentum
+		if momentum == muonMomentum {
+			o.momentum = 0 // the usual one, and the run the same
+		}
+		o.filters = o.muon()
 	}
-	if o.momentum == muonMomentum {
-		o.momentum = 0 // the usual one, and the run the same
+	return o
+}
+
+// Turn returns Muon with a rate of their own for the weights of convolutions, which then all keep their size. A batch
+// norm undoes the size: what a step changes is only the weights' direction, and the longer they have become, the less.
+// So before each step they are brought to the Frobenius norm √filters, which is about that of a step of rate 1 (Jordan,
+// airbench94_muon, 2024). Decay has no part in it. It is of no use to a convolution without a batch norm after it.
+func (o Optimizer) Turn(rate float64) Optimizer {
+	switch {
+	case o.filters == nil:
+		o.invalid = fmt.Errorf("%s cannot turn filters: Muon can", o.name)
+	case !(rate > 0) || math.IsInf(rate, 1):
+		o.invalid = fmt.Errorf("filters turn by %v: it must be above 0 and finite", rate)
+	default:
+		o.turn = rate
+		o.filters = o.muon()
 	}
 	return o
 }
@@ -189,7 +215,7 @@ func orthogonal(x *graph.Node) *graph.Node {
 		return graph.Transpose(orthogonal(graph.Transpose(x, 0, 1)), 0, 1)
 	}
 	dot := func(a, b *graph.Node) *graph.Node { return graph.Einsum("ij,jk->ik", a, b) }
-	x = graph.Div(x, graph.AddScalar(graph.Sqrt(graph.ReduceAllSum(graph.Square(x))), 1e-7))
+	x = unit(x)
 	gram := graph.Einsum("ri,rj->ij", x, x)
 	one := graph.DiagonalWithValue(graph.ScalarOne(x.Graph(), x.DType()), gram.Shape().Dim(0))
 	product := one
@@ -201,6 +227,11 @@ func orthogonal(x *graph.Node) *graph.Node {
 		gram = dot(dot(p, gram), p)
 	}
 	return dot(x, product)
+}
+
+// unit scales an array to the Frobenius norm 1.
+func unit(x *graph.Node) *graph.Node {
+	return graph.Div(x, graph.AddScalar(graph.Sqrt(graph.ReduceAllSum(graph.Square(x))), 1e-7))
 }
 
 // toward is a running mean that keeps the given share of itself and takes the rest from the value.

@@ -117,6 +117,7 @@ func TestSchedulesByHand(t *testing.T) {
 	}{
 		{Schedule{}, map[int]float64{0: 1, 39: 1}},
 		{Cosine(), map[int]float64{0: 1, 20: half, 10: (1 + math.Sqrt2/2) / 2, 39: (1 + math.Cos(math.Pi*39/40)) / 2}},
+		{Linear(), map[int]float64{0: 1, 20: half, 10: 0.75, 39: 1. / 40}},
 		// A warm-up of 0.25 ends with step 9, the tenth; PyTorch's OneCycleLR counts the same.
 		{OneCycle(0.25), map[int]float64{0: 1. / 25, 9: 1, 24: (1 + 1./25e4) / 2, 39: 1. / 25e4}},
 		{OneCycle(0.025), map[int]float64{0: 1, 39: 1. / 25e4}}, // a warm-up of one step: its peak is the first
@@ -367,13 +368,14 @@ func TestMomentumIsSetAnew(t *testing.T) {
 	}
 }
 
-// Three steps of Muon on the weights of a convolution, against torch.optim.Muon's formulas written out in float64.
+// Three steps of Muon on the weights of a convolution, against the formulas of torch.optim.Muon, and of airbench94_muon
+// where filters keep their size, written out in float64.
 func TestMuonAgainstItsFormulas(t *testing.T) {
 	backend, err := device.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	const rate, decay = 0.1, 0.3
+	const rate, decay, turn = 0.1, 0.3, 0.24
 	for i, dims := range [][]int{{2, 3, 2, 5}, {1, 1, 5, 12}, {1, 2, 3, 6}} {
 		inputs, filters := dims[0]*dims[1]*dims[2], dims[3]
 		random := rand.New(rand.NewPCG(1, 2))
@@ -389,9 +391,12 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			}
 			return tensors.FromFlatDataAndDimensions(flat, dims...)
 		}
-		optimizer, share := Muon(rate, decay), 0.95
+		optimizer, share, turns := Muon(rate, decay), 0.95, i == 2
 		if i > 0 {
 			optimizer, share = optimizer.Momentum(0.6), 0.6
+		}
+		if turns { // as airbench94_muon
+			optimizer = optimizer.Turn(turn)
 		}
 		step, err := graph.NewExec(backend, func(in []*graph.Node) []*graph.Node {
 			p := parameter{value: in[0], gradient: in[1], kept: in[2:3], kind: weightsKind}
@@ -412,6 +417,10 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			ahead.Add(&ahead, gradient)
 			change.Scale(factor*rate*0.2*math.Sqrt(float64(max(inputs, filters))), newtonSchulz(&ahead))
 			want.Scale(1-factor*rate*decay, want)
+			if turns {
+				change.Scale(factor*turn, newtonSchulz(&ahead))
+				want.Scale(math.Sqrt(float64(filters))/mat.Norm(want, 2), want)
+			}
 			want.Sub(want, &change)
 
 			outputs, err := step.Call(value, tensor(gradient), kept, row(optimizer.stepNumbers(factor, i+1)))

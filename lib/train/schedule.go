@@ -31,6 +31,13 @@ func Cosine() Schedule {
 	}}
 }
 
+// Linear lets the learning rate fall from the optimizer's to zero in a straight line, step by step.
+func Linear() Schedule {
+	return Schedule{name: "linear", factor: func(step, perEpoch, epochs int) float64 {
+		return 1 - float64(step)/float64(perEpoch*epochs)
+	}}
+}
+
 // Where OneCycle starts and ends, as shares of its peak: PyTorch's.
 const (
 	oneCycleStart = 1. / 25

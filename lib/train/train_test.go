@@ -394,7 +394,9 @@ func TestWhatMakesAnotherRun(t *testing.T) {
 		"optimizer":     func(task *Task) { task.Optimizer = Adam(0.05) },
 		"Muon":          func(task *Task) { task.Optimizer = Muon(0.05, 0.1) },
 		"decay":         func(task *Task) { task.Optimizer = Muon(0.05, 0.2) },
+		"turn":          func(task *Task) { task.Optimizer = Muon(0.05, 0.1).Turn(0.2) },
 		"schedule":      func(task *Task) { task.Schedule = Cosine() },
+		"line":          func(task *Task) { task.Schedule = Linear() },
 		"warm-up":       func(task *Task) { task.Schedule = OneCycle(0.3) },
 	} {
 		if name(change) == first {
@@ -406,6 +408,9 @@ func TestWhatMakesAnotherRun(t *testing.T) {
 	}
 	if a, b := name(func(task *Task) { task.Optimizer = Muon(0.05, 0.1) }), name(func(task *Task) { task.Optimizer = Muon(0.05, 0.2) }); a == b {
 		t.Error("another decay of Muon is the same run")
+	}
+	if a, b := name(func(task *Task) { task.Optimizer = Muon(0.05, 0.1) }), name(func(task *Task) { task.Optimizer = Muon(0.05, 0.1).Turn(0.2) }); a == b {
+		t.Error("Muon that turns filters is the same run")
 	}
 	other := name(func(task *Task) {
 		task.TestBatch, task.Progress, task.SaveEvery, task.Fresh = 7, LinesTo(os.Stderr, 7), time.Hour, true
@@ -530,6 +535,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"momentum is 1: it must be at least 0 and below 1":                func(c *Task) { c.Optimizer = SGD(0.1, 1) },
 		"momentum of Muon is 1: it must be above 0 and below 1":           func(c *Task) { c.Optimizer = Muon(0.1, 0).Momentum(1) },
 		"momentum of Muon is 0: it must be above 0 and below 1":           func(c *Task) { c.Optimizer = Muon(0.1, 0).Momentum(0) },
+		"Adam cannot turn filters: Muon can":                              func(c *Task) { c.Optimizer = Adam(0.1).Turn(0.2) },
+		"filters turn by 0: it must be above 0 and finite":                func(c *Task) { c.Optimizer = Muon(0.1, 0).Turn(0) },
+		"filters turn by NaN: it must be above 0 and finite":              func(c *Task) { c.Optimizer = Muon(0.1, 0).Turn(math.NaN()) },
 		"Adam has no momentum to set: Muon has":                           func(c *Task) { c.Optimizer = Adam(0.1).Momentum(0.9) },
 		"no optimizer: set one":                                           func(c *Task) { c.Optimizer = Optimizer{} },
 		"weight decay is -1: it must be at least 0":                       func(c *Task) { c.Optimizer = SGD(0.1, 0).WeightDecay(-1) },
