@@ -113,7 +113,7 @@ func vgg16WithoutNorm() nn.Layer {
 	return nn.Named(withoutNorm, append(layers, nn.Flatten, nn.Dense(10))...)
 }
 
-// tower is the tower of notebook 06: so many blocks of two convolutions, with a way around each or not.
+// tower is the tower of notebook 06: so many blocks of two convolutions, with a shortcut around each or not.
 func tower(blocks int, residual bool) nn.Layer {
 	layers := []nn.Layer{nn.Conv(16, 3).Stride(2).Padding(1).NoBias(), nn.BatchNorm, nn.ReLU, nn.MaxPool(2)}
 	conv := nn.Conv(16, 3).Padding(1).NoBias()

@@ -12,7 +12,7 @@ func TestOf(t *testing.T) {
 	for want, net := range map[string]nn.Layer{
 		"A on 8×8×3: 290 parameters; convolution 3×3 /2; pooling 2×2; dense": nn.Named("A",
 			nn.Conv(4, 3).Stride(2).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten, nn.Dropout(0.5), nn.Dense(10)),
-		"B on 8×8×3: 130 parameters; convolution 1×1, convolution 3×3, with a way around, 2 times": nn.Named("B",
+		"B on 8×8×3: 130 parameters; convolution 1×1, convolution 3×3, with a shortcut, 2 times": nn.Named("B",
 			nn.Residual(nn.Conv(2, 1), nn.Conv(3, 3).Padding(1)), nn.ReLU, nn.Residual(nn.Conv(2, 1), nn.Conv(3, 3).Padding(1)), nn.ReLU),
 		"C on 8×8×3: 20 parameters; convolution 1×1 beside pooling 3×3 /1, convolution 1×1; pooling": nn.Named("C",
 			nn.Branches(nn.Conv(2, 1), nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(3, 1))), nn.GlobalAvgPool),

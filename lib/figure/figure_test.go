@@ -353,7 +353,7 @@ func TestFlow(t *testing.T) {
 	if a, b := wide.picture.Bounds().Size(), narrow.picture.Bounds().Size(); b.X >= a.X || b.Y <= a.Y || a.X > 400*density || b.X > 130*density {
 		t.Errorf("the wide one has %v pixels, the narrow one %v", a, b)
 	}
-	if want := "A net; conv 3×3; conv 3×3, conv 3×3 beside pool 3×3, with a way around, 3 times"; wide.Alt != want {
+	if want := "A net; conv 3×3; conv 3×3, conv 3×3 beside pool 3×3, with a shortcut, 3 times"; wide.Alt != want {
 		t.Errorf("in words: %q, want %q", wide.Alt, want)
 	}
 	area := map[color.RGBA]int{}

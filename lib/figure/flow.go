@@ -150,7 +150,7 @@ func (g Group) describe() string {
 	}
 	s := strings.Join(lanes, " beside ")
 	if g.Skip {
-		s += ", with a way around"
+		s += ", with a shortcut"
 	}
 	if g.Times > 1 {
 		s += fmt.Sprintf(", %d times", g.Times)
@@ -169,7 +169,7 @@ type group struct {
 const (
 	laneGap = 5 * density
 	boxGap  = 8 * density
-	skip    = 12 * density // above the boxes, for the way around them
+	skip    = 12 * density // above the boxes, for their shortcuts
 )
 
 func layout(g Group) group {
