@@ -118,6 +118,8 @@ func main() {
 	flag.Parse()
 	var err error
 	switch {
+	case flag.NArg() > 0 && *agree == "":
+		err = fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0))
 	case *list:
 		for _, w := range works() {
 			fmt.Println(w.name)

@@ -46,12 +46,19 @@ func main() {
 	check := flag.Bool("check", false, "train nothing; check claims, README and figures by the ledger as it is")
 	budget := flag.Duration("budget", 1000*time.Hour, "start no training after this `time`")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fail(fmt.Errorf("%q is not a flag: -name names the claim, -help lists the flags", flag.Arg(0)))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *name, *who, *check, *budget); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
+	os.Exit(1)
 }
 
 func run(ctx context.Context, name, who string, check bool, budget time.Duration) error {

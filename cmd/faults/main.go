@@ -82,6 +82,9 @@ func main() {
 	short := flag.Bool("short", false, "only some trials of each kind")
 	only := flag.String("only", "", "a kind, or one of its trials, such as damage/17")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		end(fmt.Errorf("%q is not a flag: -only names a kind or a trial, -help lists the flags", flag.Arg(0)))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ok, err := all(ctx, *seed, *short, *only)

@@ -205,6 +205,9 @@ func count(runs int) string {
 
 // export puts a run into a file.
 func export(out io.Writer, run train.Stored, file string) error {
+	if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s is there already: give -export another name, or remove it", file)
+	}
 	network, err := classify.Open(run.Dir)
 	if err != nil {
 		return err

