@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newMark is in the folder of a run that takes another one's place: a process that is killed on the way leaves it where
+// replacingMark is in the folder of a run that takes another one's place: a process that is killed on the way leaves it where
 // the new run is.
-const newMark = "new"
+const replacingMark = ".replacing"
 
 // replace gives the run that was trained the name of one that is there, and that one the name of a previous one.
 func (r *Run) replace() error {
 	if err := discard(previous(r.dir)); err != nil { // first, as it makes room
 		return err
 	}
-	if err := os.WriteFile(r.trained(newMark), nil, 0o644); err != nil {
+	if err := os.WriteFile(r.trained(replacingMark), nil, 0o644); err != nil {
 		return err
 	}
 	if err := exchange(r.dir+trainingSuffix, r.dir); err != nil { // some file systems cannot
@@ -38,7 +38,7 @@ var exchange = func(a, b string) error {
 
 // settle ends what replace began, in whatever process.
 func settle(dir string) error {
-	mark := filepath.Join(dir, newMark)
+	mark := filepath.Join(dir, replacingMark)
 	if !exists(mark) {
 		return nil
 	}

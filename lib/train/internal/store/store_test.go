@@ -300,7 +300,7 @@ func TestReplace(t *testing.T) {
 			if want := []string{before.Dir(), before.Dir() + ".lock", before.Dir() + previousSuffix}; err != nil || !slices.Equal(names, want) {
 				t.Errorf("there is %q, want %q", names, want)
 			}
-			if exists(before.path(newMark)) {
+			if exists(before.path(replacingMark)) {
 				t.Error("the new run is still marked")
 			}
 		})
@@ -316,7 +316,7 @@ func TestKillAfterExchange(t *testing.T) {
 	}
 	old = loaded(t)
 	r, unlock := trained(t, 2)
-	err := errors.Join(os.WriteFile(r.trained(newMark), nil, 0o644), exchange(r.Dir()+trainingSuffix, r.Dir()), unlock())
+	err := errors.Join(os.WriteFile(r.trained(replacingMark), nil, 0o644), exchange(r.Dir()+trainingSuffix, r.Dir()), unlock())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestKillAfterExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	if r.Trained() || exists(r.path(newMark)) || !exists(r.Dir()+previousSuffix) {
+	if r.Trained() || exists(r.path(replacingMark)) || !exists(r.Dir()+previousSuffix) {
 		t.Error("the exchange was not brought to its end")
 	}
 	if got := value(t, loaded(t)); got != 2 {
