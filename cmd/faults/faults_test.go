@@ -185,10 +185,10 @@ func TestCarelessBookIsCaught(t *testing.T) {
 		{damagedRun("adam", "model.safetensors", named("of another network")), "the trouble was not noticed"},
 		{damagedRun("adam", "config.json", named("missing")), "the trouble was not noticed"},
 		{damagedCheckpoint("adam", false, named("cut in half")), ""}, // by what was not said, or by the result
-		{damagedCheckpoint("adam", false, named("of another network")), "its result is another one"},
+		{damagedCheckpoint("adam", false, named("of another network")), "its result differs"},
 		{killing{task: "adam", kills: 1, aim: aim{"", func(v *victim) {
 			v.watch(v.run, v.inRun, func(name string) bool { return name == slowCheckpoint })
-		}}}.attempt(), "its result is another one"},
+		}}}.attempt(), "its result differs"},
 	} {
 		if err := try(c.attempt); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
