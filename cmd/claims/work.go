@@ -75,8 +75,8 @@ type Recipe struct {
 	Momentum  float64 `json:"momentum,omitempty"`
 	Decay     float64 `json:"decay,omitempty"`
 	Turn      float64 `json:"turn,omitempty"`      // rate of Muon's filters, if they keep their size
-	WarmUp    float64 `json:"warm_up,omitempty"`   // share of the steps of one cycle; if 0, the rate is constant or
-	Linear    bool    `json:"linear,omitempty"`    // falls to 0 in a straight line
+	WarmUp    float64 `json:"warm_up,omitempty"`   // share of the steps of one cycle; no cycle if 0
+	Linear    bool    `json:"linear,omitempty"`    // the rate falls to 0 in a straight line; without this and a cycle it is constant
 	Precision string  `json:"precision,omitempty"` // bfloat16, or float32 if empty
 }
 
