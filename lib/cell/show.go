@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"example.org/convbook/lib/figure"
+	"example.org/convbook/lib/internal/columns"
 	"example.org/convbook/lib/internal/notebook"
 )
 
@@ -63,7 +64,7 @@ func show(thing any) (s shown, err error) {
 
 func table(t tabular) shown {
 	head, rows := t.Table()
-	text := asText(head, rows)
+	text := columns.Text(head, rows)
 	if spoken, ok := t.(fmt.Stringer); ok { // it has a form of its own
 		text = strings.TrimSuffix(spoken.String(), "\n")
 	}

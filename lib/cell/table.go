@@ -5,8 +5,8 @@ import (
 	"html"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"example.org/convbook/lib/internal/columns"
 )
 
 // Table is a table to [Show]: HTML in a notebook, aligned text elsewhere. Columns of numbers are aligned at the right.
@@ -84,7 +84,7 @@ func brief(v float64) string {
 }
 
 // String is the table as aligned text.
-func (t *Table) String() string { return asText(t.Table()) }
+func (t *Table) String() string { return columns.Text(t.Table()) }
 
 func (t *Table) check() error {
 	for i, row := range t.rows {
@@ -96,41 +96,10 @@ func (t *Table) check() error {
 	return nil
 }
 
-// asText is a table as aligned text, two spaces between its columns.
-func asText(head []string, rows [][]string) string {
-	right := numeric(head, rows)
-	widths := make([]int, len(head))
-	all := append([][]string{head}, rows...)
-	for _, row := range all {
-		for column := range widths {
-			widths[column] = max(widths[column], columns(at(row, column)))
-		}
-	}
-	var lines []string
-	for _, row := range all {
-		var line strings.Builder
-		for column, width := range widths {
-			text := at(row, column)
-			space := strings.Repeat(" ", width-columns(text))
-			if right[column] {
-				text = space + text
-			} else {
-				text += space
-			}
-			if column > 0 {
-				line.WriteString("  ")
-			}
-			line.WriteString(text)
-		}
-		lines = append(lines, strings.TrimRight(line.String(), " "))
-	}
-	return strings.Join(lines, "\n")
-}
-
 // asHTML is a table that looks as JupyterLab's tables do, in the colours of its theme, and scrolls in a narrow window.
 // Only where the columns stand is said here, and the line below the head, for other readers of notebooks.
 func asHTML(head []string, rows [][]string) string {
-	right := numeric(head, rows)
+	right := columns.Numbers(head, rows)
 	var b strings.Builder
 	b.WriteString(`<div style="overflow-x: auto">` +
 		`<table style="border-collapse: collapse; font-variant-numeric: tabular-nums">` + "\n")
@@ -141,7 +110,7 @@ func asHTML(head []string, rows [][]string) string {
 			if right[column] {
 				align = "right"
 			}
-			text := html.EscapeString(at(texts, column))
+			text := html.EscapeString(columns.At(texts, column))
 			fmt.Fprintf(&b, `<%s style="text-align: %s">%s</%s>`, name, align, text, name)
 		}
 		b.WriteString("</tr>\n")
@@ -154,49 +123,4 @@ func asHTML(head []string, rows [][]string) string {
 	}
 	b.WriteString("</tbody></table></div>")
 	return b.String()
-}
-
-// at is a row's text in a column, empty where the row is short.
-func at(row []string, column int) string {
-	if column < len(row) {
-		return row[column]
-	}
-	return ""
-}
-
-// columns is how wide a text is in a terminal: Chinese characters take two columns.
-func columns(text string) int {
-	n := utf8.RuneCountInString(text)
-	for _, r := range text {
-		if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) {
-			n++
-		}
-	}
-	return n
-}
-
-// numeric says which columns have numbers only, or nothing.
-func numeric(head []string, rows [][]string) []bool {
-	right := make([]bool, len(head))
-	for column := range head {
-		some := false
-		for _, row := range rows {
-			text := at(row, column)
-			if text == "" || text == "–" {
-				continue
-			}
-			if some = isNumber(text); !some {
-				break
-			}
-		}
-		right[column] = some
-	}
-	return right
-}
-
-// isNumber reports whether a text is a number, maybe with a unit: 86,400 or 12.5 % or 3.1 min.
-func isNumber(text string) bool {
-	number, unit, _ := strings.Cut(strings.TrimSpace(text), " ")
-	_, err := strconv.ParseFloat(strings.ReplaceAll(strings.ReplaceAll(number, ",", ""), "−", "-"), 64)
-	return err == nil && !strings.ContainsFunc(unit, unicode.IsDigit)
 }

@@ -2,15 +2,15 @@ package nn
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/internal/columns"
 )
 
 // Summary is what a network does to images of one size: its layers in order, what comes out of each and what it costs,
@@ -125,29 +125,7 @@ func (s *Summary) Table() (head []string, rows [][]string) {
 }
 
 // String is the table as text.
-func (s *Summary) String() string {
-	head, rows := s.Table()
-	rows = slices.Insert(rows, 0, head)
-	widths := make([]int, len(head))
-	for _, row := range rows {
-		for i, text := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(text))
-		}
-	}
-	var b strings.Builder
-	for _, row := range rows {
-		line := ""
-		for i, text := range row {
-			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
-			if i == 3 || i == 4 { // numbers end where numbers end
-				text, space = space+text, ""
-			}
-			line += text + space + "  "
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-	return b.String()
-}
+func (s *Summary) String() string { return columns.Text(s.Table()) + "\n" }
 
 // times writes dimensions as 28×28×6.
 func times(dims []int) string {
