@@ -1,22 +1,36 @@
-"""Stops trainings that show no promise, by the accuracies after their epochs. Optuna judges."""
+"""Stops trainings that show no promise, by the accuracies after their epochs."""
 
 import math
 
 import optuna
 from execution import UserError
 
-RULES = ("halving", "median")
-KEPT = 3  # one setting in three is then trained with the other seeds
+
+def best(n: int) -> int:
+    """How many of n go on: a third, but never fewer than two, of which neither could be compared."""
+    return max(2, math.ceil(n / 3))
 
 
-class Judge:
-    """Compares trainings with one seed. Halving lets the best third go on at a quarter and at three quarters of the
-    epochs; median stops what is below the median of those that were trained to their end."""
+class Halving:
+    """Successive halving: all wait for each other after these shares of their epochs, and the best of them go on
+    (Jamieson and Talwalkar, "Non-stochastic best arm identification", 2016)."""
 
-    def __init__(self, rule: str):
-        if rule not in RULES:
-            raise UserError(f"EARLY is {' or '.join(RULES)}, not {rule}")
-        self.rule, self.study, self.trials = rule, None, {}
+    rungs = (1 / 4, 3 / 4)
+
+    def hopeless(self, key: str, epoch: int, epochs: int, accuracy: float) -> bool:
+        return False
+
+    def ended(self, key: str, accuracy: float | None) -> None:
+        pass
+
+
+class Median:
+    """Stops what is below the median of those that were trained to their end. Optuna judges."""
+
+    rungs = ()
+
+    def __init__(self):
+        self.study, self.trials = None, {}
 
     def hopeless(self, key: str, epoch: int, epochs: int, accuracy: float) -> bool:
         """Whether a training need not go on that has this accuracy after an epoch."""
@@ -38,13 +52,16 @@ class Judge:
 
     def begin(self, epochs: int):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        quarter = max(1, round(epochs / 4))
-        pruner = {
-            "halving": optuna.pruners.SuccessiveHalvingPruner(min_resource=quarter, reduction_factor=3),
-            "median": optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=quarter - 1),
-        }[self.rule]
-        return optuna.create_study(direction="maximize", pruner=pruner)
+        warm_up = max(1, round(epochs / 4)) - 1
+        return optuna.create_study(
+            direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=warm_up))
 
-    def kept(self, settings: int) -> int:
-        """How many settings are worth the other seeds."""
-        return math.ceil(settings / KEPT)
+
+RULES = {"halving": Halving, "median": Median}
+
+
+def judge(rule: str) -> Halving | Median:
+    """Who compares the trainings with one seed."""
+    if rule not in RULES:
+        raise UserError(f"EARLY is {' or '.join(RULES)}, not {rule}")
+    return RULES[rule]()

@@ -52,7 +52,7 @@ class Setting:
         if "stopped" in states:
             told.append(f"stopped at {self.last:.2f} after epoch {self.epochs}")
         for state, text in (("skipped", "not tried"), ("failed", "failed"), ("waiting", "not done"),
-                            ("running", "not done")):
+                            ("running", "not done"), ("paused", "not done")):
             if n := states.count(state):
                 told.append(f"{n} {text}" if len(states) > 1 else text)
         return ", ".join(told)

@@ -26,10 +26,10 @@ if __name__ == "__main__":  # as early as this, since the imports take a second
         signal.signal(number, run.stop_at_once)
 
 import cluster
+import early
 import results
 import space
 import trial
-from early import Judge
 from execution import UserError, ready, told
 
 LAST = 20  # seconds that trainings have to save what they learned
@@ -44,7 +44,7 @@ class One:
         self.trial, self.order = trial, order
         about = [order["source"], order["values"], order["network"], order["version"]]
         self.key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-        self.state = "waiting"  # then running, then done, stopped, skipped or failed
+        self.state = "waiting"  # then running, maybe paused and waiting again, then done, stopped, skipped or failed
         self.epochs, self.dir, self.error, self.started = [], None, "", 0.0
 
 
@@ -96,12 +96,12 @@ class Interrupted(Exception):
 class Sweep:
     """Does trials on a cluster."""
 
-    def __init__(self, trials: list[One], records: Records, judge: Judge | None, noted: list):
+    def __init__(self, trials: list[One], records: Records, judge: early.Halving | early.Median | None, noted: list):
         self.all, self.records, self.judge, self.noted = trials, records, judge, noted
         self.screen, self.events, self.futures = Screen(), queue.SimpleQueue(), {}
         self.took = []  # seconds of the trials that were done now
         self.again = {}  # how often a trial was handed out
-        self.hopeless = set()  # the keys of the trials that this sweep has stopped
+        self.hopeless, self.paused = set(), set()  # the keys of the trials that this sweep has stopped
         self.workers = None  # until they are counted
 
     def run(self, connection: cluster.Connection) -> None:
@@ -113,16 +113,35 @@ class Sweep:
         seed = self.all[0].trial.seed
         first = [one for one in self.all if one.trial.seed == seed]
         rest = [one for one in self.all if one.trial.seed != seed]
-        self.work(first, judged=True)
-        best = results.ranking(first)[: self.judge.kept(len(first))]
-        kept = {setting.values for setting in best if setting.done}
+        going = first
+        for share in self.judge.rungs:
+            self.work(going, judged=True, until=share)
+            going = self.promising(going, share)
+        self.work(going, judged=True)
+        kept = {setting.values for setting in results.ranking(first)[: early.best(len(first))] if setting.done}
         for one in rest:
             if one.state == "waiting" and one.trial.setting not in kept:
                 one.state = "skipped"
         return self.work([one for one in rest if one.state != "skipped"], judged=False)
 
-    def work(self, trials: list[One], judged: bool) -> None:
-        """Does these trials, as many at a time as there are workers."""
+    def promising(self, trials: list[One], share: float) -> list[One]:
+        """The trials that did best until they had done this share of their epochs. The others are stopped."""
+        there = [one for one in trials if one.state in ("paused", "done")]
+        there.sort(key=lambda one: results.accuracy(one.epochs[rung(share, one.epochs[0]) - 1]), reverse=True)
+        n = early.best(len(there))
+        for one in there[n:]:
+            if one.state == "paused":
+                one.state = "stopped"
+                self.screen.line(self.about(one))
+        for one in there[:n]:
+            if one.state == "paused":
+                one.state = "waiting"
+        return there[:n]
+
+    def work(self, trials: list[One], judged: bool, until: float = 1) -> None:
+        """Does these trials, as many at a time as there are workers, until they have done this share of their epochs.
+        """
+        self.until, self.paused = until, set()
         self.by_key = {one.key: one for one in trials}
         for one in trials:
             if one.state == "done" and judged:
@@ -134,10 +153,16 @@ class Sweep:
                 raise Interrupted
             self.hand_out(left)
             self.screen.status(self.status())
-            with contextlib.suppress(queue.Empty):
-                kind, key, what = self.events.get(timeout=1)
+            for kind, key, what in self.happened():
                 if one := self.by_key.get(key):
                     {"epoch": self.tested, "end": self.ended}[kind](one, what, judged)
+
+    def happened(self):
+        """What workers tell, all that is there; waits a second for something."""
+        with contextlib.suppress(queue.Empty):
+            yield self.events.get(timeout=1)
+            while True:
+                yield self.events.get_nowait()
 
     def hand_out(self, left: list[One]) -> None:
         """Gives waiting trials to workers that have none."""
@@ -158,7 +183,10 @@ class Sweep:
         if one.state != "running" or epoch["epoch"] != len(one.epochs) + 1:
             return  # of an attempt that died, or told twice
         one.epochs.append(epoch)
-        if judged and self.judge.hopeless(one.key, epoch["epoch"], epoch["epochs"], results.accuracy(epoch)):
+        if epoch["epoch"] == rung(self.until, epoch) < epoch["epochs"]:
+            self.paused.add(one.key)
+            self.connection.stop([one.key])
+        elif judged and self.judge.hopeless(one.key, epoch["epoch"], epoch["epochs"], results.accuracy(epoch)):
             self.hopeless.add(one.key)
             self.connection.stop([one.key])
 
@@ -166,13 +194,14 @@ class Sweep:
         """A trial came to an end, good or not."""
         outcome, error = self.connection.outcome(future)
         del self.futures[one.key]
-        if outcome and outcome["stopped"] and one.key not in self.hopeless:
+        if outcome and outcome["stopped"] and one.key not in self.hopeless | self.paused:
             one.state, one.epochs = "waiting", []  # another sweep had asked for it, too, and stopped it
             return
         if error:
             one.state, one.error = "failed", error
         elif outcome["stopped"]:
-            one.state, one.epochs = "stopped", outcome["epochs"]
+            one.state = "paused" if one.key in self.paused else "stopped"
+            one.epochs = outcome["epochs"]
         else:
             one.state, one.epochs = "done", outcome["epochs"]
             one.dir = self.gathered(future, outcome)
@@ -205,6 +234,8 @@ class Sweep:
         else:
             last = one.epochs[-1] if one.epochs else None
             told = f"{results.accuracy(last):.2f} %" if last else ""
+            if one.state == "paused":
+                told += f" after epoch {len(one.epochs)}"
             if one.state == "stopped":
                 told = f"stopped after epoch {len(one.epochs)} at {told}"
         return f"{one.trial}: {told} · {self.status()}"
@@ -212,14 +243,15 @@ class Sweep:
     def status(self) -> str:
         """Where the sweep stands, in a line."""
         states = [one.state for one in self.all]
-        ended = len(states) - states.count("waiting") - states.count("running")
-        told = [f"{ended} of {len(states)}", f"{states.count('running')} running", f"{states.count('waiting')} waiting"]
+        running, waiting = states.count("running"), states.count("waiting") + states.count("paused")
+        ended = len(states) - running - waiting
+        told = [f"{ended} of {len(states)}", f"{running} running", f"{waiting} waiting"]
         done = [one for one in self.all if one.state == "done"]
         if done:
             best = max(done, key=lambda one: results.accuracy(one.epochs[-1]))
             told.append(f"best {results.accuracy(best.epochs[-1]):.2f} % ({best.trial})")
         if self.took and ended < len(states):
-            left = sum(self.took) / len(self.took) * (len(states) - ended - states.count("running") / 2)
+            left = sum(self.took) / len(self.took) * (waiting + running / 2)
             told.append(f"about {duration(left / max(1, self.workers or 0))} left")
         return " · ".join(told)
 
@@ -230,6 +262,11 @@ class Sweep:
         end = time.monotonic() + LAST
         while not all(future.done() for future in self.futures.values()) and time.monotonic() < end:
             time.sleep(0.2)
+
+
+def rung(share: float, epoch: dict) -> int:
+    """After which epoch a training has done this share of all, as far as whole epochs allow."""
+    return max(1, round(share * epoch["epochs"]))
 
 
 def duration(seconds: float) -> str:
@@ -269,7 +306,7 @@ def sweep(options) -> int:
         raise UserError("a sweep is of one notebook: say which, for instance NB=12")
     path = run.find(options.notebooks)[0]
     ones = orders(path, options)
-    judge = Judge(options.early) if options.early else None
+    judge = early.judge(options.early) if options.early else None
     ready()
     out = run.BUILD / "sweep"
     out.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
 import cluster
+import early
 import execution
 import nbformat
 import results
@@ -186,6 +187,7 @@ class StandIn:
 
     def submit(self, name, key, order):
         future = Future()
+        self.stopped.discard(key)
         text = space.written(order["values"])
         self.trained.append(text)
         self.running[key] = (future, history(*self.accuracies.get(text, [])), text)
@@ -255,13 +257,13 @@ class Going(unittest.TestCase):
 
     def test_a_trial_that_another_sweep_stopped_is_done_again(self):
         stand_in = StandIn({"lr=0.1": [10, 20]})
-        stand_in.stopped = {one_of(one).key for one in trials("lr=0.1")}
         submit = stand_in.submit
 
         def once(name, key, order):
-            if name.endswith("-2"):
-                stand_in.stopped = set()
-            return submit(name, key, order)
+            future = submit(name, key, order)
+            if name.endswith("-1"):
+                stand_in.stopped.add(key)
+            return future
         stand_in.submit = once
         self.go("lr=0.1", stand_in)
         self.assertEqual((self.states(), len(stand_in.trained)), ({"lr=0.1": "done"}, 2))
@@ -278,7 +280,7 @@ class Going(unittest.TestCase):
                       for lr, final in finals.items() for seed in (1, 2, 3)}
         for rule in ("halving", "median"):
             with self.subTest(rule):
-                self.go("lr=0.1,0.2,0.3,0.4,0.5,0.6 seed=1..3", StandIn(accuracies), sweep.Judge(rule))
+                self.go("lr=0.1,0.2,0.3,0.4,0.5,0.6 seed=1..3", StandIn(accuracies), early.judge(rule))
                 best = results.ranking(self.all)[0]
                 self.assertEqual((dict(best.values), len(best.done)), ({"lr": 0.3}, 3))
                 done = sum(len(one.epochs) for one in self.all)
@@ -287,6 +289,36 @@ class Going(unittest.TestCase):
                 self.assertIn("skipped", self.states().values())
                 again = {one.trial.setting for one in self.all if one.trial.seed > 1 and one.state != "skipped"}
                 self.assertTrue(all(one.state == "done" for one in self.all if one.trial.setting in again))
+
+    def test_halving_compares_all_trainings_after_the_same_epochs(self):
+        # The later, the better: whoever judged each when it gets there would let all of them go on.
+        accuracies = {f"lr=0.{lr} seed={seed}": [10 * lr * epoch for epoch in range(1, 9)]
+                      for lr in range(1, 10) for seed in (1, 2)}
+        stand_in = StandIn(accuracies, fails={"lr=0.8 seed=1": "the loss became NaN"})
+        printed = self.go("lr=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9 seed=1..2", stand_in, early.judge("halving"))
+        states = {str(one.trial): (one.state, len(one.epochs)) for one in self.all}
+        self.assertEqual(states["lr=0.8 seed=1"][0], "failed")
+        for lr in range(1, 6):  # a third of the eight that are left is three
+            state, epochs = states[f"lr=0.{lr} seed=1"]
+            self.assertEqual((state, epochs < 6), ("stopped", True))
+            self.assertEqual(states[f"lr=0.{lr} seed=2"], ("skipped", 0))
+        self.assertEqual(states["lr=0.6 seed=1"][0], "stopped")  # one of three, but never fewer than two
+        for lr in (7, 9):
+            self.assertEqual((states[f"lr=0.{lr} seed=1"], states[f"lr=0.{lr} seed=2"]), (("done", 8), ("done", 8)))
+        self.assertIn("lr=0.1 seed=1: stopped after epoch", printed)
+
+    def test_halving_goes_on_with_what_was_done_before(self):
+        accuracies = {f"lr=0.{lr}": [10 * lr * epoch for epoch in range(1, 9)] for lr in range(1, 7)}
+        stand_in = StandIn(accuracies)
+        ones = [one_of(one) for one in trials("lr=0.1,0.2,0.3,0.4,0.5,0.6")]
+        ones[0].state, ones[0].epochs = "done", history(*accuracies["lr=0.1"])
+        ones[5].state, ones[5].epochs = "done", history(*accuracies["lr=0.6"])
+        going = sweep.Sweep(ones, sweep.Records(Path("/nowhere/x")), early.judge("halving"), [])
+        with mock.patch.object(sweep.Sweep, "gathered", lambda *_: ""), mock.patch.object(sweep.Records, "add"), \
+                contextlib.redirect_stdout(io.StringIO()):
+            going.run(stand_in)
+        self.assertEqual([one.state for one in ones], ["done", "stopped", "stopped", "stopped", "done", "done"])
+        self.assertNotIn("lr=0.6", stand_in.trained)
 
 
 class Records(unittest.TestCase):
