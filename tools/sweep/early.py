@@ -13,7 +13,7 @@ def best(n: int) -> int:
 
 class Halving:
     """Successive halving: all wait for each other after these shares of their epochs, and the best of them go on
-    (Jamieson and Talwalkar, "Non-stochastic best arm identification", 2016)."""
+    (Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", 2016)."""
 
     rungs = (1 / 4, 3 / 4)
 
