@@ -12,7 +12,8 @@
 //   - It refuses a program that would need more memory than there is: Linux gives out more than it has, and then kills
 //     the process that uses it.
 //   - It returns memory to the system, which does not happen by itself (see memory_linux.c): what a compilation needed,
-//     and what a program's calls did when that is freed.
+//     and what a program's calls did when that is freed. And it lets a call begin only when the last one has given its
+//     memory back, if that is much.
 //
 // Compiled with -DREAL_PLUGIN="path of the real plugin, from the folder of this one" -DREAL_PLUGIN_SUM="its SHA-256".
 // What the other files become, onednn.so, is beside this one. So the folder around them may have any name, and may be
@@ -306,22 +307,91 @@ static int64_t free_memory(void) {
   return here < inside ? here : inside;
 }
 
-// too_large is an error if a call of the program would need more memory than there is, beside what it is given.
-static PJRT_Error *too_large(PJRT_LoadedExecutable *loaded) {
+// A call has its results a few milliseconds before it gives back what it computed them in. Who begins the next one at
+// once takes that much memory a second time, and it stays taken.
+
+enum { MUCH = 128 << 20 }; // bytes; who takes less begins at once
+
+// A program whose calls take much.
+struct large {
+  PJRT_LoadedExecutable *program;
+  size_t takes;
+  struct large *next;
+};
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; // for what follows
+static struct large *large_ones;
+static size_t used_before = SIZE_MAX, taken; // at the start of the last call of one of them, and by it
+
+static void note_large(PJRT_LoadedExecutable *program, int64_t takes) {
+  struct large *one = takes < MUCH ? NULL : malloc(sizeof *one);
+  if (!one) return;
+  pthread_mutex_lock(&turn);
+  *one = (struct large){program, (size_t)takes, large_ones};
+  large_ones = one;
+  pthread_mutex_unlock(&turn);
+}
+
+static void forget_large(const PJRT_LoadedExecutable *program) {
+  pthread_mutex_lock(&turn);
+  for (struct large **at = &large_ones; *at;) {
+    struct large *one = *at;
+    if (one->program == program) {
+      *at = one->next;
+      free(one);
+    } else {
+      at = &one->next;
+    }
+  }
+  pthread_mutex_unlock(&turn);
+}
+
+// The wait is short, since the memory may as well be that of a call that somebody else has begun.
+static PJRT_Error *execute(PJRT_LoadedExecutable_Execute_Args *args) {
+  pthread_mutex_lock(&turn);
+  const struct large *one = large_ones;
+  while (one && one->program != args->executable) one = one->next;
+  if (one) {
+    size_t used = mallinfo2().uordblks;
+    for (int i = 0; i < 100 && used > used_before && used - used_before > taken / 2; i++) {
+      usleep(500);
+      used = mallinfo2().uordblks;
+    }
+    used_before = used;
+    taken = one->takes;
+  }
+  pthread_mutex_unlock(&turn);
+  return real->PJRT_LoadedExecutable_Execute(args);
+}
+
+// memory_of tells what a call of a program takes, if that is known.
+static bool memory_of(PJRT_LoadedExecutable *loaded, PJRT_Executable_GetCompiledMemoryStats_Args *stats) {
   PJRT_Executable *executable = executable_of(loaded);
-  if (!executable) return NULL;
-  PJRT_Executable_GetCompiledMemoryStats_Args stats =
-    ARGS(PJRT_Executable_GetCompiledMemoryStats, .executable = executable);
-  bool known = !failed(real->PJRT_Executable_GetCompiledMemoryStats(&stats));
+  if (!executable) return false;
+  *stats = (PJRT_Executable_GetCompiledMemoryStats_Args)ARGS(
+    PJRT_Executable_GetCompiledMemoryStats, .executable = executable);
+  bool known = !failed(real->PJRT_Executable_GetCompiledMemoryStats(stats));
   drop(executable);
-  int64_t needed = stats.temp_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes;
-  int64_t there = known ? free_memory() : INT64_MAX;
+  return known;
+}
+
+// too_large is an error if a call would need more memory than there is, beside what it is given.
+static PJRT_Error *too_large(const PJRT_Executable_GetCompiledMemoryStats_Args *stats) {
+  int64_t needed = stats->temp_size_in_bytes + stats->output_size_in_bytes - stats->alias_size_in_bytes;
+  int64_t there = free_memory();
   static const char TOO_LARGE[] =
     "this needs %.1f GiB of memory at a time, and %.1f GiB are free: take a smaller batch";
   char *message = NULL;
   if (needed > there && asprintf(&message, TOO_LARGE, (double)needed / (1 << 30), (double)there / (1 << 30)) < 0)
     message = NULL;
   return message ? own_error(message) : NULL;
+}
+
+static PJRT_Error *destroy(PJRT_LoadedExecutable_Destroy_Args *args) {
+  forget_large(args->executable);
+  PJRT_Error *error = real->PJRT_LoadedExecutable_Destroy(args);
+  malloc_trim(0);
+  return error;
 }
 
 static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
@@ -350,17 +420,15 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
   free(rewritten);
   malloc_trim(0);
   args->program = given;
-  if (!error && (error = too_large(args->executable))) {
-    PJRT_LoadedExecutable_Destroy_Args destroy = ARGS(PJRT_LoadedExecutable_Destroy, .executable = args->executable);
-    failed(real->PJRT_LoadedExecutable_Destroy(&destroy));
-    args->executable = NULL;
+  PJRT_Executable_GetCompiledMemoryStats_Args memory;
+  if (!error && memory_of(args->executable, &memory)) {
+    note_large(args->executable, memory.temp_size_in_bytes);
+    if ((error = too_large(&memory))) {
+      PJRT_LoadedExecutable_Destroy_Args away = ARGS(PJRT_LoadedExecutable_Destroy, .executable = args->executable);
+      failed(destroy(&away));
+      args->executable = NULL;
+    }
   }
-  return error;
-}
-
-static PJRT_Error *destroy(PJRT_LoadedExecutable_Destroy_Args *args) {
-  PJRT_Error *error = real->PJRT_LoadedExecutable_Destroy(args);
-  malloc_trim(0);
   return error;
 }
 
@@ -406,6 +474,7 @@ static void make_table(void) {
   memcpy(table, real, real->struct_size); // its size, not that of our header: it may have functions that we do not know
   table->PJRT_Client_Compile = compile;
   table->PJRT_LoadedExecutable_Destroy = destroy;
+  table->PJRT_LoadedExecutable_Execute = execute;
   table->PJRT_Plugin_Attributes = attributes;
   table->PJRT_Error_Message = error_message;
   table->PJRT_Error_GetCode = error_code;
