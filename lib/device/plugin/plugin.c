@@ -368,8 +368,8 @@ static PJRT_Error *execute(PJRT_LoadedExecutable_Execute_Args *args) {
 static bool memory_of(PJRT_LoadedExecutable *loaded, PJRT_Executable_GetCompiledMemoryStats_Args *stats) {
   PJRT_Executable *executable = executable_of(loaded);
   if (!executable) return false;
-  *stats = (PJRT_Executable_GetCompiledMemoryStats_Args)ARGS(
-    PJRT_Executable_GetCompiledMemoryStats, .executable = executable);
+  *stats =
+    (PJRT_Executable_GetCompiledMemoryStats_Args)ARGS(PJRT_Executable_GetCompiledMemoryStats, .executable = executable);
   bool known = !failed(real->PJRT_Executable_GetCompiledMemoryStats(stats));
   drop(executable);
   return known;
