@@ -57,8 +57,11 @@ class Changes:
 
     def __init__(self, data: dict, images: torch.Tensor, black: list[float]):
         self.images, self.most, self.kind = images, data.get("crop", 0), data.get("flip", "")
-        if self.most:  # black around, in what black has become
-            self.images = torch.stack([functional.pad(images[:, c], [self.most] * 4, value=value)
+        around = [self.most] * 4
+        if data.get("reflects"):
+            self.images = functional.pad(images, around, mode="reflect")
+        elif self.most:  # black around, in what black has become
+            self.images = torch.stack([functional.pad(images[:, c], around, value=value)
                                        for c, value in enumerate(black)], 1)
         self.size = images.shape[-1]
         self.sides = torch.rand(len(images))  # for turns that alternate
@@ -102,7 +105,8 @@ def optimizers(recipe: dict, net: nn.Module, steps: int):
         filters = [p for p in net.parameters() if p.dim() == 4]
         dense = [p for p in net.parameters() if p.dim() == 2]
         others = [p for p in net.parameters() if p.dim() == 1]  # biases, and batch norm's: no decay
-        made = [Matrices(filters, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        momentum = {"momentum": recipe["momentum"]} if recipe.get("momentum") else {}
+        made = [Matrices(filters, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw", **momentum),
                 torch.optim.AdamW([{"params": dense, "weight_decay": decay},
                                    {"params": others, "weight_decay": 0}], rate)]
     else:
