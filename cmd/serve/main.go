@@ -5,8 +5,7 @@
 //	curl -F picture=@seven.png localhost:8080/classify     or in a form
 //
 // The answer is JSON: the classes, the most probable first, or an error of one line. At / there is a page to drop
-// pictures on, and at /metrics the numbers for Prometheus. It listens to this machine alone unless -address says
-// otherwise. When it is interrupted, it still answers the requests that it has.
+// pictures on, at /metrics the numbers for Prometheus. When interrupted, it still answers the requests that it has.
 package main
 
 import (
@@ -37,7 +36,6 @@ import (
 
 //go:embed page.html
 var page string
-
 var html = template.Must(template.New("page").Parse(page))
 
 var seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds",
@@ -68,6 +66,9 @@ type server struct {
 
 // run serves until the context ends, and then answers what was asked before.
 func (s *server) run(ctx context.Context, model, address string) (err error) {
+	if s.bytes < 1 || flag.NArg() > 0 {
+		return fmt.Errorf("it takes flags alone, see -help, and -max-bytes of 1 or more, not %q", os.Args[1:])
+	}
 	if s.network, err = classify.Open(model); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ package nn
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -65,6 +66,9 @@ func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 			panicf("its layer %d is nil: leave it out", i+1)
 		}
 		label := layer.Info().label()
+		if strings.Contains(label, "/") {
+			panicf("its layer %d has the name %q: take one without a slash, which stands between the names of blocks", i+1, label)
+		}
 		count[label]++
 		scope := scope.In("%s", fmt.Sprint(label, count[label]))
 		done := trace.begin(scope, layer, x)

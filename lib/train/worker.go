@@ -77,9 +77,11 @@ func (w *Worker) TestOn(split *dataset.Split) (*Predictions, error) {
 	return w.testers[split].test(context.Background())
 }
 
-// Order lists the images of the first n steps, in the order in which they are used.
+// Order lists the images of the first n steps, or of the first epoch if that is shorter, in the order in which they are
+// used.
 func (w *Worker) Order(n int) []int32 {
-	return shuffled(w.t.about.Images, w.t.engine.Seed, 0)[:n*w.t.about.Batch]
+	order := shuffled(w.t.about.Images, w.t.engine.Seed, 0)
+	return order[:min(n*w.t.about.Batch, len(order))]
 }
 
 // Weights returns the network's variables as they are now, by their names.
