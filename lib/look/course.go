@@ -13,7 +13,9 @@ import (
 // course is a training so far, as it was told. A copy stays as it is while the training goes on.
 type course struct {
 	train.Training
-	went    string // where it went on, if it was interrupted before
+	before  *train.History // of the run that it is compared with, if any
+	next    *train.History // the same for a training that has not started yet
+	went    string         // where it went on, if it was interrupted before
 	losses  []float32
 	epochs  []train.EpochHistory
 	seconds float64 // of training, without compiling and testing
@@ -37,8 +39,14 @@ const paceOver = 10
 
 func (c *course) tell(e train.Event, now time.Time) {
 	switch e := e.(type) {
+	case train.Noted:
+		if e.Against != nil {
+			if h, err := e.Against.History(); err == nil { // it may have been removed or damaged: then it is not drawn
+				c.next = &h
+			}
+		}
 	case train.Started:
-		*c = course{Training: e.Training, begun: now, stepped: now}
+		*c = course{Training: e.Training, before: c.next, begun: now, stepped: now}
 	case train.Resumed:
 		c.losses, c.epochs = append(c.losses, e.History.Losses...), append(c.epochs, e.History.Epochs...)
 		c.went = fmt.Sprintf("goes on after step %d of %d", e.Step, c.steps())
@@ -177,6 +185,9 @@ func (c *course) charts() []lines {
 		single.Pale = false
 		loss.series = []figure.Series{single}
 	}
+	if c.before != nil {
+		loss.series = append(loss.series, c.lossBefore(loss.XEnd, window))
+	}
 	if c.Epochs == 1 {
 		return []lines{loss}
 	}
@@ -191,7 +202,26 @@ func (c *course) charts() []lines {
 	if c.ValidationImages > 0 {
 		accuracy.series = append(accuracy.series, validation)
 	}
+	if c.before != nil {
+		was := figure.Series{Name: "test, before"}
+		for i, h := range c.before.Epochs[:min(c.Epochs, len(c.before.Epochs))] {
+			was.Add(float64(i+1), h.TestAccuracy)
+		}
+		accuracy.series = append(accuracy.series, was)
+	}
 	return []lines{loss, accuracy}
+}
+
+// lossBefore is the mean loss of the run before, as far as the chart goes.
+func (c *course) lossBefore(end float64, window int) figure.Series {
+	losses, perUnit := c.before.Losses, 1
+	if c.Epochs > 1 {
+		perUnit = len(losses) / len(c.before.Epochs)
+	}
+	losses = losses[:min(len(losses), int(end)*perUnit)]
+	_, mean := thin(losses, min(chartColumns, len(losses)), window, perUnit)
+	mean.Name = fmt.Sprintf("mean of %d, before", window)
+	return mean
 }
 
 // thin makes lines of losses with no more points than a chart can show: of each of its columns the least and the

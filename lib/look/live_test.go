@@ -159,6 +159,32 @@ func TestPageOfNotes(t *testing.T) {
 	})
 }
 
+// The run before is drawn beside the training from its beginning on, as far as both go, and not beside the next one.
+func TestRunBefore(t *testing.T) {
+	c := &course{next: &train.History{ // longer, and of larger batches
+		Losses: steps(150), Epochs: []train.EpochHistory{epoch(50, 1), epoch(60, 2), epoch(70, 3)}}}
+	c.tell(train.Started{Training: about}, time.Now())
+	first := drawn(c.charts(), "")
+	for _, name := range []string{"mean of 20, before", "test, before"} {
+		if !strings.Contains(first, ">"+name+"</text>") {
+			t.Errorf("%q is not drawn at the beginning", name)
+		}
+	}
+	c.tell(train.Stepped{Training: about, Epoch: 1, Losses: steps(100), Seconds: 1}, time.Now())
+	c.tell(train.Tested{Training: about, Epoch: 1, EpochHistory: epoch(80, 1)}, time.Now())
+	f, _ := c.picture()
+	const want = "VGG16: Line chart: Loss, loss over epoch; each step from 2 to 1.01; mean of 20 from 2 to 1.105; mean of 20, before from 2 to 1.403" +
+		"; beside it: Line chart: Accuracy after each epoch, accuracy, % over epoch; test from 80 to 80; test, before from 50 to 60"
+	if f.Alt != want {
+		t.Errorf("%q, want %q", f.Alt, want)
+	}
+	c.tell(train.Ended{Training: about}, time.Now())
+	c.tell(train.Started{Training: about}, time.Now())
+	if next := drawn(c.charts(), ""); strings.Contains(next, "before") {
+		t.Error("it is drawn beside the next training, too")
+	}
+}
+
 // A stored run shows its picture and nothing else, at once.
 func TestPageOfAStoredRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -49,7 +49,7 @@ func (n noting) Tell(e Event) {
 // add adds a line. Where that is not possible the training goes on and says so.
 func (n noting) add(line epochLine) {
 	if err := addLine(n.file, line); err != nil {
-		n.Progress.Tell(Noted{fmt.Sprintf("cannot note epoch %d in the file that %s names: %v: make it writable or unset %[2]s",
+		n.Progress.Tell(Noted{Text: fmt.Sprintf("cannot note epoch %d in the file that %s names: %v: make it writable or unset %[2]s",
 			line.Epoch, epochsEnv, err)})
 	}
 }

@@ -66,7 +66,10 @@ type Ended struct {
 }
 
 // Noted is what a reader should know, in a line.
-type Noted struct{ Text string }
+type Noted struct {
+	Text    string
+	Against *Stored // the run that it compares the training with which follows, or nil
+}
 
 func (Started) event() {}
 func (Resumed) event() {}

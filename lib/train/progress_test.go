@@ -26,7 +26,7 @@ func TestLines(t *testing.T) {
 		"Train: [0/60000 (0%)]\tLoss: 2.305432\nTrain: [6400/60000 (11%)]\tLoss: 9.000000\n": Stepped{about, 1, 0, losses, 1},
 		"Epoch 2/2  Train: [12800/60000 (21%)]\tLoss: 0.500000\n":                            Stepped{two, 2, 150, losses[:60], 1},
 		"":            Stepped{about, 1, 1, losses[:99], 1},
-		"look here\n": Noted{"look here"},
+		"look here\n": Noted{Text: "look here"},
 		"\nTest set: Average loss: 0.3457, Accuracy: 9013/10000 (90%)\n\n": Tested{about, 1, h},
 		"\nValidation set: Average loss: 0.3000, Accuracy: 4560/5000 (91%)\n" +
 			"Test set: Average loss: 0.3457, Accuracy: 9013/10000 (90%)\n\n": Tested{two, 1, h},
@@ -43,7 +43,7 @@ func TestDots(t *testing.T) {
 	var out bytes.Buffer
 	d := dots{&out, 100}
 	for _, e := range []Event{Started{}, Stepped{Batch: 0, Losses: make([]float32, 1)}, Stepped{Batch: 1, Losses: make([]float32, 200)},
-		Stepped{Batch: 201, Losses: make([]float32, 99)}, Tested{}, Noted{"x"}, Ended{}} {
+		Stepped{Batch: 201, Losses: make([]float32, 99)}, Tested{}, Noted{Text: "x"}, Ended{}} {
 		d.Tell(e)
 	}
 	if out.String() != "..." {

@@ -548,7 +548,11 @@ func TestChangeIsSaid(t *testing.T) {
 			if _, started := e.(Started); started {
 				return texts
 			}
-			texts = append(texts, e.(Noted).Text)
+			noted := e.(Noted)
+			if history, err := noted.Against.History(); err != nil || len(history.Epochs) == 0 {
+				t.Errorf("%q is without its run: %v", noted.Text, err)
+			}
+			texts = append(texts, noted.Text)
 		}
 		return texts
 	}

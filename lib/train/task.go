@@ -285,7 +285,8 @@ func (p *plan) sayStored() {
 	all := p.namesakes()
 	p.sayOlder(all)
 	if runs := p.others(all); len(runs) > 0 { // the latest first
-		p.Progress.Tell(Noted{fmt.Sprintf("against %s: %s", runs[0].trained(), difference(runs[0].place, p.place))})
+		against := fmt.Sprintf("against %s: %s", runs[0].trained(), difference(runs[0].place, p.place))
+		p.Progress.Tell(Noted{Text: against, Against: &runs[0]})
 	}
 }
 
@@ -303,7 +304,7 @@ func (p *plan) sayOlder(all []Stored) {
 		return
 	}
 	saidOlder.Do(func() {
-		p.Progress.Tell(Noted{fmt.Sprintf("stored runs of this network and data that another version of the book trained: %d. "+
-			"They are left alone and not used (the first is %s; make runs lists them)", len(older), slices.Min(older))})
+		p.Progress.Tell(Noted{Text: fmt.Sprintf("stored runs of this network and data that another version of the book "+
+			"trained: %d. They are left alone and not used (the first is %s; make runs lists them)", len(older), slices.Min(older))})
 	})
 }

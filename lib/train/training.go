@@ -93,7 +93,7 @@ func (t *training) resume() error {
 		t.at = at
 		return nil
 	}
-	if err := place.Resume(restore, func(line string) { tell(Noted{line}) }); err != nil {
+	if err := place.Resume(restore, func(line string) { tell(Noted{Text: line}) }); err != nil {
 		return err
 	}
 	if t.at.Step == 0 {

@@ -17,12 +17,15 @@ import (
 TRAINING = """var seen = train.Task{
 \tNet: zoo.CNN(6), Data: dataset.MNIST().Normalize(0.1307, 0.3081),
 \tConfig: train.Config{
-\t\tEpochs: 10, Batch: 64, Seed: %d, Loss: train.NLL, Optimizer: train.SGD(0.01, 0.5), Progress: look.Live(),
+\t\tEpochs: 10, Batch: 64, Seed: %d, Loss: train.NLL, Optimizer: train.SGD(%s, 0.5), Progress: look.Live(),
 \t},
 }
 
 %%%%
 cell.Must(seen.Fit())"""
+
+RUNS = """%%
+cell.Show(cell.Must(look.Runs("CNN")))"""
 
 TYPO = """%%
 fmt.Println("no import is needed for this")
@@ -45,9 +48,11 @@ KERNEL = "() => jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.s
 TIME = 300_000  # milliseconds that a training may take
 
 
-def write(path: Path, seeds: list[int]) -> None:
-    """A notebook with a training for each seed, and a cell with a typing error."""
-    sources = [HEAD, *(TRAINING % seed for seed in seeds), TYPO]
+def write(path: Path) -> None:
+    """A notebook with three trainings, one of them again with another learning rate, a cell that lists them, and one
+    with a typing error."""
+    trainings = [TRAINING % settings for settings in [(1, "0.01"), (2, "0.01"), (3, "0.01"), (3, "0.03")]]
+    sources = [HEAD, *trainings, RUNS, TYPO]
     cells = [{"cell_type": "code", "execution_count": None, "id": f"c{i}", "metadata": {}, "outputs": [],
               "source": source} for i, source in enumerate(sources)]
     path.write_text(json.dumps({
@@ -71,13 +76,13 @@ def theme(page, name: str) -> None:
 def live(page, out: Path, url: str, settle) -> list[str]:
     """Trains in a notebook of its own, in the folder of the screenshots, and returns what is wrong."""
     path = out / f"{NAME}.ipynb"
-    write(path, [1, 2, 3])
+    write(path)
     page.goto(f"{url}lab/tree/build/{out.name}/{NAME}.ipynb?reset")
     settle(page)
     run(page, 0)
     page.wait_for_function(IDLE, arg=0, timeout=TIME)
-    return (mistyped(page, out, 4) + watch(page, out) + saved(page, path) + stop(page, out)
-            + reload(page, out, settle))
+    return (mistyped(page, out, 6) + watch(page, out) + saved(page, path) + stop(page, out)
+            + reload(page, out, settle) + compare(page, out))
 
 
 def mistyped(page, out: Path, index: int) -> list[str]:
@@ -212,3 +217,25 @@ def reload(page, out: Path, settle) -> list[str]:
     if page.evaluate(CARD):
         flaws.append("the card is still there when the cell shows itself")
     return flaws + left(page, 3)
+
+
+def compare(page, out: Path) -> list[str]:
+    """Changes the learning rate: what is different is said, both trainings are drawn, and a table has all of them."""
+    for index in (4, 5):
+        run(page, index)
+        page.wait_for_function(IDLE, arg=index, timeout=TIME)
+    page.wait_for_timeout(500)
+    page.screenshot(path=out / f"{NAME}-compared.png")
+    flaws = left(page, 4)
+    outputs = page.evaluate(OUTPUTS, 4)
+    told = "".join(outputs[0]["data"]["text/plain"])
+    if not re.match(r"against the run of .* with \d\d\.\d\d %: lr 0\.01 → 0\.03, the rest the same\n", told):
+        flaws.append(f"a training with another learning rate says {told!r}")
+    drawn = "".join(outputs[1]["data"]["text/plain"])
+    if "mean of 50, before from" not in drawn or "test, before from" not in drawn:
+        flaws.append(f"the training before is not drawn: {drawn!r}")
+    rows = "".join(page.evaluate(OUTPUTS, 5)[0]["data"]["text/plain"]).splitlines()
+    if len(rows) < 5 or not re.search(r"\blr\b", rows[0]):
+        flaws.append(f"the table of runs is {rows}")
+    print(f"{NAME}: compared, {rows[:3]}")
+    return flaws
