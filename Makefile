@@ -107,7 +107,7 @@ CLUSTER :=
 STYLE := lint-go lint-c lint-python lint-text
 
 .PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
-	book sweep scheduler worker runs claims faults fuzz house peers bench bench-peers bench-folder bench-serve bench-gpu \
+	book sweep scheduler worker runs claims faults fuzz house peers bench roofline bench-peers bench-folder bench-serve bench-gpu \
 	data setup cuda lock clean
 
 help: ## this list
@@ -236,6 +236,9 @@ peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare w
 	@test -x build/peers/bin/python || python3 -m venv build/peers
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
 		-r tools/requirements/peers.txt
+
+roofline: setup data ## what the networks' convolutions cost alone, and at the rate of a matrix product
+	@go run ./cmd/bench -roofline
 
 bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./cmd/bench

@@ -4,6 +4,7 @@
 //	go run ./cmd/bench -serve "Net, epoch"      one work: a round for each line of input, its seconds as a line of output
 //	go run ./cmd/bench -describe                all works with their networks, as JSON
 //	go run ./cmd/bench -agree "Net, epoch" F    weights, a batch, scores and gradients to the safetensors file F
+//	go run ./cmd/bench -roofline                what the works' convolutions cost alone, and at the machine's best rate
 //	go run ./cmd/bench -train Net -epochs 10    trains Net or VGG16 as the notes do; the last line is the result, as JSON
 //	go run ./cmd/bench -folder build/cifar10    makes CIFAR-10 a folder of PNGs; if it is there, opens it: a line of JSON
 //
@@ -112,6 +113,7 @@ func main() {
 	precision := flag.String("precision", "", "of convolutions, for -serve: float32 if empty, or bfloat16")
 	describe := flag.Bool("describe", false, "describe the works")
 	list := flag.Bool("list", false, "list the works")
+	roof := flag.Bool("roofline", false, "time the works' convolutions alone")
 	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
 	epochs := flag.Int("epochs", 10, "how long to train it")
 	folder := flag.String("folder", "", "where to make a `folder` of pictures, and open it")
@@ -132,6 +134,8 @@ func main() {
 		err = withWork(*agree, func(w work) error { return w.agreement(flag.Arg(0)) })
 	case *folder != "":
 		err = timeFolder(*folder)
+	case *roof:
+		err = roofline()
 	case *net != "":
 		err = trainAsNotes(*net, *epochs)
 	default:
