@@ -209,7 +209,7 @@ def about(run: dict) -> dict:
 def replace(path: Path, content: bytes) -> None:
     """Writes a file in one step."""
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with open(partial, "wb") as file:
         file.write(content)
         file.flush()

@@ -3,18 +3,20 @@
 import csv
 import io
 import json
+import re
 import statistics
 
-from space import written
+from space import text_of, written
 
 
 def accuracy(epoch: dict) -> float:
     """The accuracy after an epoch by which settings are chosen: that of the validation images, where there are some."""
-    return epoch["validation_accuracy" if validates(epoch) else "test_accuracy"]
+    return epoch.get("validation_accuracy", 0.0) if validates(epoch) else epoch["test_accuracy"]
 
 
 def validates(epoch: dict) -> bool:
-    return "validation_loss" in epoch
+    """Whether there were validation images. What is 0 of them is left out, but loss and accuracy are not both 0."""
+    return "validation_loss" in epoch or "validation_accuracy" in epoch
 
 
 def spread(values: list[float]) -> tuple[float, float | None]:
@@ -71,7 +73,7 @@ def table(settings: list[Setting], by: str) -> str:
     varied = [name for name, value in settings[0].values if any(dict(s.values)[name] != value for s in settings)]
     lines = [[*varied, f"{by}, %", "seeds", ""]]
     for setting in settings:
-        values = [str(dict(setting.values)[name]) for name in varied]
+        values = [text_of(dict(setting.values)[name]) for name in varied]
         how = shown(setting.accuracies) if setting.done else "–"
         lines.append([*values, how, str(len(setting.done)), setting.note()])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -87,7 +89,13 @@ def told(settings: list[Setting], by: str, notebook: str) -> str:
     line = f"best over {seeds}: {shown(best.accuracies)} % of the {by} images"
     if by != "test":
         line += f", {shown(best.tested)} % of the test images, by which nothing was chosen"
-    return f"{line}\nuse it: make run NB={notebook} P={json.dumps(written(dict(best.values)))}"
+    parameters = f" P={quoted(written(dict(best.values)))}" if best.values else ""
+    return f"{line}\nuse it: make run NB={notebook}{parameters}"
+
+
+def quoted(text: str) -> str:
+    """A text in quotes that a shell takes away, and nothing else."""
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
 def as_json(settings: list[Setting], by: str, notebook: str, asked: str) -> str:
@@ -103,15 +111,17 @@ def as_json(settings: list[Setting], by: str, notebook: str, asked: str) -> str:
 
 
 def as_csv(settings: list[Setting]) -> str:
-    """A row for each trial."""
+    """A row for each trial. A parameter may be called epochs, so no column of the results is."""
     names = [name for name, _ in settings[0].values]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "seed", "state", "epochs", "validation_accuracy", "test_accuracy", "train_seconds", "run"])
+    writer.writerow([*names, "seed", "state", "epochs_done", "validation_accuracy", "test_accuracy", "train_seconds",
+                     "run"])
     for setting in settings:
         for one in setting.trials:
             last = one.epochs[-1] if one.epochs else {}
-            measured = [last.get(name) for name in ("validation_accuracy", "test_accuracy", "train_seconds")]
-            values = dict(setting.values).values()
+            validated = accuracy(last) if last and validates(last) else None
+            measured = [validated, last.get("test_accuracy"), last.get("train_seconds")]
+            values = [text_of(value) for _, value in setting.values]
             writer.writerow([*values, one.trial.seed, one.state, len(one.epochs), *measured, one.dir])
     return text.getvalue()

@@ -42,9 +42,12 @@ class Trial:
 
 def written(values: dict) -> str:
     """Values as they are written on the command line."""
-    def text(value) -> str:
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    return " ".join(shlex.quote(f"{name}={text(value)}") for name, value in values.items())
+    return " ".join(shlex.quote(f"{name}={text_of(value)}") for name, value in values.items())
+
+
+def text_of(value) -> str:
+    """A value as Go writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse(stem: str, notebook, name: str, text: str) -> list | range | Drawn:
@@ -59,6 +62,8 @@ def parse(stem: str, notebook, name: str, text: str) -> list | range | Drawn:
             raise UserError(f"{name}={text} is empty: its first number must be the smaller one")
         if kind == "log" and low <= 0:
             raise UserError(f"{name}={text}: only numbers above 0 have a logarithm: begin higher or use uniform()")
+        if math.isinf(high - low):
+            raise UserError(f"{name}={text} is wider than all numbers: draw from less")
         return Drawn(kind == "log", low, high)
     if match := RANGE.fullmatch(text):
         first, last = value(match[1]), value(match[2])
@@ -92,7 +97,11 @@ def trials(stem: str, notebook, text: str, draws: int, many: bool) -> list[Trial
         raise UserError(f"{random[0]} is drawn at random: say how many settings to try, for instance TRIALS=30")
     if draws and not random:
         raise UserError(f"TRIALS={draws} is for what is drawn, as in lr=log(1e-4,1e-2): a grid has a number of its own")
-    count = len(seeds) * (draws if random else math.prod(len(values) for values in space.values()))
+    sizes = {name: size(values) for name, values in space.items()}
+    if random and (long := next((name for name, n in sizes.items() if n > END), None)):
+        raise UserError(f"{long}={asked[long]} is a list of {sizes[long]:,} values: draw from them, as with "
+                        f"{long}=uniform({asked[long].replace('..', ',')})")
+    count = size(seeds) * (draws if random else math.prod(sizes.values()))
     if count > END:
         raise UserError(f"that is {count:,} trainings, more than the {END:,} that a sweep may have: draw some, as with "
                         "lr=log(1e-4,1e-2) TRIALS=30")
@@ -103,6 +112,13 @@ def trials(stem: str, notebook, text: str, draws: int, many: bool) -> list[Trial
     else:
         settings = [tuple(zip(space, values)) for values in itertools.product(*space.values())]
     return [Trial(setting, seed) for seed in seeds for setting in settings]
+
+
+def size(values: list | range | Drawn) -> int:
+    """How many values there are to try. A range may have more than len can tell."""
+    if isinstance(values, Drawn):
+        return 1
+    return values.stop - values.start if isinstance(values, range) else len(values)
 
 
 def draw(space: dict, n: int) -> list[tuple]:
@@ -119,10 +135,14 @@ def draw(space: dict, n: int) -> list[tuple]:
         else:
             distributions[name] = optuna.distributions.FloatDistribution(values.low, values.high, log=values.log)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    drawn = [tuple((name, brief(value)) for name, value in study.ask(distributions).params.items()) for _ in range(n)]
+    drawn = [tuple((name, brief(value, space[name])) for name, value in study.ask(distributions).params.items())
+             for _ in range(n)]
     return list(dict.fromkeys(drawn))
 
 
-def brief(value):
-    """A number with few digits."""
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+def brief(value, drawn):
+    """A number that was drawn with few digits: as many as keep it within its bounds."""
+    if not isinstance(value, float) or not isinstance(drawn, Drawn):
+        return value
+    rounded = (float(f"{value:.{digits}g}") for digits in itertools.count(DIGITS))
+    return next(number for number in rounded if drawn.low <= number <= drawn.high)

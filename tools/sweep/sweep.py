@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import shutil
 import signal
 import sys
 import time
@@ -53,11 +54,11 @@ class Records:
 
     def __init__(self, path: Path):
         self.path, self.known = path, {}
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_bytes().splitlines() if path.exists() else []
         for line in lines:
-            with contextlib.suppress(ValueError, KeyError):  # a line that was cut when the disk was full
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was cut when the disk was full
                 record = json.loads(line)
-                self.known[record["key"]] = record
+                self.known[record["key"]] = {"dir": record["dir"], "epochs": record["epochs"]}
 
     def of(self, one: One) -> dict | None:
         """The record of a trial whose run is still there, in the folder of runs that is used now."""
@@ -144,6 +145,9 @@ class Sweep:
         self.until, self.paused = until, set()
         self.by_key = {one.key: one for one in trials}
         for one in trials:
+            last = one.epochs[-1] if one.epochs else None
+            if one.state == "waiting" and last and rung(until, last) <= last["epoch"] < last["epochs"]:
+                one.state = "paused"  # it came that far before it was stopped
             if one.state == "done" and judged:
                 for number, epoch in enumerate(one.epochs, 1):
                     self.judge.hopeless(one.key, number, len(one.epochs), results.accuracy(epoch))
@@ -224,7 +228,12 @@ class Sweep:
             partial.mkdir(parents=True)
             for name in FILES:
                 run.replace(partial / name, content[name])
-            partial.rename(here)
+            try:
+                partial.rename(here)
+            except OSError:
+                shutil.rmtree(partial, ignore_errors=True)
+                if not (here / "SHA256SUMS").exists():  # another sweep did not gather it meanwhile
+                    raise
         return str(here)
 
     def about(self, one: One) -> str:
@@ -348,8 +357,8 @@ def report(ones: list[One], notebook: str, options, out: Path) -> int:
               "images back (tools/sweep/README.md)")
     asked = f"{options.profile} {options.early} {options.trials} {options.set}"
     name = out / f"{notebook}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
-    run.replace(name.with_suffix(".json"), results.as_json(settings, by, notebook, options.set).encode())
-    run.replace(name.with_suffix(".csv"), results.as_csv(settings).encode())
+    run.replace(Path(f"{name}.json"), results.as_json(settings, by, notebook, options.set).encode())
+    run.replace(Path(f"{name}.csv"), results.as_csv(settings).encode())
     print(f"all of it is in {os.path.relpath(name)}.json and .csv")
     failed = [one for one in ones if one.state == "failed"]
     for one in failed:

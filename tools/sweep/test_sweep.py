@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -81,6 +82,8 @@ class Space(unittest.TestCase):
             "seed=log(1,9)": "seeds are not drawn",
             "seed=1..10000": "that is 10,000 trainings: if you mean it, add MANY=yes",
             "seed=1..10000000000": "that is 10,000,000,000 trainings, more than the 100,000 that a sweep may have",
+            "seed=-9223372036854775808..9223372036854775807": "that is 18,446,744,073,709,551,616 trainings, more than",
+            "lr=uniform(-1e308,1e308)": "lr=uniform(-1e308,1e308) is wider than all numbers",
         }.items():
             with self.subTest(text), self.assertRaises(execution.UserError) as caught:
                 trials(text)
@@ -88,6 +91,9 @@ class Space(unittest.TestCase):
             self.assertNotIn("\n", str(caught.exception))
         with self.assertRaisesRegex(execution.UserError, "TRIALS=3 is for what is drawn"):
             trials("lr=0.1,0.2", draws=3)
+        with self.assertRaisesRegex(execution.UserError, r"batch=1..9000000000000000000 is a list of 9,000,000,.*: "
+                                    r"draw from them, as with batch=uniform\(1,9000000000000000000\)"):
+            trials("lr=log(1e-4,1e-2) batch=1..9000000000000000000", draws=3)
         self.assertEqual(len(trials("seed=1..1000", many=True)), 1000)
 
     @unittest.skipUnless(ENGINE, "Optuna is not installed")
@@ -101,6 +107,13 @@ class Space(unittest.TestCase):
         self.assertTrue(0.25 < below < 0.75, below)
         self.assertEqual({one.values()["mirror"] for one in drawn}, {True, False})
         self.assertTrue(all(16 <= one.values()["batch"] <= 64 for one in drawn))
+
+    @unittest.skipUnless(ENGINE, "Optuna is not installed")
+    def test_few_digits_change_no_bounds_and_nothing_that_was_listed(self):
+        for one in trials("lr=uniform(0.12345,0.12346)", draws=20):
+            self.assertTrue(0.12345 <= one.values()["lr"] <= 0.12346, one)
+        listed = trials("lr=0.99991,0.99992 batch=uniform(1,64)", draws=20)
+        self.assertEqual({one.values()["lr"] for one in listed}, {0.99991, 0.99992})
 
 
 def history(*accuracies: float, validates=True) -> list[dict]:
@@ -146,6 +159,30 @@ class Results(unittest.TestCase):
             "by which nothing was chosen",
             'use it: make run NB=12 P="lr=0.2 batch=32"'])
 
+    def test_the_command_survives_a_shell(self):
+        for text in ["plain", "two words", "$HOME `id`", 'a"b\\c', "it's", "我"]:
+            best = one_of(space.Trial((("name", text), ("mirror", True)), 1), "done", history(50))
+            command = results.told(results.ranking([best]), "validation", "12").rpartition("make run NB=12 P=")[2]
+            given = subprocess.run(["sh", "-c", f"printf %s {command}"], capture_output=True, text=True).stdout
+            self.assertEqual(run.split_settings(given), {"name": text, "mirror": "true"})
+        seeds = [one_of(space.Trial((), 1), "done", history(50))]
+        self.assertTrue(results.told(results.ranking(seeds), "validation", "12").endswith("make run NB=12"))
+
+    def test_a_parameter_may_be_called_epochs(self):
+        ones = [one_of(one, "done", history(*[50] * one.values()["epochs"]))
+                for one in trials("epochs=1,3 mirror=true")]
+        ones[0].epochs[-1]["test_accuracy"] = 60
+        rows = list(csv.DictReader(io.StringIO(results.as_csv(results.ranking(ones)))))
+        self.assertEqual([(row["epochs"], row["epochs_done"], row["mirror"]) for row in rows],
+                         [("1", "1", "true"), ("3", "3", "true")])
+
+    def test_an_accuracy_of_0_is_one(self):
+        # package train leaves out what is 0.
+        epoch = {"validation_loss": 2.3, "test_loss": 2.3, "test_accuracy": 10.0}
+        self.assertEqual(results.accuracy(epoch), 0)
+        epoch = {"validation_accuracy": 100.0, "test_loss": 0.0, "test_accuracy": 90.0}
+        self.assertEqual(results.accuracy(epoch), 100)
+
     def test_all_is_kept_as_json_and_csv(self):
         settings = results.ranking(self.all)
         kept = json.loads(results.as_json(settings, "validation", "12_x", "lr=…"))
@@ -177,6 +214,7 @@ class StandIn:
     def __init__(self, accuracies: dict, workers=2, fails=()):
         self.accuracies, self.slots, self.fails = accuracies, workers, dict(fails)
         self.running, self.stopped, self.trained, self.most = {}, set(), [], 0
+        self.kept = {}  # how many epochs of a training were done before
 
     def listen(self, handler):
         self.handler = handler
@@ -191,13 +229,16 @@ class StandIn:
         text = space.written(order["values"])
         self.trained.append(text)
         self.running[key] = (future, history(*self.accuracies.get(text, [])), text)
+        for epoch in self.running[key][1][: self.kept.get(text, 0)]:
+            self.handler({"key": key, **epoch})
+        future.told = self.kept.get(text, 0)
         self.most = max(self.most, len(self.running))
         return future
 
     def step(self):
         """Every running training does an epoch."""
         for key, (future, epochs, text) in list(self.running.items()):
-            told = getattr(future, "told", 0)
+            told = future.told
             if key in self.stopped or text in self.fails or told == len(epochs):
                 del self.running[key]
                 future.outcome = self.end(key, epochs[:told], text)
@@ -320,12 +361,50 @@ class Going(unittest.TestCase):
         self.assertEqual([one.state for one in ones], ["done", "stopped", "stopped", "stopped", "done", "done"])
         self.assertNotIn("lr=0.6", stand_in.trained)
 
+    def test_halving_trains_no_more_when_it_is_asked_for_again(self):
+        accuracies = {f"lr=0.{lr}": [10 * lr * epoch for epoch in range(1, 9)] for lr in range(1, 10)}
+        self.go("lr=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", StandIn(accuracies, 9), early.judge("halving"))
+        before, epochs = self.states(), {str(one.trial): len(one.epochs) for one in self.all}
+        again = StandIn(accuracies, 9)
+        again.kept = epochs  # what a training learned is told at once when it goes on
+        self.go("lr=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", again, early.judge("halving"))
+        self.assertEqual((self.states(), {str(one.trial): len(one.epochs) for one in self.all}), (before, epochs))
+
+
+class Gathered(unittest.TestCase):
+    def test_two_sweeps_may_gather_a_run_at_once(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(mock.patch.dict(os.environ, {"CONVBOOK_RUNS": str(folder)}))
+        content = dict.fromkeys(sweep.FILES, b"")
+
+        class Other:
+            def files(self, *_):  # while the files come, the other sweep is done
+                (folder / "Net-1a").mkdir()
+                (folder / "Net-1a" / "SHA256SUMS").touch()
+                return content
+
+        going = sweep.Sweep([], None, None, [])
+        going.connection = Other()
+        outcome = {"run": {"dir": "/elsewhere/Net-1a"}, "sums": ""}
+        self.assertEqual(going.gathered(None, outcome), str(folder / "Net-1a"))
+        self.assertEqual([path.name for path in folder.iterdir()], ["Net-1a"])
+
+
+class Report(unittest.TestCase):
+    def test_a_notebook_may_have_a_dot_in_its_name(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        ones = [one_of(one, "done", history(50)) for one in trials("lr=0.1,0.2")]
+        options = mock.Mock(notebooks=["10"], profile="full", early="", trials=0, set="lr=0.1,0.2")
+        with contextlib.redirect_stdout(io.StringIO()):
+            sweep.report(ones, "10.my_x", options, folder)
+        self.assertEqual(sorted(path.name.rpartition("-")[0] for path in folder.iterdir()), ["10.my_x", "10.my_x"])
+
 
 class Records(unittest.TestCase):
     def test_a_line_that_was_cut_is_no_record(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.jsonl"
-            path.write_text('{"key": "a", "dir": "/nowhere", "epochs": []}\n{"key": "b", "di')
+            path.write_bytes(b'{"key": "a", "dir": "/nowhere", "epochs": []}\n{"key": "c"}\n[]\n\xff\n{"key": "b", "di')
             self.assertEqual(list(sweep.Records(path).known), ["a"])
 
 
@@ -408,6 +487,10 @@ class Kernel(unittest.TestCase):
             self.assertFalse((folder / "next").exists())
             with self.assertRaisesRegex(trial.Failed, "no cell of the notebook trains VGG with train.Fit"):
                 trial.train("k", {**order, "network": "VGG"}, told.append)
+            loads = 'import (\n\t"fmt"\n\t"os"\n)\n\n%%\nfile, _ := os.Create(os.Getenv("CONVBOOK_RESULTS"))\n' \
+                'fmt.Fprintln(file, `{"dir":"/loaded","result":{"network":"Net"}}`)'
+            outcome = trial.train("k", {**order, "text": trial.text_of(notebook_of(loads, TRAINS))}, told.append)
+            self.assertEqual((Path(outcome["run"]["dir"]).name, len(outcome["epochs"])), ("run", 2))
         with self.assertRaisesRegex(trial.Failed, "is another version than the one that sent the trial"):
             trial.train("k", {**order, "version": "old"}, told.append)
 

@@ -65,8 +65,10 @@ class Training(execution.Execution):
         self.environment["CONVBOOK_EPOCHS"] = str(self.epochs)
 
     def trained(self) -> dict | None:
-        """The run that the trial is about: the first, or the first of the network."""
-        return next((run for run in self.runs() if self.network in ("", run["result"]["network"])), None)
+        """The run that the trial is about: the first that was trained, or the first of the network. A notebook may load
+        others before."""
+        dirs = {epoch["dir"] for epoch in self.tested()}
+        return next((run for run in self.runs() if run["dir"] in dirs), None)
 
     def begin(self, cell, cell_index: int) -> None:
         if self.trained():
