@@ -41,6 +41,9 @@ func (d Images) checkClasses() error {
 		if !slices.Contains(d.stored, class) {
 			return fmt.Errorf("%s has no class %q: it has %s", d.Name, class, strings.Join(d.stored, ", "))
 		}
+		if other := d.stored[slices.Index(d.stored, class)+1:]; slices.Contains(other, class) {
+			return fmt.Errorf("%s has two classes %q: Only cannot tell which is meant", d.Name, class)
+		}
 		if slices.Contains(d.Classes[:i], class) {
 			return fmt.Errorf("%s: Only names the class %q twice", d.Name, class)
 		}

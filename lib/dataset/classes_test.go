@@ -33,7 +33,10 @@ func TestOnly(t *testing.T) {
 	if train, _ = open(t, data.Only("b")); !slices.Equal(train.Pixels, []byte{20, 21}) {
 		t.Errorf("other classes: %v", train.Pixels)
 	}
+	twice := letters()
+	twice.Classes = []string{"a", "b", "a"}
 	for want, wrong := range map[string]dataset.Images{
+		`letters has two classes "a": Only cannot tell which is meant`:   twice.Only("a"),
 		`letters has no class "d": it has a, b, c`:                       letters().Only("a", "d"),
 		`letters: Only names the class "a" twice`:                        letters().Only("a", "b", "a"),
 		"letters has 0 classes":                                          letters().Only(),

@@ -315,6 +315,9 @@ func TestOpenRefusesSettingsThatCannotWork(t *testing.T) {
 		"cannot use the first -3 test images":             sample.MNIST().FirstTest(-3),
 		"test images: cannot use the first 1000000":       sample.MNIST().FirstTest(1000000),
 		"cannot normalise with a standard deviation of":   sample.MNIST().Normalize(0, -1),
+		"with a standard deviation of 1e-60":              sample.MNIST().Normalize(0, 1e-60), // 0 as a float32
+		"with a standard deviation of 1e+60":              sample.MNIST().Normalize(0, 1e60),
+		"with a mean of -1e+60":                           sample.MNIST().Normalize(-1e60, 1),
 	} {
 		_, _, err := both(data)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -257,6 +257,25 @@ func TestFolderWithTrainAndTest(t *testing.T) {
 	}
 }
 
+// macOS writes é as e and an accent, others as one character. Nobody sees that these would be two classes.
+func TestFolderWithNamesThatLookTheSame(t *testing.T) {
+	origintest.Isolate(t)
+	for _, split := range []string{"", "train/ test/"} {
+		learn, test, _ := strings.Cut(split, " ")
+		dir := t.TempDir()
+		paint(t, dir, learn+"caf\u00e9/1.png", learn+"tea/1.png", test+"cafe\u0301/1.png", test+"tea/1.png")
+		want := dir + ` has folders that look the same but are written with other characters, "cafe\u0301" and "caf\u00e9"`
+		if err := Folder(dir, small4).Check(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	dir := t.TempDir()
+	paint(t, dir, "cafe\u0301/1.png", "Cafe\u0301/1.png")
+	if err := Folder(dir, small4).Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFolderNamesAndLeavesOut(t *testing.T) {
 	_, log := origintest.Isolate(t)
 	dir := filepath.Join(t.TempDir(), "图 片")

@@ -53,6 +53,9 @@ var idxKinds = map[string]string{
 
 // findIDX finds the four files.
 func findIDX(path string) (idxFiles, error) {
+	if path == "" {
+		return nil, errors.New("no folder of files as MNIST has them is named")
+	}
 	folder, begin := path, ""
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		folder, begin = filepath.Split(path)

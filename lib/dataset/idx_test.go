@@ -91,6 +91,7 @@ func TestIDXRefuses(t *testing.T) {
 	}
 	for want, dir := range map[string]string{
 		"no such file or directory":                               "/missing/folder/files",
+		"no folder of files as MNIST has them is named":           "",
 		"has no files as MNIST has them: train-images-idx3-ubyte": t.TempDir(),
 		`has no file of the test labels of ""`: folder(func(dir string) {
 			os.Remove(filepath.Join(dir, "t10k-labels-idx1-ubyte"))

@@ -248,11 +248,11 @@ func (d Images) Check() error {
 		return fmt.Errorf("%s has %d channels: NormalizeRGB is for pictures of red, green and blue", d.Name, d.Channels)
 	}
 	for i, std := range d.std {
-		if !(std > 0) || math.IsInf(std, 0) {
+		if !(float32(std) > 0) || math.IsInf(float64(float32(std)), 0) {
 			return fmt.Errorf("%s: cannot normalise with a standard deviation of %v", d.Name, std)
 		}
-		if mean := d.mean[i]; math.IsNaN(mean) || math.IsInf(mean, 0) {
-			return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, mean)
+		if mean := float64(float32(d.mean[i])); math.IsNaN(mean) || math.IsInf(mean, 0) {
+			return fmt.Errorf("%s: cannot normalise with a mean of %v", d.Name, d.mean[i])
 		}
 	}
 	for _, a := range d.augmentations {

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Tree is a folder of pictures.
@@ -51,6 +52,9 @@ func Read(folder string) (Tree, error) {
 		if t.Classes, err = t.classesOfSplits(); err != nil {
 			return t, err
 		}
+	}
+	if err := alike(t.Path, t.Classes); err != nil {
+		return t, err
 	}
 	in := filepath.Join(t.Path, t.splits[0])
 	switch len(t.Classes) {
@@ -91,6 +95,9 @@ func (t Tree) classesOfSplits() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := alike(t.Path, append(test, training...)); err != nil {
+		return nil, err
+	}
 	for _, class := range test {
 		if !slices.Contains(training, class) {
 			return nil, fmt.Errorf("%s has the class %q in %s and not in %s: learn from it, too, or remove it",
@@ -98,6 +105,21 @@ func (t Tree) classesOfSplits() ([]string, error) {
 		}
 	}
 	return training, nil
+}
+
+// alike finds names that look the same but are not: an accent can be a part of its letter or a character of its own, and
+// macOS writes the one where others write the other.
+func alike(in string, names []string) error {
+	written := map[string]string{}
+	for _, name := range names {
+		seen := norm.NFC.String(name)
+		if other, ok := written[seen]; ok && other != name {
+			return fmt.Errorf("%s has folders that look the same but are written with other characters, %+q and %+q: "+
+				"give them one name", in, other, name)
+		}
+		written[seen] = name
+	}
+	return nil
 }
 
 // folders are the names of the folders in a folder, in the order of their characters' numbers.
