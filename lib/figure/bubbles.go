@@ -32,7 +32,7 @@ func Bubbles(c Chart, unit string, bubbles ...Bubble) Figure {
 	alt := fmt.Sprintf("Bubble chart: %s, %s over %s", c.Title, c.Y, c.X)
 	xy, names := make(plotter.XYs, len(bubbles)), make([]string, len(bubbles))
 	for i, b := range bubbles {
-		if !(b.Size > 0) {
+		if !(b.Size > 0) || math.IsInf(b.Size, 1) {
 			return fail("chart %q: bubble %s has the size %v", c.Title, b.Name, b.Size)
 		}
 		xy[i] = plotter.XY{X: b.X, Y: b.Y}

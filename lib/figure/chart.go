@@ -129,8 +129,12 @@ func ticks(low, high float64) (marks []plot.Tick) {
 		}
 	}
 	digits := max(0, int(-math.Floor(math.Log10(step))))
-	for i := math.Ceil(low / step); i*step <= high+step/1000; i++ {
-		v := i*step + 0 // not -0
+	first := math.Ceil(low / step)
+	for i := range int(high/step-first+1.001) + 1 { // counted from the first: beside huge numbers, one more is no other
+		v := (first+float64(i))*step + 0 // not -0
+		if !(v <= high+step/1000) {
+			break
+		}
 		label := strconv.FormatFloat(v, 'f', digits, 64)
 		if size := max(-low, high); size >= 1e7 || size < 1e-4 {
 			label = strconv.FormatFloat(v, 'g', 4, 64)

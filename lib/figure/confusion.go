@@ -9,6 +9,10 @@ import (
 	"gonum.org/v1/plot/text"
 )
 
+// widestNames is how wide the names of classes may be side by side, in the picture's pixels. Wider ones are written
+// upwards, or else a hundred classes would take gigabytes.
+const widestNames = 8000
+
 // Confusion draws counts of right classes, by row, against given ones, by column: the darker, the larger the part of
 // its row. The diagonal is what was right.
 func Confusion(title string, counts [][]int, classes []string) Figure {
@@ -28,17 +32,31 @@ func Confusion(title string, counts [][]int, classes []string) Figure {
 	const given, truth = "given by the network", "right class"
 	label := style(textSize, false, ink, text.XCenter, text.YTop)
 	names := widest(classes, label)
-	cell := max(34*density, names+gap, width(fmt.Sprint(most), label)+gap/2, (width(given, label)+n-1)/n)
+	cell := max(34*density, width(fmt.Sprint(most), label)+gap/2, (width(given, label)+n-1)/n)
+	above := lineHeight(textSize) // for the classes' names over the columns
+	upwards := n*(names+gap) > widestNames
+	if upwards {
+		above = names + gap/2
+	} else {
+		cell = max(cell, names+gap)
+	}
 	left := margin + lineHeight(textSize) + gap + names + gap
 	heading := wrap(title, textSize, true, left+n*cell-margin)
-	top := margin + len(heading)*lineHeight(textSize) + gap + 2*lineHeight(textSize) + gap/2
+	top := margin + len(heading)*lineHeight(textSize) + gap + lineHeight(textSize) + above + gap/2
+	if err := checkSize(left+n*cell+margin, top+n*cell+margin); err != nil {
+		return fail("a confusion matrix of %d classes: %w", n, err)
+	}
 	sheet := newSheet(left+n*cell+margin, top+n*cell+margin)
 	sheet.write(heading, sheet.Bounds().Dx()/2, margin, textSize, true, ink)
-	sheet.write([]string{given}, left+n*cell/2, top-2*lineHeight(textSize)-gap/2, textSize, false, ink)
+	sheet.write([]string{given}, left+n*cell/2, top-lineHeight(textSize)-above-gap/2, textSize, false, ink)
 	sheet.writeUp(truth, margin, top+n*cell/2)
 	for i, class := range classes {
 		sheet.write([]string{class}, left-gap-names/2, top+i*cell+(cell-lineHeight(textSize))/2, textSize, false, ink)
-		sheet.write([]string{class}, left+i*cell+cell/2, top-lineHeight(textSize)-gap/2, textSize, false, ink)
+		if upwards {
+			sheet.writeUp(class, left+i*cell+(cell-lineHeight(textSize))/2, top-gap/2-above/2)
+		} else {
+			sheet.write([]string{class}, left+i*cell+cell/2, top-above-gap/2, textSize, false, ink)
+		}
 		sheet.row(counts[i], i, left, top+i*cell, cell)
 	}
 	return Figure{

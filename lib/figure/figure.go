@@ -88,6 +88,9 @@ func together(what, words string, figures []Figure, next func(image.Point) image
 		bounds = bounds.Union(f.picture.Bounds().Add(corner))
 		corner = corner.Add(next(f.picture.Bounds().Size()))
 	}
+	if err := checkSize(bounds.Dx(), bounds.Dy()); err != nil {
+		return fail("a %s of %d figures: %w", what, len(figures), err)
+	}
 	whole.picture = newSheet(bounds.Dx(), bounds.Dy()).RGBA
 	for i, f := range figures {
 		draw.Draw(whole.picture, f.picture.Bounds().Add(corners[i]), f.picture, image.Point{}, draw.Src)

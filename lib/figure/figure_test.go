@@ -3,6 +3,7 @@ package figure
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"math"
@@ -168,6 +169,39 @@ func TestTicksAreRound(t *testing.T) {
 	}
 }
 
+// Beside a number of 2^53 steps and more, one step more is the same number.
+func TestTicksOfNumbersThatHardlyDiffer(t *testing.T) {
+	for _, low := range []float64{2.302585092994046, 1e16, 1e300, -1e300} {
+		if n := len(ticks(low, math.Nextafter(low, math.MaxFloat64))); n > 10 {
+			t.Errorf("%d ticks from %v on", n, low)
+		}
+	}
+	if _, err := Lines(Chart{X: "epoch", Y: "loss"}, NewSeries("a", []float64{2.302585092994046, 2.3025850929940463})).PNG(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Long names of many classes side by side would take gigabytes.
+func TestConfusionOfManyClasses(t *testing.T) {
+	const n = 30
+	classes, counts := make([]string, n), make([][]int, n)
+	for i := range classes {
+		classes[i], counts[i] = fmt.Sprintf("a class with a rather long name, number %d", i), make([]int, n)
+		counts[i][i] = 100
+	}
+	f := Confusion("many", counts, classes)
+	if err := f.check(); err != nil {
+		t.Fatal(err)
+	}
+	if size := f.Size(); size.X > 1500 || size.Y > 1500 {
+		t.Errorf("it has %v pixels", size)
+	}
+	names := f.picture.SubImage(image.Rect(0, 0, f.picture.Rect.Dx(), f.picture.Rect.Dy()-n*34*density-margin))
+	if inked := count(names, ink); inked < n*200 {
+		t.Errorf("the names of the columns have %d pixels of ink", inked)
+	}
+}
+
 func TestSmooth(t *testing.T) {
 	s := NewSeries("a", []float32{1, 3, 5, 1}).Smooth(2)
 	for i, want := range []float64{1, 2, 4, 3} {
@@ -181,6 +215,9 @@ func TestPicturesOfNumbers(t *testing.T) {
 	gray := Gray(matrix(2, -1, 0, 1, 3)).(*image.Gray)
 	if got := gray.Pix; got[0] != 0 || got[1] != 64 || got[2] != 128 || got[3] != 255 {
 		t.Errorf("gray: %v", got)
+	}
+	if far := Gray(matrix(1, -3e38, 0, 3e38)).(*image.Gray).Pix; far[0] != 0 || far[1] != 128 || far[2] != 255 {
+		t.Errorf("numbers as far apart as can be: %v", far)
 	}
 	if flat := Gray(matrix(1, 2, 2)).(*image.Gray); flat.Pix[0] != 0 || flat.Bounds().Dy() != 2 {
 		t.Errorf("equal numbers: %v", flat.Pix)
@@ -220,6 +257,11 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
 		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
 		"a row of figures needs at least one":      Row(),
+		"bubble b has the size +Inf":               Bubbles(Chart{X: "x", Y: "y"}, "", Bubble{Name: "b", Size: math.Inf(1)}),
+		"its numbers are too large to draw":        Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float64{1e308, -1e308})),
+		"more than a picture may have":             Confusion("T", [][]int{{1, 2}, {3, 4}}, []string{strings.Repeat("long", 1500), "b"}),
+		"a grid of 20000 pictures: ":               Grid(Pictures{Images: slices.Repeat([]image.Image{dot}, 20000), Columns: 2}),
+		"draw less of it":                          Numbers("T", array.New(make([]float32, 4e6), 2000, 2000)),
 		"2 pictures has 3 captions":                Row(Grid(Pictures{Images: []image.Image{dot}}), Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a", "b", "c"}})),
 	} {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {

@@ -56,6 +56,9 @@ func Grid(p Pictures) Figure {
 	rows := func(n int) int { return (n + p.Columns - 1) / p.Columns }
 	captioned := rows(len(p.Captions)) // rows that have captions
 	height := top + rows(len(p.Images))*(cell.Y+gap) - gap + captioned*lines*lineHeight(captionSize) + margin
+	if err := checkSize(whole, height); err != nil {
+		return fail("a grid of %d pictures: %w", len(p.Images), err)
+	}
 	sheet := newSheet(whole, height)
 	sheet.write(title, whole/2, margin, textSize, true, ink)
 	for i := range p.Images {

@@ -19,16 +19,23 @@ func Numbers(title string, a array.Array, frames ...image.Rectangle) Figure {
 			return fail("numbers %q: %d × %d of them have no cells %v to frame", title, rows, columns, f)
 		}
 	}
+	const least = 30 * density // of a cell
+	if err := checkSize(columns*least, rows*least); err != nil {
+		return fail("numbers %q: %w", title, err)
+	}
 	numbers := make([]string, len(a.Values))
 	for i, v := range a.Values {
 		numbers[i] = fmt.Sprintf("%.3g", v+0) // + 0: not -0
 	}
 	const narrowest = 150 * density // room for a title
-	cell := max(30*density, widest(numbers, small(textSize))+gap)
+	cell := max(least, widest(numbers, small(textSize))+gap)
 	whole := max(columns*cell, narrowest) + 2*margin
 	heading := wrap(title, textSize, true, whole-2*margin)
 	top := margin + len(heading)*lineHeight(textSize) + gap/2
 	left := (whole - columns*cell) / 2
+	if err := checkSize(whole, top+rows*cell+margin); err != nil {
+		return fail("numbers %q: %w", title, err)
+	}
 	sheet := newSheet(whole, top+rows*cell+margin)
 	sheet.write(heading, whole/2, margin, textSize, true, ink)
 	most := farthest(a)

@@ -77,6 +77,9 @@ func part(v, low, high float32) uint8 {
 	if high <= low {
 		return 0
 	}
+	if high-low > math.MaxFloat32 { // as float32 it is infinite
+		v, low, high = v/2, low/2, high/2
+	}
 	return uint8(math.Round(255 * float64((v-low)/(high-low))))
 }
 

@@ -2,6 +2,8 @@ package figure
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"gonum.org/v1/plot/plotter"
 )
@@ -60,6 +62,9 @@ func (s Series) points() (plotter.XYs, error) {
 	}
 	if err := plotter.CheckFloats(append(append([]float64{}, s.X...), s.Y...)...); err != nil {
 		return nil, fmt.Errorf("series %q: %w", s.Name, err)
+	}
+	if most := slices.Max(append([]float64{0}, s.Y...)); most-min(0, slices.Min(s.Y)) > math.MaxFloat64/4 {
+		return nil, fmt.Errorf("series %q: its numbers are too large to draw", s.Name)
 	}
 	return all, nil
 }

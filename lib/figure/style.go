@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -43,6 +44,17 @@ func points(pixels float64) vg.Length { return vg.Points(pixels * density) }
 type sheet struct {
 	*image.RGBA
 	canvas vgdraw.Canvas
+}
+
+// mostPixels is how many a picture may have. They take 256 MB.
+const mostPixels = 1 << 26
+
+// checkSize says before memory is taken whether a picture has room.
+func checkSize(width, height int) error {
+	if width > mostPixels/max(height, 1) {
+		return fmt.Errorf("%d × %d pixels are more than a picture may have: draw less of it", width, height)
+	}
+	return nil
 }
 
 func newSheet(width, height int) sheet {

@@ -68,7 +68,8 @@ func newSVG(c Chart, series []Series) *svg {
 		g.left, g.right = g.left-0.5, g.right+0.5
 	}
 	if g.low == g.high && len(series) > 0 {
-		g.low, g.high = g.low-0.5, g.high+0.5
+		room := max(0.5, math.Abs(g.low)/1e6) // beside a huge number, a half is nothing
+		g.low, g.high = g.low-room, g.high+room
 	}
 	return g
 }

@@ -108,6 +108,9 @@ func TestLinesSVGOfLittle(t *testing.T) {
 		t.Errorf("%v: %s", err, svg)
 	}
 	parse(t, svg)
+	if svg, err = LinesSVG(c, Series{Name: "test", X: []float64{1}, Y: []float64{1e17}}); err != nil || strings.Contains(svg, "NaN") {
+		t.Errorf("%v: %s", err, svg)
+	}
 	for want, err := range map[string]error{
 		`chart "" has no name for each axis`: second(LinesSVG(Chart{X: "x"})),
 		`series "a": plotter`:                second(LinesSVG(c, Series{Name: "a", X: []float64{1}, Y: []float64{math.NaN()}})),

@@ -64,6 +64,9 @@ func Worst(run *train.Run, n int, title ...string) figure.Figure {
 	if err != nil {
 		return figure.Failed(err)
 	}
+	if n < 1 {
+		return fail("%d mistakes cannot be drawn: it must be at least 1", n)
+	}
 	g := gallery{test, figure.Pictures{Title: first(title, name(run)+"'s worst mistakes"), Columns: 5}}
 	for _, i := range p.Worst(len(p.Labels)) {
 		if class := p.Class(i); class != int(p.Labels[i]) && len(g.Images) < n {

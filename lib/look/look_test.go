@@ -98,6 +98,9 @@ func TestWorst(t *testing.T) {
 	if f := look.Worst(look.Named("The net", r), 1); !strings.HasPrefix(f.Alt, "1 picture: The net's worst mistakes (") {
 		t.Error(f.Alt)
 	}
+	if _, err := look.Worst(r, 0).PNG(); err == nil || err.Error() != "0 mistakes cannot be drawn: it must be at least 1" {
+		t.Error(err)
+	}
 	if f := look.Worst(r, 1, "Oh dear"); !strings.HasPrefix(f.Alt, "1 picture: Oh dear (") {
 		t.Error(f.Alt)
 	}

@@ -107,5 +107,5 @@ func (p *Predictions) Worst(n int) []int {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.Losses[b], p.Losses[a]) })
-	return order[:min(n, len(order))]
+	return order[:max(0, min(n, len(order)))]
 }

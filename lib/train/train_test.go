@@ -765,7 +765,7 @@ func TestPredictions(t *testing.T) {
 	if got := p.Surest(); !slices.Equal(got, []int{0, 1, 1}) {
 		t.Errorf("surest %v", got)
 	}
-	if !slices.Equal(p.Worst(2), []int{1, 2}) || len(p.Worst(9)) != 3 {
+	if !slices.Equal(p.Worst(2), []int{1, 2}) || len(p.Worst(9)) != 3 || len(p.Worst(-1)) != 0 {
 		t.Errorf("worst %v", p.Worst(9))
 	}
 	if got, want := p.Probability(0, 2), math.Exp(2)/(math.Exp(1)+math.Exp(2)+math.Exp(3)); math.Abs(got-want) > 1e-6 {

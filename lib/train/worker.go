@@ -81,7 +81,7 @@ func (w *Worker) TestOn(split *dataset.Split) (*Predictions, error) {
 // used.
 func (w *Worker) Order(n int) []int32 {
 	order := shuffled(w.t.about.Images, w.t.engine.Seed, 0)
-	return order[:min(n*w.t.about.Batch, len(order))]
+	return order[:max(0, min(n*w.t.about.Batch, len(order)))]
 }
 
 // Weights returns the network's variables as they are now, by their names.
