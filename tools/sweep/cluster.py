@@ -80,11 +80,14 @@ def connect(address: str, cores: int):
 
 @contextlib.contextmanager
 def there(distributed, address: str):
-    if not re.fullmatch(r"(tcp|tls)://[^\s/:]+:[0-9]{1,5}", address):
+    if not re.fullmatch(r"(tcp|tls)://([^\s/:]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", address):
         raise UserError(f"CLUSTER is the address of a scheduler, such as tcp://host:8786, not {address!r}")
     try:
         client = distributed.Client(address, timeout=TIMEOUT)
-    except (OSError, TimeoutError, ValueError):
+    except TypeError:
+        raise UserError(f"{address} is encrypted, and Dask's settings name no certificate for it: see its "
+                        "distributed.comm.tls, or use a tcp address") from None
+    except (OSError, TimeoutError, ValueError, AssertionError):  # the last for a name that nobody has
         raise UserError(f"nobody answers at {address}: start a scheduler there with `make scheduler`") from None
     try:
         yield Connection(client, False)
@@ -105,8 +108,9 @@ def here(distributed, cores: int):
 
 
 def deaf(distributed):
-    """Has workers leave it to the sweep to hear Ctrl-C, which a terminal sends to all."""
+    """Has workers leave it to the sweep to hear Ctrl-C, or that a terminal was closed, which are told to all."""
     class Deaf(distributed.WorkerPlugin):
         def setup(self, worker):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
     return Deaf()

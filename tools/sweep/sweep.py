@@ -201,6 +201,9 @@ class Sweep:
         if outcome and outcome["stopped"] and one.key not in self.hopeless | self.paused:
             one.state, one.epochs = "waiting", []  # another sweep had asked for it, too, and stopped it
             return
+        if error and self.noted:  # the signal has ended its worker, too
+            one.state = "waiting"
+            return
         if error:
             one.state, one.error = "failed", error
         elif outcome["stopped"]:

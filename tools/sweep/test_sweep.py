@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -313,6 +314,15 @@ class Going(unittest.TestCase):
         with self.assertRaises(sweep.Interrupted):
             self.go("lr=0.1,0.2", StandIn({}), noted=[2])
 
+    def test_a_trial_whose_worker_gets_the_signal_has_not_failed(self):
+        for noted, state in (([15], "waiting"), ([], "failed")):
+            one = one_of(trials("lr=0.1")[0], "running")
+            going = sweep.Sweep([one], None, None, noted)
+            going.futures[one.key], going.connection = None, mock.Mock(outcome=lambda _: (None, "its worker died"))
+            with contextlib.redirect_stdout(io.StringIO()):
+                going.ended(one, None, judged=False)
+            self.assertEqual(one.state, state)
+
     @unittest.skipUnless(ENGINE, "Optuna is not installed")
     def test_early_stopping_finds_the_best_with_half_of_the_epochs(self):
         # Trainings that get nearer to their accuracy by a half in every epoch; noise of a seed.
@@ -437,9 +447,20 @@ class Command(unittest.TestCase):
                     self.assertEqual(errors.getvalue().count("\n"), 1)
 
     @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
+    def test_workers_do_not_hear_what_a_terminal_tells_all(self):
+        import distributed
+        with mock.patch("signal.signal") as handle:
+            cluster.deaf(distributed).setup(None)
+        self.assertEqual({call.args for call in handle.call_args_list},
+                         {(signal.SIGINT, signal.SIG_IGN), (signal.SIGHUP, signal.SIG_IGN)})
+
+    @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
     def test_an_address_where_nobody_answers(self):
         with mock.patch.object(cluster, "TIMEOUT", 0.5):
             for address, told in {"tcp://127.0.0.1:1": "nobody answers at tcp://127.0.0.1:1",
+                                  "tcp://nobody.invalid:8786": "nobody answers at tcp://nobody.invalid:8786",
+                                  "tcp://[::1]:1": r"nobody answers at tcp://\[::1\]:1",
+                                  "tls://127.0.0.1:1": "tls://127.0.0.1:1 is encrypted, and Dask's settings name no",
                                   "host": "CLUSTER is the address of a scheduler, such as tcp://host:8786"}.items():
                 with self.assertRaisesRegex(execution.UserError, told), cluster.connect(address, 1):
                     pass
