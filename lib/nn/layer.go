@@ -17,6 +17,7 @@ package nn
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -60,14 +61,20 @@ func (s sequence) Info() Info { return Info{Kind: "sequential", Name: s.name} }
 // Apply implements [Layer].
 func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	trace := tracerOf(x.Graph())
+	if !utf8.ValidString(s.name) {
+		panicf("its name %q is not UTF-8, as names in files are", s.name)
+	}
 	count := map[string]int{}
 	for i, layer := range s.layers {
 		if layer == nil {
 			panicf("its layer %d is nil: leave it out", i+1)
 		}
 		label := layer.Info().label()
-		if strings.Contains(label, "/") {
+		switch {
+		case strings.Contains(label, "/"):
 			panicf("its layer %d has the name %q: take one without a slash, which stands between the names of blocks", i+1, label)
+		case !utf8.ValidString(label):
+			panicf("its layer %d has the name %q, which is not UTF-8, as names in files are", i+1, label)
 		}
 		count[label]++
 		scope := scope.In("%s", fmt.Sprint(label, count[label]))

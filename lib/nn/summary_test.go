@@ -80,6 +80,8 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 		"has size 3 and padding 2":                                                        {MaxPool(3).Padding(2), []int{6, 6, 1}},
 		"only a max-pool can":                                                             {AvgPool(3).Ceil(), []int{6, 6, 1}},
 		"E, layer residual1, on images of 6×6×1: its layer 2 is nil":                      {Named("E", Residual(ReLU, nil)), []int{6, 6, 1}},
+		`F, on images of 6×6×1: its layer 1 has the name "\xff", which is not UTF-8`:      {Named("F", Named("\xff", ReLU)), []int{6, 6, 1}},
+		`on images of 6×6×1: its name "\xff" is not UTF-8`:                                {Named("\xff", ReLU), []int{6, 6, 1}},
 		`F, on images of 6×6×1: its layer 2 has the name "a/b": take one without a slash`: {Named("F", ReLU, Named("a/b", ReLU)), []int{6, 6, 1}},
 		"drops 1 of its values":                                                           {Dropout(1), []int{6}},
 		"has 0 units":                                                                     {Sequential(Flatten, Dense(0)), []int{6, 6, 1}},

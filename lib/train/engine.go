@@ -123,6 +123,10 @@ func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
 		return d, fmt.Errorf("%d images in %d bytes: %s takes some of %d×%d×%d, which are a byte for each channel",
 			split.Len(), len(split.Pixels), e.summary.Network, e.Data.Height, e.Data.Width, e.Data.Channels)
 	}
+	if image := slices.IndexFunc(split.Labels, func(label byte) bool { return int(label) >= len(e.Data.Classes) }); image >= 0 {
+		return d, fmt.Errorf("image %d has the label %d: the %d classes of %s have the labels 0 to %d",
+			image, split.Labels[image], len(e.Data.Classes), e.Data.Name, len(e.Data.Classes)-1)
+	}
 	if d.pixels, err = tensors.FromRaw(e.backend, 0, pixels, split.Pixels); err != nil {
 		return d, oneLine(err)
 	}

@@ -113,7 +113,7 @@ func AdamW(rate, decay float64) Optimizer { return adam("AdamW", rate, decay) }
 
 func adam(name string, rate, decay float64) Optimizer {
 	o := Optimizer{name: name, rate: rate, decay: decay}
-	if !(decay >= 0) || math.IsInf(decay, 1) {
+	if !(decay >= 0) || infinite(decay) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
 	o.rule = rule{[]string{"mean", "variance"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
@@ -185,7 +185,7 @@ func (o Optimizer) Turn(rate float64) Optimizer {
 	switch {
 	case o.filters == nil:
 		o.invalid = fmt.Errorf("%s cannot turn filters: Muon can", o.name)
-	case !(rate > 0) || math.IsInf(rate, 1):
+	case !(rate > 0) || infinite(rate):
 		o.invalid = fmt.Errorf("filters turn by %v: it must be above 0 and finite", rate)
 	default:
 		o.turn = rate
@@ -244,15 +244,22 @@ func toward(mean, value *graph.Node, keep float64) *graph.Node {
 // PyTorch's optim.SGD they have one unless they are put into a group of their own.
 func (o Optimizer) WeightDecay(decay float64) Optimizer {
 	o.weightDecay = decay
-	if !(decay >= 0) || math.IsInf(decay, 1) {
+	if !(decay >= 0) || infinite(decay) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
 	return o
 }
 
+// infinite reports whether a number is infinite as a float32, as networks are computed.
+func infinite(v float64) bool { return math.IsInf(float64(float32(v)), 0) }
+
 func (o Optimizer) check() error {
 	if !(o.rate > 0) || math.IsInf(o.rate, 1) {
 		return fmt.Errorf("learning rate is %v: it must be above 0 and finite", o.rate)
+	}
+	if rate := float32(o.rate); rate == 0 || infinite(o.rate) {
+		return fmt.Errorf("learning rate is %v, which is %v as a float32, as networks are computed: "+
+			"it must be above 0 and finite", o.rate, rate)
 	}
 	return o.invalid
 }

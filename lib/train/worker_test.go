@@ -48,6 +48,8 @@ func TestWorker(t *testing.T) {
 	checkError(t, err, "0 images in 0 bytes: Linear takes some of 28×28×1")
 	_, err = worker.TestOn(&dataset.Split{Pixels: make([]byte, 100), Labels: make([]byte, 2)})
 	checkError(t, err, "2 images in 100 bytes: Linear takes some of 28×28×1")
+	_, err = worker.TestOn(&dataset.Split{Pixels: make([]byte, 2*28*28), Labels: []byte{9, 10}})
+	checkError(t, err, "image 1 has the label 10: the 10 classes of MNIST sample have the labels 0 to 9")
 	weights, err := worker.Weights()
 	if err != nil {
 		t.Fatal(err)
