@@ -138,7 +138,7 @@ func (s *server) classes(w http.ResponseWriter, r *http.Request) ([]classify.Cla
 // sent reads the picture that is sent as it is, or in the field picture of a form.
 func sent(r *http.Request, body io.ReadCloser) ([]byte, error) {
 	r.Body = body
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+	if !strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/form-data") {
 		return io.ReadAll(body)
 	}
 	file, _, err := r.FormFile("picture")

@@ -79,10 +79,19 @@ func Write(file string, weights map[string]array.Array, net nn.Layer, image ...i
 			return fmt.Errorf("cannot write %s: %s needs %d values for %s, and there are %d",
 				file, summary.Network, v.Size(), v.Name, len(w.Values))
 		}
+		if !slices.Equal(longer(w.Dims), longer(v.Dims)) {
+			return fmt.Errorf("cannot write %s: %s needs %v for %s, and it has the dimensions %v",
+				file, summary.Network, v.Dims, v.Name, w.Dims)
+		}
 		l := layout(v, flattened[path.Dir(v.Name)])
 		tensors[name] = safetensors.Float32(transposed(w.Values, permuted(l.dims, l.axes), inverse(l.axes)), l.shape...)
 	}
 	return safetensors.Write(file, tensors, map[string]string{"format": "pt"}) // what Python libraries look for
+}
+
+// longer are the dimensions of more than 1: the others do not move a value.
+func longer(dims []int) []int {
+	return slices.DeleteFunc(slices.Clone(dims), func(dim int) bool { return dim == 1 })
 }
 
 // isPickle tells a file of torch.save, which is a zip archive with a pickle in it or was once a pickle alone.
@@ -200,6 +209,9 @@ func ordered(order string, state map[string]safetensors.Tensor, net *nn.Summary)
 	}
 	flattened := flattenedInto(net)
 	for i, v := range net.Variables {
+		if slices.Contains(names[:i], names[i]) {
+			return nil, fmt.Errorf("its order names %s twice", names[i])
+		}
 		t, ok := state[names[i]]
 		if !ok {
 			return nil, fmt.Errorf("there is no %s in it", names[i])

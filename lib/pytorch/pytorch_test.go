@@ -247,6 +247,7 @@ func TestReadByOrder(t *testing.T) {
 	for want, order := range map[string]string{
 		"write it with their order":                                          "",
 		"5 weights for a network that has 6, tiny":                           strings.TrimSuffix(order, "\nb.bias"),
+		"its order names a.bias twice":                                       strings.Replace(order, "b.bias", "a.bias", 1),
 		"there is no x in it":                                                strings.Replace(order, "b.bias", "x", 1),
 		"c.bias is [2], but conv1/weights of tiny needs [2 1 2 2] there":     "c.bias\nc.weight\na.weight\na.bias\nb.weight\nb.bias",
 		"a.weight is [1 4], but conv1/weights of tiny needs [2 1 2 2] there": "a.weight\nc.bias\nc.weight\na.bias\nb.weight\nb.bias",
@@ -363,6 +364,10 @@ func TestWrite(t *testing.T) {
 	less := maps.Clone(tinyWeights)
 	delete(less, "dense1/bias")
 	checkError(t, Write(file, less, tiny, 3, 2, 1), "tiny needs 1 values for dense1/bias, and there are 0")
+	turned := maps.Clone(tinyWeights)
+	w := turned["dense1/weights"]
+	turned["dense1/weights"] = array.New(w.Values, 2, 2)
+	checkError(t, Write(file, turned, tiny, 3, 2, 1), "tiny needs [4 1] for dense1/weights, and it has the dimensions [2 2]")
 	if again, _, err := safetensors.Read(file); err != nil || !reflect.DeepEqual(again, tinyState) {
 		t.Errorf("an error left %v, %v", again, err)
 	}
