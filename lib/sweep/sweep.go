@@ -37,6 +37,8 @@ type setting struct {
 // Fit trains each task with each of the seeds, all tasks with the first seed first. What is stored already is not trained
 // again. A task that shows no progress of its own prints a line when it is done.
 //
+// The seeds are those that are given here, whatever a task's own is, so no two tasks may differ in that only.
+//
 // Every task needs a validation split: whoever chooses by the test images has none left to tell what the choice is worth.
 func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 	if err := check(tasks, seeds); err != nil {
@@ -53,6 +55,10 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 			run, err := task.Fit()
 			if err != nil {
 				return Results{}, fmt.Errorf("setting %d with seed %d: %w", i+1, seed, err)
+			}
+			same := func(other setting) bool { return other.runs[0].Dir() == run.Dir() }
+			if k := slices.IndexFunc(found.settings[:i], same); s == 0 && k >= 0 {
+				return Results{}, fmt.Errorf("tasks %d and %d are the same but for their seeds: leave one out", k+1, i+1)
 			}
 			found.settings[i].runs = append(found.settings[i].runs, run)
 		}

@@ -97,9 +97,14 @@ func TestWhatCannotBeChosenFrom(t *testing.T) {
 	blind := task(0.1, 50)
 	blind.Data = blind.Data.Validate(0)
 	wrong := task(0.1, 0)
+	seeded := task(0.1, 50)
+	seeded.Seed = 7
 	for want, fit := range map[string]func() (sweep.Results, error){
-		"there are no tasks":                                   func() (sweep.Results, error) { return sweep.Fit(nil, 1) },
-		"no seed is given":                                     func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50)}) },
+		"there are no tasks": func() (sweep.Results, error) { return sweep.Fit(nil, 1) },
+		"no seed is given":   func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50)}) },
+		"tasks 1 and 3 are the same but for their seeds": func() (sweep.Results, error) {
+			return sweep.Fit([]train.Task{task(0.1, 50), task(0.01, 50), seeded}, 1, 2)
+		},
 		"seed 2 is given twice":                                func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50)}, 1, 2, 2) },
 		"task 2 has no validation images to choose by":         func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50), blind}, 1) },
 		"setting 1 with seed 1: batch is 0: it must be at lea": func() (sweep.Results, error) { return sweep.Fit([]train.Task{wrong}, 1) },

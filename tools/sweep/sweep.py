@@ -353,11 +353,15 @@ def sweep(options) -> int:
 def report(ones: list[One], notebook: str, options, out: Path) -> int:
     """Prints the table and writes the files."""
     settings = results.ranking(ones)
-    by = "validation" if any(results.validates(epoch) for one in ones for epoch in one.epochs) else "test"
+    validated = {results.validates(epoch) for one in ones for epoch in one.epochs}
+    by = "validation" if True in validated else "test"
     print("\n" + results.table(settings, by) + "\n\n" + results.told(settings, by, options.notebooks[0]))
     if by == "test":
         print("note: chosen by the test images, so these accuracies are too good: let the notebook keep validation "
               "images back (tools/sweep/README.md)")
+    if len(validated) > 1:
+        print("note: settings without validation images stand there with their accuracy on the test images, which is "
+              "another measure: give all of them some")
     asked = f"{options.profile} {options.early} {options.trials} {options.set}"
     name = out / f"{notebook}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
     run.replace(Path(f"{name}.json"), results.as_json(settings, by, notebook, options.set).encode())
