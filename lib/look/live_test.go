@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,12 +36,19 @@ func (d display) html() string { return fmt.Sprint(d.Data[protocol.MIMETextHTML]
 
 // shows is a page that notes what it shows, in a bubble of package synctest.
 func shows() (p *page, all func() []display) {
+	var mu sync.Mutex
 	var displays []display
 	begun := time.Now()
 	p = &page{show: func(id string, c notebook.Content) {
+		mu.Lock()
+		defer mu.Unlock()
 		displays = append(displays, display{id, c, time.Since(begun)})
 	}}
-	return p, func() []display { return slices.Clone(displays) }
+	return p, func() []display {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(displays)
+	}
 }
 
 // chartsOf are the displays of the chart.

@@ -31,6 +31,7 @@ class Median:
 
     def __init__(self):
         self.study, self.trials = None, {}
+        self.reported = set()  # keys and epochs: what another sweep stopped is done, and told, again
 
     def hopeless(self, key: str, epoch: int, epochs: int, accuracy: float) -> bool:
         """Whether a training need not go on that has this accuracy after an epoch."""
@@ -39,7 +40,9 @@ class Median:
         if key not in self.trials:
             self.trials[key] = self.study.ask()
         trial = self.trials[key]
-        trial.report(accuracy, epoch)
+        if (key, epoch) not in self.reported:
+            trial.report(accuracy, epoch)
+            self.reported.add((key, epoch))
         return epoch < epochs and trial.should_prune()
 
     def ended(self, key: str, accuracy: float | None) -> None:

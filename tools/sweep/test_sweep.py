@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -340,6 +341,13 @@ class Going(unittest.TestCase):
                 self.assertIn("skipped", self.states().values())
                 again = {one.trial.setting for one in self.all if one.trial.seed > 1 and one.state != "skipped"}
                 self.assertTrue(all(one.state == "done" for one in self.all if one.trial.setting in again))
+
+    @unittest.skipUnless(ENGINE, "Optuna is not installed")
+    def test_an_epoch_that_is_done_again_is_judged_once(self):
+        judge = early.judge("median")
+        with warnings.catch_warnings(record=True) as warned:
+            self.assertEqual([judge.hopeless("a", epoch, 4, 50) for epoch in (1, 2, 1, 2)], [False] * 4)
+        self.assertEqual(warned, [])
 
     def test_halving_compares_all_trainings_after_the_same_epochs(self):
         # The later, the better: whoever judged each when it gets there would let all of them go on.
