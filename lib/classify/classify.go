@@ -220,11 +220,9 @@ func (c *Classifier) ClassifyPixels(pixels [][]byte) ([][]Class, error) {
 	}
 	answers := make([][]Class, len(pixels))
 	for i, row := range outputs {
-		for _, output := range row {
-			if math.IsNaN(float64(output)) || math.IsInf(float64(output), 1) {
-				return nil, fmt.Errorf("%s gives %v for a picture: its weights are of no use",
-					c.summary.Network, output)
-			}
+		// A class may be impossible, but not all of them; a NaN is the largest of any.
+		if top := float64(slices.Max(row)); math.IsNaN(top) || math.IsInf(top, 0) {
+			return nil, fmt.Errorf("%s gives %v for a picture: its weights are of no use", c.summary.Network, top)
 		}
 		answers[i] = c.ranked(row)
 	}

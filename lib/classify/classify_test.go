@@ -429,14 +429,16 @@ func TestNames(t *testing.T) {
 func TestAnswersThatAreNoNumbers(t *testing.T) {
 	input := digits().Input()
 	weights := map[string]array.Array{"dense1/weights": array.New(make([]float32, 7840), 784, 10), "dense1/bias": array.New(make([]float32, 10), 10)}
-	for i := range weights["dense1/weights"].Values {
-		weights["dense1/weights"].Values[i] = math.MaxFloat32
+	for want, value := range map[string]float32{"+Inf": math.MaxFloat32, "-Inf": -math.MaxFloat32} {
+		for i := range weights["dense1/weights"].Values {
+			weights["dense1/weights"].Values[i] = value
+		}
+		c, err := Of(train.Model{Net: nn.Sequential(nn.Flatten, nn.Dense(10)), Input: input, Weights: weights})
+		if err != nil {
+			t.Fatal(err)
+		}
+		white := bytes.Repeat([]byte{255}, 784)
+		_, err = c.ClassifyPixels([][]byte{white})
+		checkError(t, err, "sequential gives "+want+" for a picture")
 	}
-	c, err := Of(train.Model{Net: nn.Sequential(nn.Flatten, nn.Dense(10)), Input: input, Weights: weights})
-	if err != nil {
-		t.Fatal(err)
-	}
-	white := bytes.Repeat([]byte{255}, 784)
-	_, err = c.ClassifyPixels([][]byte{white})
-	checkError(t, err, "sequential gives +Inf for a picture")
 }
