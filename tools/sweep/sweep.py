@@ -380,6 +380,8 @@ def obey(options: argparse.Namespace) -> int:
         if not (text.isascii() and text.isdigit() and len(text) < 7):
             raise UserError(f"{name.upper()} is a whole number from 0 to 999999, not {text!r}")
         setattr(options, name, int(text))
+    if options.many not in ("", "yes"):
+        raise UserError(f"MANY is yes or left out, not {options.many!r}")
     return sweep(options)
 
 

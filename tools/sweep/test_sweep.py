@@ -458,6 +458,7 @@ class Command(unittest.TestCase):
                 ([str(path), "--set", "lr=1", "--cores", "many"], "CORES is a whole number from 0 to 999999, not"),
                 ([str(path), "--set", "lr=1", "--early", "soon"], "EARLY is halving or median, not soon"),
                 ([str(path), "--set", "lr=1", "--profile", "x"], "there is no profile x"),
+                ([str(path), "--set", "seed=1..300", "--many", "no"], "MANY is yes or left out, not 'no'"),
             ]:
                 with self.subTest(arguments), contextlib.redirect_stderr(io.StringIO()) as errors:
                     self.assertEqual(sweep.main(arguments), 2)
