@@ -235,6 +235,9 @@ func (s *Split) Augmented(i, n, seed int) (pictures []image.Image, err error) {
 	if i < 0 || i >= s.Len() {
 		return nil, fmt.Errorf("there is no picture %d of %s: there are %d", i, d.Name, s.Len())
 	}
+	if n < 1 {
+		return nil, fmt.Errorf("%d versions of picture %d of %s: it must be at least 1", n, i, d.Name)
+	}
 	backend, err := device.Open()
 	if err != nil {
 		return nil, err

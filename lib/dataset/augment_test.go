@@ -167,6 +167,11 @@ func TestAugmentedPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for want, ask := range map[string][2]int{"there is no picture 2 of": {2, 1}, "0 versions of picture 1 of": {1, 0}, "-1 versions of": {1, -1}} {
+		if _, err := split.Augmented(ask[0], ask[1], 1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	pictures, err := split.Augmented(1, 40, 1)
 	if err != nil || len(pictures) != 40 {
 		t.Fatalf("%d pictures, %v", len(pictures), err)
