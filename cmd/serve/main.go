@@ -66,8 +66,8 @@ type server struct {
 
 // run serves until the context ends, and then answers what was asked before.
 func (s *server) run(ctx context.Context, model, address string) (err error) {
-	if s.bytes < 1 || flag.NArg() > 0 {
-		return fmt.Errorf("it takes flags alone, see -help, and -max-bytes of 1 or more, not %q", os.Args[1:])
+	if s.bytes < 1 || s.wait <= 0 || flag.NArg() > 0 {
+		return fmt.Errorf("it takes flags alone, see -help, and -max-bytes and -timeout above 0, not %q", os.Args[1:])
 	}
 	if s.network, err = classify.Open(model); err != nil {
 		return err

@@ -233,6 +233,15 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
+// A time of 0 would be no limit.
+func TestLimitsThatWouldBeNone(t *testing.T) {
+	for _, s := range []*server{{bytes: 0, wait: time.Second}, {bytes: 1, wait: 0}, {bytes: 1, wait: -time.Second}} {
+		if err := s.run(t.Context(), "no run", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "above 0") {
+			t.Errorf("%d bytes and %v: %v", s.bytes, s.wait, err)
+		}
+	}
+}
+
 // Of a gigabyte, no more is read than a request may have and what a connection holds.
 func TestGigabyte(t *testing.T) {
 	url := started(t, 1<<20, time.Minute, 64)
