@@ -409,10 +409,14 @@ func TestDataSetsThatCannotBe(t *testing.T) {
 		"mine has 0 classes":                                                               mine(nil, 28, same),
 		"mine has 257 classes: a label is a byte":                                          mine(make([]string, 257), 28, same),
 		"mine has pictures of 0×28×1":                                                      mine(digits, 0, same),
-		"nothing has no test images":                                                       dataset.New("nothing", digits, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) { a, _ := open(t, sample.MNIST()); return a, nil, nil }),
-		`the data set "bare" has no images: make it with dataset.New`:                      {Name: "bare", Classes: digits, Height: 28, Width: 28, Channels: 1},
-		"cannot normalise with a mean of NaN":                                              sample.MNIST().Normalize(math.NaN(), 1),
-		"cannot normalise with a standard deviation of +Inf":                               sample.MNIST().Normalize(0, math.Inf(1)),
+		"huge has pictures of 4294967296×4294967296×1: they are too large": dataset.New("huge", digits, 1<<32, 1<<32, 1, func() (*dataset.Split, *dataset.Split, error) {
+			s := &dataset.Split{Labels: []byte{0}}
+			return s, s, nil
+		}),
+		"nothing has no test images":                                  dataset.New("nothing", digits, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) { a, _ := open(t, sample.MNIST()); return a, nil, nil }),
+		`the data set "bare" has no images: make it with dataset.New`: {Name: "bare", Classes: digits, Height: 28, Width: 28, Channels: 1},
+		"cannot normalise with a mean of NaN":                         sample.MNIST().Normalize(math.NaN(), 1),
+		"cannot normalise with a standard deviation of +Inf":          sample.MNIST().Normalize(0, math.Inf(1)),
 	} {
 		_, _, err := both(data)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

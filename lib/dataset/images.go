@@ -214,6 +214,9 @@ func (d Images) read(open func() (*Split, error), perClass, n int, what string) 
 // maxClasses is how many classes a label of one byte can tell apart.
 const maxClasses = 256
 
+// mostBytes is how many bytes a picture may have. With more, a few would be more than a device can count.
+const mostBytes = 1 << 31
+
 func (d Images) pixels() int { return d.Height * d.Width }
 
 // Check finds settings that cannot work. It reads nothing; Train, Test and Validation begin with it.
@@ -227,6 +230,9 @@ func (d Images) Check() error {
 	if d.Height < 1 || d.Width < 1 || d.Channels < 1 {
 		return fmt.Errorf("%s has pictures of %d×%d×%d: height, width and channels must be at least 1",
 			d.Name, d.Height, d.Width, d.Channels)
+	}
+	if d.Height > mostBytes/d.Width/d.Channels {
+		return fmt.Errorf("%s has pictures of %d×%d×%d: they are too large", d.Name, d.Height, d.Width, d.Channels)
 	}
 	if len(d.Classes) < 1 || len(d.Classes) > maxClasses {
 		return fmt.Errorf("%s has %d classes: a label is a byte, so there can be 1 to %d",
