@@ -257,7 +257,7 @@ func TestFolderWithTrainAndTest(t *testing.T) {
 	}
 }
 
-// macOS writes é as e and an accent, others as one character. Nobody sees that these would be two classes.
+// macOS writes an accent behind its letter, others write both as one character. Nobody sees that there are two classes.
 func TestFolderWithNamesThatLookTheSame(t *testing.T) {
 	origintest.Isolate(t)
 	for _, split := range []string{"", "train/ test/"} {
