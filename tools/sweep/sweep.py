@@ -293,8 +293,9 @@ def many(n: int, what: str) -> str:
 
 def runs_folder() -> Path:
     """Where package train keeps runs."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("CONVBOOK_RUNS") or cache / "convbook" / "runs")
+    if named := os.environ.get("CONVBOOK_RUNS"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "convbook", "runs")
 
 
 def orders(path: Path, options) -> list[One]:

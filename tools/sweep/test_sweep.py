@@ -390,6 +390,13 @@ class Going(unittest.TestCase):
 
 
 class Gathered(unittest.TestCase):
+    def test_runs_are_where_the_environment_says(self):
+        nobody = mock.patch("pathlib.Path.home", side_effect=RuntimeError)  # as in a container of an unknown user
+        for environment, folder in (({"CONVBOOK_RUNS": "/r"}, "/r"), ({"XDG_CACHE_HOME": "/c"}, "/c/convbook/runs"),
+                                    ({"HOME": "/h"}, "/h/.cache/convbook/runs")):
+            with nobody, mock.patch.dict(os.environ, environment, clear=True):
+                self.assertEqual(str(sweep.runs_folder()), folder)
+
     def test_two_sweeps_may_gather_a_run_at_once(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.enterContext(mock.patch.dict(os.environ, {"CONVBOOK_RUNS": str(folder)}))
