@@ -209,6 +209,9 @@ func TestSmooth(t *testing.T) {
 			t.Errorf("value %d: %v at %v, want %v", i, s.Y[i], s.X[i], want)
 		}
 	}
+	if huge := NewSeries("a", []float64{1e20, 1, 2, 4}).Smooth(2); huge.Y[2] != 1.5 || huge.Y[3] != 3 {
+		t.Errorf("after a huge value: %v", huge.Y)
+	}
 }
 
 func TestPicturesOfNumbers(t *testing.T) {

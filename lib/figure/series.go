@@ -40,13 +40,12 @@ func (s Series) From(first float64) Series {
 func (s Series) Smooth(n int) Series {
 	smooth := Series{Name: s.Name, X: s.X, Pale: s.Pale}
 	n = max(n, 1)
-	sum := 0.0
-	for i, y := range s.Y {
-		sum += y
-		if i >= n {
-			sum -= s.Y[i-n]
+	for i := range s.Y {
+		sum, from := 0.0, max(0, i+1-n)
+		for _, y := range s.Y[from : i+1] { // a sum that goes along would keep the rounding of a huge value for ever
+			sum += y
 		}
-		smooth.Y = append(smooth.Y, sum/float64(min(i+1, n)))
+		smooth.Y = append(smooth.Y, sum/float64(i+1-from))
 	}
 	return smooth
 }

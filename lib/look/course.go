@@ -228,7 +228,7 @@ func (c *course) lossBefore(end float64, window int) figure.Series {
 // largest loss, and the mean of the last steps before its end. The first and the last loss are among them.
 func thin(losses []float32, columns, window, perUnit int) (single, mean figure.Series) {
 	single.Pale = true
-	sum, from := 0.0, 0
+	from := 0
 	for column := range columns {
 		to := (column + 1) * len(losses) / columns
 		least, largest := from, from
@@ -238,9 +238,6 @@ func thin(losses []float32, columns, window, perUnit int) (single, mean figure.S
 			}
 			if losses[i] > losses[largest] {
 				largest = i
-			}
-			if sum += float64(losses[i]); i >= window {
-				sum -= float64(losses[i-window])
 			}
 		}
 		kept := []int{min(least, largest), max(least, largest)}
@@ -253,7 +250,11 @@ func thin(losses []float32, columns, window, perUnit int) (single, mean figure.S
 		for _, i := range slices.Compact(kept) {
 			single.Add(float64(i)/float64(perUnit), float64(losses[i]))
 		}
-		mean.Add(float64(to-1)/float64(perUnit), sum/float64(min(window, to)))
+		sum, last := 0.0, losses[max(0, to-window):to]
+		for _, loss := range last {
+			sum += float64(loss)
+		}
+		mean.Add(float64(to-1)/float64(perUnit), sum/float64(len(last)))
 		from = to
 	}
 	return single, mean
