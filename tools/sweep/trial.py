@@ -88,7 +88,7 @@ def train(key: str, order: dict, tell=None) -> dict:
     text, the parameters' values, the network that counts and the book's version."""
     if order["version"] != version():
         raise Failed(f"the book on {os.uname().nodename} is another version than the one that sent the trial: bring "
-                     "both to the same commit")
+                     "both to the same commit, or give the command again if lib was changed meanwhile")
     if tell is None:
         from distributed import get_worker
         tell = lambda epoch: get_worker().log_event(TOPIC, {"key": key, **epoch})  # noqa: E731
