@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"example.org/convbook/lib/train/internal/store"
 )
 
@@ -196,7 +198,7 @@ func Find(name string) (Stored, error) {
 	}
 	id := filepath.Base(name)
 	for _, is := range []func(Stored) bool{
-		func(s Stored) bool { return s.Name == name },
+		func(s Stored) bool { return sameName(s.Name, name) },
 		func(s Stored) bool { return s.ID == id },
 		func(s Stored) bool { return strings.HasPrefix(s.ID, id) || strings.HasPrefix(s.digits, id) },
 	} {
@@ -216,6 +218,9 @@ func Find(name string) (Stored, error) {
 	}
 	return Stored{}, fmt.Errorf("there is no run %q: make runs lists those that there are", name)
 }
+
+// sameName compares names as they look: an accent can be a part of its letter or a character of its own.
+func sameName(a, b string) bool { return norm.NFC.String(a) == norm.NFC.String(b) }
 
 // some names a few of the runs.
 func some(runs []Stored) string {
@@ -248,7 +253,7 @@ func (s Stored) SetName(name string) error {
 		return err
 	}
 	for _, other := range runs {
-		if name != "" && other.ID != s.ID && (other.Name == name || other.ID == name) {
+		if name != "" && other.ID != s.ID && (sameName(other.Name, name) || other.ID == name) {
 			return fmt.Errorf("another run is called %q already, %s: take another name", name, other.ID)
 		}
 	}

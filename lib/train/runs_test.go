@@ -323,6 +323,13 @@ func TestNamesThatAreWrong(t *testing.T) {
 	} {
 		checkError(t, s.SetName(name), want)
 	}
+	if err := s.SetName("caf\u00e9"); err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, mustFind(t, id).SetName("cafe\u0301"), "another run is called")
+	if got := mustFind(t, "cafe\u0301").ID; got != s.ID {
+		t.Errorf("a name with its accent written in the other way is %s", got)
+	}
 	if err := s.SetName("mine"); err != nil {
 		t.Fatal(err)
 	}
