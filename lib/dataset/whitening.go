@@ -13,6 +13,9 @@ import (
 // whiteningFloor is added to the variances, or what is next to constant in the patches would be blown up to noise.
 const whiteningFloor = 5e-4
 
+// mostInPatch is how many numbers a patch may have: the time for their eigenvectors grows with the third power.
+const mostInPatch = 2048
+
 // Whitening is the weights of a first convolution that turns each patch of kernel × kernel pixels into numbers without
 // what neighbouring pixels and colours have in common: over all patches of the split's images, normalised as its data
 // set says, no two of the numbers are correlated, and each has a mean square of 1. The numbers come in the order of how
@@ -27,6 +30,10 @@ func (s *Split) Whitening(kernel int) (array.Array, error) {
 	if kernel < 1 || kernel > min(d.Height, d.Width) {
 		return array.Array{}, fmt.Errorf("%s: there are no patches of %d × %[2]d in pictures of %d × %d",
 			d.Name, kernel, d.Height, d.Width)
+	}
+	if size := kernel * kernel * d.Channels; size > mostInPatch {
+		return array.Array{}, fmt.Errorf("%s: patches of %d × %[2]d have %d numbers, more than the %d of which the "+
+			"eigenvectors are computed: take smaller ones", d.Name, kernel, size, mostInPatch)
 	}
 	products := s.patchProducts(kernel)
 	var eigen mat.EigenSym

@@ -3,6 +3,7 @@ package dataset_test
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"example.org/convbook/lib/array"
@@ -132,5 +133,12 @@ func TestWhiteningThatCannotBe(t *testing.T) {
 		if _, err := train.Whitening(kernel); err == nil {
 			t.Errorf("patches of %d × %[1]d of 4 × 3 pixels: no error", kernel)
 		}
+	}
+	if train, err = handmade(t, make([]byte, 2*224*224), 224, 224, 1).Train(); err != nil {
+		t.Fatal(err)
+	}
+	want := "patches of 224 × 224 have 50176 numbers" // whose products would take 20 GB
+	if _, err := train.Whitening(224); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
