@@ -151,7 +151,7 @@ func flip(x, random *graph.Node) *graph.Node {
 // Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test
 // pictures stay as they are.
 func (d Images) Augment(augmentations ...Augmentation) Images {
-	d.augmentations = augmentations
+	d.augmentations = slices.Clone(augmentations)
 	return d
 }
 

@@ -15,7 +15,7 @@ func (d Images) Only(classes ...string) Images {
 	if d.stored == nil {
 		d.stored = d.Classes
 	}
-	d.Classes = classes
+	d.Classes = slices.Clone(classes) // a value, whatever becomes of the list
 	return d
 }
 

@@ -1,6 +1,7 @@
 package dataset_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,18 @@ func TestOnly(t *testing.T) {
 		if _, err := wrong.Train(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// A description is a value: what becomes of the lists that it was made of does not change it.
+func TestDescriptionsAreValues(t *testing.T) {
+	classes, order := []string{"a", "b"}, []int{0}
+	augmentations := []dataset.Augmentation{dataset.RandomFlip}
+	data := letters().Only(classes...).Permute(order).Augment(augmentations...)
+	before := fmt.Sprint(data.Classes, data.Description())
+	classes[0], order[0], augmentations[0] = "c", 7, dataset.AlternateFlip
+	if after := fmt.Sprint(data.Classes, data.Description()); after != before {
+		t.Errorf("it was %s and is %s", before, after)
 	}
 }
 

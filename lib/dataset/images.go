@@ -44,7 +44,7 @@ type Images struct {
 // set and of its changed copies; nobody may change it. A run trained on it is identified by the splits' contents.
 func New(name string, classes []string, height, width, channels int,
 	open func() (train, test *Split, err error)) Images {
-	d := Images{Name: name, Classes: classes, Height: height, Width: width, Channels: channels}
+	d := Images{Name: name, Classes: slices.Clone(classes), Height: height, Width: width, Channels: channels}
 	if open != nil {
 		both := &opened{open: open}
 		d.train = func() (*Split, error) { train, _, err := both.splits(); return train, err }
@@ -98,7 +98,7 @@ func (d Images) NormalizeRGB(mean, std [3]float64) Images {
 // Permute returns the data set with the pixels of every picture, training and test, in another order: pixel i of what
 // the network sees is pixel permutation[i] of the picture, counted row by row. A pixel's channels stay together.
 func (d Images) Permute(permutation []int) Images {
-	d.permutation = permutation
+	d.permutation = slices.Clone(permutation)
 	return d
 }
 
