@@ -11,7 +11,7 @@ import (
 // Branches applies each of the layers to the same input and puts their results side by side, along the channels: an
 // Inception module (Szegedy et al., "Going Deeper with Convolutions", 2014).
 // [batch, height, width, channels] → [batch, height', width', the sum of the branches' channels]
-func Branches(branches ...Layer) Layer { return branching(branches) }
+func Branches(branches ...Layer) Layer { return branching(slices.Clone(branches)) }
 
 type branching []Layer
 
@@ -46,7 +46,7 @@ func (b branching) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 // Auxiliary passes its input on and, while a network is trained, has the layers make a guess of it, too. Package train
 // adds weight times the loss of that guess to the network's own, so early layers learn from close by (Szegedy et
 // al., 2014: GoogLeNet, weight 0.3). In tests it does nothing.
-func Auxiliary(weight float64, layers ...Layer) Layer { return auxiliary{weight, layers} }
+func Auxiliary(weight float64, layers ...Layer) Layer { return auxiliary{weight, slices.Clone(layers)} }
 
 type auxiliary struct {
 	weight float64

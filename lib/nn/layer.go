@@ -1,7 +1,8 @@
 // Package nn describes convolutional networks as values.
 //
 // A [Layer] is a description: it holds no weights and does nothing until it is applied to a batch in a GoMLX graph. One
-// description gives the graph that trains, the summary, the parameter count and the initial weights.
+// description gives the graph that trains, the summary, the parameter count and the initial weights. It does not change
+// with a list of layers that it was made of.
 //
 //	net := nn.Named("LeNet",
 //		nn.Conv(6, 5), nn.ReLU, nn.MaxPool(2),
@@ -16,6 +17,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -45,10 +47,10 @@ func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
 }
 
 // Sequential applies layers one after another.
-func Sequential(layers ...Layer) Layer { return sequence{layers: layers} }
+func Sequential(layers ...Layer) Layer { return Named("", layers...) }
 
 // Named is Sequential with a name: of a network, for results and summaries, or of a block inside of one.
-func Named(name string, layers ...Layer) Layer { return sequence{name, layers} }
+func Named(name string, layers ...Layer) Layer { return sequence{name, slices.Clone(layers)} }
 
 type sequence struct {
 	name   string

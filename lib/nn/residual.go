@@ -15,10 +15,13 @@ type ResidualLayer struct {
 
 // Residual is x + f(x), with the layers one after another as f (He et al., "Deep Residual Learning for Image
 // Recognition", 2015). f must keep the shape, unless Shortcut brings x into the new one.
-func Residual(layers ...Layer) ResidualLayer { return ResidualLayer{layers: layers} }
+func Residual(layers ...Layer) ResidualLayer { return ResidualLayer{layers: slices.Clone(layers)} }
 
 // Shortcut returns the layer as s(x) + f(x), with these layers one after another as s.
-func (r ResidualLayer) Shortcut(layers ...Layer) ResidualLayer { r.shortcut = layers; return r }
+func (r ResidualLayer) Shortcut(layers ...Layer) ResidualLayer {
+	r.shortcut = slices.Clone(layers)
+	return r
+}
 
 // Info implements [Layer].
 func (r ResidualLayer) Info() Info { return Info{Kind: "residual"} }

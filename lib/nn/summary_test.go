@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -147,6 +148,35 @@ func TestNamesOfSeveralWords(t *testing.T) {
 		t.Errorf("%s has the layers %s and %s, and the variable %s",
 			summary.Network, summary.Layers[0].Path, summary.Layers[1].Path, summary.Variables[0].Name)
 	}
+}
+
+// Networks are values. Of two that a loop appends to the same layers, the first would be the second if they shared these.
+func TestNetworksDoNotShareLayers(t *testing.T) {
+	for kind, make := range map[string]func(layers []Layer) Layer{
+		"Sequential": func(layers []Layer) Layer { return Sequential(layers...) },
+		"Named":      func(layers []Layer) Layer { return Named("N", layers...) },
+		"Residual":   func(layers []Layer) Layer { return Residual(layers...).Shortcut(Conv(2, 1)) },
+		"Shortcut":   func(layers []Layer) Layer { return Residual(Conv(2, 1)).Shortcut(layers...) },
+		"Branches":   func(layers []Layer) Layer { return Branches(layers...) },
+		"Auxiliary":  func(layers []Layer) Layer { return Auxiliary(0.3, append(layers, Flatten, Dense(2))...) },
+	} {
+		layers := append(slices.Grow([]Layer(nil), 8), Conv(2, 1))
+		net := Sequential(make(layers), Flatten, Dense(2))
+		before := fmt.Sprint(mustSummarize(t, net))
+		layers[0] = Conv(2, 3).Padding(1)
+		if after := fmt.Sprint(mustSummarize(t, net)); after != before {
+			t.Errorf("%s of another list is another network:\n%s\nit was\n%s", kind, after, before)
+		}
+	}
+}
+
+func mustSummarize(t *testing.T, net Layer) *Summary {
+	t.Helper()
+	summary, err := Summarize(net, 4, 4, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return summary
 }
 
 func TestActivationsOfLayers(t *testing.T) {
