@@ -50,7 +50,7 @@ func roofline() error {
 	fmt.Println("| work | operations, billions | at the product's rate, s | convolutions alone, s | all of it, s | share |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	for _, w := range works() {
-		if strings.HasSuffix(w.name, "epoch") || w.net == nil || strings.HasPrefix(w.name, "FC2Layer") {
+		if strings.HasSuffix(w.name, "epoch") || strings.HasPrefix(w.name, "FC2Layer") {
 			continue // many steps in a call, or no convolution
 		}
 		if err := w.roofline(backend, rate); err != nil {
