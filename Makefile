@@ -237,7 +237,7 @@ peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare w
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
 		-r tools/requirements/peers.txt
 
-roofline: setup data ## what the networks' convolutions cost alone, and at the rate of a matrix product
+roofline: setup data ## what the networks' convolutions cost alone, and at the rate of the fastest
 	@go run ./cmd/bench -roofline
 
 bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5

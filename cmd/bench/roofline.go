@@ -26,8 +26,8 @@ type convolution struct {
 	first                            bool
 }
 
-// roofline says of each work's convolutions what they cost on this machine: how long they would take at the rate of a
-// large matrix product, how long they take alone, one after the other, and how long all of the work takes. Whoever
+// roofline says of each work's convolutions what they cost on this machine: how long they would take at the rate of the
+// fastest, how long they take alone, one after the other, and how long all of the work takes. Whoever
 // computes convolutions with the same library cannot do the work faster than in the second of these.
 func roofline() error {
 	backend, err := device.Open()
@@ -38,7 +38,7 @@ func roofline() error {
 	if err != nil {
 		return err
 	}
-	rate, err := productRate(backend)
+	rate, err := fastest.rate(backend)
 	if err != nil {
 		return err
 	}
@@ -46,8 +46,9 @@ func roofline() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s\nmatrix product: %.0f billion operations a second; memory: %.1f GB a second\n\n", line, rate/1e9, through/1e9)
-	fmt.Println("| work | operations, billions | at the product's rate, s | convolutions alone, s | all of it, s | share |")
+	fmt.Printf("%s\n%d filters of %d×%[3]d: %.0f billion operations a second; memory: %.1f GB a second\n\n",
+		line, fastest.filters, fastest.kernel, rate/1e9, through/1e9)
+	fmt.Println("| work | operations, billions | at that rate, s | convolutions alone, s | all of it, s | share |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	for _, w := range works() {
 		if strings.HasSuffix(w.name, "epoch") || strings.HasPrefix(w.name, "FC2Layer") {
@@ -136,17 +137,14 @@ func (c convolution) time(backend compute.Backend, images int, training bool) (f
 		ones(images, out(c.height), out(c.width), c.filters))
 }
 
-// productRate is how many operations a second a product of two matrices of 2,048 × 2,048 does.
-func productRate(backend compute.Backend) (float64, error) {
-	const side = 2048
-	exec, err := graph.NewExec(backend, func(a, b *graph.Node) []*graph.Node {
-		return []*graph.Node{graph.MatMul(a, b), mark(a)}
-	})
-	if err != nil {
-		return 0, err
-	}
-	took, err := timeOf(exec, ones(side, side), ones(side, side))
-	return 2 * side * side * side / took, err
+// fastest is a convolution that suits the processor as well as any: how many operations a second it does is the rate that
+// others are compared with.
+var fastest = convolution{height: 16, width: 16, channels: 256, filters: 256, kernel: 3, stride: 1, padding: 1}
+
+func (c convolution) rate(backend compute.Backend) (float64, error) {
+	const images = 64
+	took, err := c.time(backend, images, false)
+	return 2 * images * float64(c.height*c.width*c.filters*c.kernel*c.kernel*c.channels) / took, err
 }
 
 // memoryRate is how many bytes a second are read and written when a large array is doubled.
