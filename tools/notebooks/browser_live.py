@@ -224,6 +224,7 @@ def compare(page, out: Path) -> list[str]:
     for index in (4, 5):
         run(page, index)
         page.wait_for_function(IDLE, arg=index, timeout=TIME)
+    page.evaluate("i => jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", 4)
     page.wait_for_timeout(500)
     page.screenshot(path=out / f"{NAME}-compared.png")
     flaws = left(page, 4)
