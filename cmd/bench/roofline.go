@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,8 +26,8 @@ type convolution struct {
 }
 
 // roofline says of each work's convolutions what they cost on this machine: how long they would take at the rate of the
-// fastest, how long they take alone, one after the other, and how long all of the work takes. Whoever
-// computes convolutions with the same library cannot do the work faster than in the second of these.
+// fastest, how long they take alone, one after the other, and how long all of the work takes. Whoever computes
+// convolutions with the same library cannot do the work faster than in the second of these.
 func roofline() error {
 	backend, err := device.Open()
 	if err != nil {
@@ -84,14 +83,8 @@ func (w work) roofline(backend compute.Backend, rate float64) error {
 				}
 			}
 			alone += times[c]
+			operations += c.operations(images, training)
 		}
-		passes := 1
-		if training {
-			if passes = 3; i == 0 {
-				passes = 2
-			}
-		}
-		operations += 2 * float64(layer.MACs) * float64(images) * float64(passes)
 	}
 	worker, err := w.start(train.Float32)
 	if err != nil {
@@ -109,10 +102,25 @@ func (w work) roofline(backend compute.Backend, rate float64) error {
 // convolutionOf is what one group of a layer's filters does. What comes in follows from what comes out.
 func convolutionOf(l nn.LayerInfo, first bool) convolution {
 	out := l.Output
-	c := convolution{kernel: l.Kernel, stride: cmp.Or(l.Stride, 1), padding: l.Padding, filters: out[2] / l.Groups, first: first}
+	c := convolution{kernel: l.Kernel, stride: l.Stride, padding: l.Padding, filters: out[2] / l.Groups, first: first}
 	c.channels = l.MACs / (out[0] * out[1] * out[2] * l.Kernel * l.Kernel)
 	c.height, c.width = (out[0]-1)*c.stride+c.kernel-2*c.padding, (out[1]-1)*c.stride+c.kernel-2*c.padding
 	return c
+}
+
+// out is what a height or a width becomes.
+func (c convolution) out(size int) int { return (size+2*c.padding-c.kernel)/c.stride + 1 }
+
+// operations is how many multiplications and additions it takes. A gradient takes as many as the result.
+func (c convolution) operations(images int, training bool) float64 {
+	passes := 1
+	switch {
+	case training && c.first:
+		passes = 2
+	case training:
+		passes = 3
+	}
+	return 2 * float64(passes*images*c.out(c.height)*c.out(c.width)*c.filters*c.kernel*c.kernel*c.channels)
 }
 
 // time is how long the convolution takes alone.
@@ -132,9 +140,8 @@ func (c convolution) time(backend compute.Backend, images int, training bool) (f
 	if err != nil {
 		return 0, err
 	}
-	out := func(size int) int { return (size+2*c.padding-c.kernel)/c.stride + 1 }
 	return timeOf(exec, ones(images, c.height, c.width, c.channels), ones(c.kernel, c.kernel, c.channels, c.filters),
-		ones(images, out(c.height), out(c.width), c.filters))
+		ones(images, c.out(c.height), c.out(c.width), c.filters))
 }
 
 // fastest is a convolution that suits the processor as well as any: how many operations a second it does is the rate that
@@ -144,7 +151,7 @@ var fastest = convolution{height: 16, width: 16, channels: 256, filters: 256, ke
 func (c convolution) rate(backend compute.Backend) (float64, error) {
 	const images = 64
 	took, err := c.time(backend, images, false)
-	return 2 * images * float64(c.height*c.width*c.filters*c.kernel*c.kernel*c.channels) / took, err
+	return c.operations(images, false) / took, err
 }
 
 // memoryRate is how many bytes a second are read and written when a large array is doubled.

@@ -7,7 +7,7 @@ from execution import UserError
 
 
 def best(n: int) -> int:
-    """How many of n go on: a third, but never fewer than two, of which neither could be compared."""
+    """How many of n go on: a third, but never fewer than two, since one alone is compared with nothing."""
     return max(2, math.ceil(n / 3))
 
 
