@@ -49,6 +49,9 @@ func Decode(r io.Reader) (image.Image, error) {
 	if err != nil {
 		return nil, explained(err)
 	}
+	if format == "webp" {
+		img = likeTelevision(img)
+	}
 	if whole := image.Rect(0, 0, config.Width, config.Height); img.Bounds() != whole {
 		canvas := image.NewNRGBA(whole) // the first frame of a GIF can be smaller than the GIF
 		draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Src)

@@ -83,7 +83,7 @@ func (t Tree) key(files []file, frame picture.Frame) (key [sha256.Size]byte) {
 		Version int // raised when the same files become other bytes
 		Classes []string
 		Frame   picture.Frame
-	}{1, t.Classes, frame})
+	}{2, t.Classes, frame})
 	line := []byte{}
 	for _, f := range files {
 		line = append(append(line[:0], f.name...), 0, byte(f.class), byte(place(f)))
