@@ -100,7 +100,7 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	// loss.
 	var sumG, sumGX *graph.Node
 	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(inverse(variance)))
-	normal = graph.IdentityWithCustomGradient(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
+	normal = op.Identity(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
 		if b.noScale { // nor is a gradient by the scale computed; that by the image is as if there were one
 			sum := func(x *graph.Node) *graph.Node { return graph.ReduceAndKeep(x, graph.ReduceSum, 0, 1, 2) }
 			sumG, sumGX = sum(scaled), sum(graph.Mul(scaled, normal))
@@ -112,7 +112,7 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		return graph.Sub(scaled, graph.Mul(correction, batch.share))
 	})
 	keep := func(parameter *graph.Node, sum **graph.Node) *graph.Node {
-		return graph.IdentityWithCustomGradient(parameter, func(_, g *graph.Node) *graph.Node {
+		return op.Identity(parameter, func(_, g *graph.Node) *graph.Node {
 			*sum = g
 			return g
 		})

@@ -1,12 +1,22 @@
 package nn
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
+	"math"
+	"slices"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
+
+	"example.org/convbook/lib/nn/internal/op"
 )
 
 // Description identifies what a network computes and how it starts. It is made for JSON: networks are the same where
@@ -71,20 +81,36 @@ func own(layer Layer) bool {
 	return false
 }
 
-// operations is a sum of what a layer adds to a graph, in training and in a test.
+func init() { graph.MinConstValueSizeToKeep = math.MaxInt } // for operations to see
+
+// operations is a sum of what a layer adds to a graph, in training and in a test, with the gradients that it gives to
+// what it does and the values that its variables start from, where the description has them nowhere else.
 func operations(layer Layer, image []int) string {
 	sum := sha256.New()
 	for _, training := range []bool{true, false} {
 		store := model.NewStore()
 		x := images(store, "", training, image)
+		t := newTracer(x)
+		var y *graph.Node
 		// Code that fails here fails where the network is used as well, and says so there.
-		_ = exceptions.TryCatch[error](func() { layer.Apply(store.RootScope().In(root), x) })
-		for _, node := range x.Graph().Nodes() {
-			fmt.Fprintln(sum, node, inputs(node))
+		_ = exceptions.TryCatch[error](func() { y = layer.Apply(store.RootScope().In(root), x) })
+		if y != nil && slices.ContainsFunc(x.Graph().Nodes(), op.Foreign) {
+			_ = exceptions.TryCatch[error](func() { graph.Gradient(graph.ReduceAllSum(y), x) })
+		}
+		write(sum, x.Graph())
+		if training {
+			sum.Write(initialOperations(store, t.initial))
 		}
 		x.Graph().Finalize()
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// write writes the nodes of a graph.
+func write(to io.Writer, g *graph.Graph) {
+	for _, node := range g.Nodes() {
+		fmt.Fprintln(to, node, inputs(node))
+	}
 }
 
 func inputs(node *graph.Node) (ids []graph.NodeId) {
@@ -92,4 +118,34 @@ func inputs(node *graph.Node) (ids []graph.NodeId) {
 		ids = append(ids, input.Id())
 	}
 	return ids
+}
+
+// initialOperations are what the initial values of a store's variables are made of, or nothing where all come from
+// GoMLX's usual initialiser, or are known anyway.
+func initialOperations(store *model.Store, known map[string]initial) []byte {
+	usual := model.NewStore()
+	for v := range store.IterVariables() {
+		if _, ok := known[v.Path()]; ok {
+			store.VariableWithShape(v.Path(), v.Shape(), model.DefaultInitializer(store))
+		}
+		if !v.HasValue() {
+			usual.VariableWithShape(v.Path(), v.Shape(), model.DefaultInitializer(usual))
+		}
+	}
+	if is := initialGraph(store); !bytes.Equal(is, initialGraph(usual)) {
+		return is
+	}
+	return nil
+}
+
+// initialGraph is the graph that draws the values of a store's variables, as text. It is only built: one variable more,
+// the last, looks at what was made for the others and gives up.
+func initialGraph(store *model.Store) []byte {
+	var text bytes.Buffer
+	store.VariableWithShape("/last", shapes.Make(dtypes.Float32), func(g *graph.Graph, _ shapes.Shape) *graph.Node {
+		write(&text, g)
+		panic(errors.New("it is not to be computed"))
+	})
+	_ = store.InitializeVariables(gobackend.GetBackend(), nil)
+	return text.Bytes()
 }

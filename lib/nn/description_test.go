@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/model/initializer"
 )
 
 // described is a network's description on images of 8 × 8 × 4, as JSON.
@@ -117,6 +119,74 @@ func TestDescriptionsOfFunctions(t *testing.T) {
 	behind, _ := Summarize(Sequential(Conv(4, 1), ReLU, halve(0.5)), 8, 8, 4)
 	if a, b := alone.Description().Layers[0].Operations, behind.Description().Layers[2].Operations; a == "" || a != b {
 		t.Errorf("operations %q, and %q behind another layer", a, b)
+	}
+}
+
+// What a function's text does not show: values of a larger constant, the gradient that it sets, and how its variables
+// start. Two of each differ, and one has the same description again.
+func TestDescriptionsOfWhatIsInside(t *testing.T) {
+	constant := func(last float32) Layer {
+		return Func("mask", func(x *graph.Node) *graph.Node {
+			values := make([]float32, 8*8*4)
+			values[len(values)-1] = last
+			return graph.Mul(x, graph.Reshape(graph.Const(x.Graph(), values), 1, 8, 8, 4))
+		})
+	}
+	reversal := func(strength float64) Layer { // Ganin and Lempitsky, 2015: only its gradient does anything
+		return Func("reversal", func(x *graph.Node) *graph.Node {
+			return graph.IdentityWithCustomGradient(x, func(_, v *graph.Node) *graph.Node { return graph.MulScalar(v, -strength) })
+		})
+	}
+	weights := func(initial model.VariableInitializer) Layer {
+		return ModelFunc("weights", func(scope *model.Scope, x *graph.Node) *graph.Node {
+			scope.VariableWithShape("others", shapes.Make(x.DType(), 4)) // starts as usual
+			w := scope.WithInitializer(initial).VariableWithShape("weights", shapes.Make(x.DType(), 1, 1, 1, 4))
+			return graph.Mul(x, w.NodeValue(x))
+		})
+	}
+	normal := func(deviation float64) Layer {
+		return weights(initializer.RandomNormalFn(model.NewStore().RootScope(), deviation))
+	}
+	scores := func(factor float64) Layer { // behind a function that leaves one number of each image
+		return Sequential(Func("sum", func(x *graph.Node) *graph.Node { return graph.ReduceSum(x, 1, 2, 3) }), halve(factor))
+	}
+	for what, nets := range map[string][2]func() Layer{
+		"one number":   {func() Layer { return scores(1) }, func() Layer { return scores(2) }},
+		"constants":    {func() Layer { return constant(1) }, func() Layer { return constant(2) }},
+		"gradients":    {func() Layer { return reversal(0.1) }, func() Layer { return reversal(1) }},
+		"initialisers": {func() Layer { return normal(0.1) }, func() Layer { return normal(1) }},
+		"zeros, ones":  {func() Layer { return weights(initializer.Zero) }, func() Layer { return weights(initializer.One) }},
+	} {
+		first, again, second := described(t, nets[0]()), described(t, nets[0]()), described(t, nets[1]())
+		if first != again {
+			t.Errorf("%s: the same is described as\n%s\nand as\n%s", what, first, again)
+		}
+		if first == second {
+			t.Errorf("%s: two that differ are described alike:\n%s", what, first)
+		}
+	}
+}
+
+// The sums of functions without any of that, and of a type that is made of this package's layers, are what they were
+// when runs were first known by them, as long as GoMLX writes operations as it does.
+func TestDescriptionsOfFunctionsAreKept(t *testing.T) {
+	for _, c := range []struct {
+		layer Layer
+		want  string
+	}{
+		{halve(0.5), "8c0a67a30e0311206ec69962d6dfb3248dffaac5835d3f1ec5ae10e1af02af39"},
+		{ModelFunc("dense", func(scope *model.Scope, x *graph.Node) *graph.Node {
+			w := scope.VariableWithShape("weights", shapes.Make(x.DType(), 1, 1, 1, 4))
+			return BatchNorm.Apply(scope, ReLU.Apply(scope, graph.Mul(x, w.NodeValue(x))))
+		}), "04392d75a9bd20e962869c01a9e8ee2488c976697db71499149fcf60868c4d99"},
+	} {
+		summary, err := Summarize(c.layer, 8, 8, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := summary.Description().Layers[0].Operations; got != c.want {
+			t.Errorf("%s: its operations are %s, not %s", Name(c.layer), got, c.want)
+		}
 	}
 }
 

@@ -52,11 +52,13 @@ type tracerKey struct{}
 
 // newTracer attaches a tracer to the graph of the batch of images x.
 func newTracer(x *graph.Node) *tracer {
-	image := x.Shape().Dimensions[1:]
 	t := &tracer{
 		fields:  map[*graph.Node]field{x: {1, 1}},
 		initial: map[string]initial{},
-		input:   max(image[0], image[min(1, len(image)-1)]),
+	}
+	image := x.Shape().Dimensions[1:]
+	for _, side := range image[:min(2, len(image))] {
+		t.input = max(t.input, side)
 	}
 	t.open = []*part{&t.root}
 	x.Graph().AttachState(tracerKey{}, t)
