@@ -80,7 +80,8 @@ type plan struct {
 	Task
 	summary *nn.Summary
 	place   *store.Run
-	splits  *splits // nil before open
+	opening sync.Mutex // a run may be asked by several goroutines
+	splits  *splits    // nil before open
 
 	taken, frozen []nn.Variable // of the network: that begin with the values of Start's run, and that keep them
 }
@@ -133,6 +134,8 @@ func (p *plan) label() string { return p.summary.Network + "-" + p.Data.Name }
 
 // open opens the data, once.
 func (p *plan) open(ctx context.Context) error {
+	p.opening.Lock()
+	defer p.opening.Unlock()
 	if p.splits != nil {
 		return nil
 	}

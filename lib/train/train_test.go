@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -638,6 +639,30 @@ func TestTestAndActivationsAgree(t *testing.T) {
 	checkError(t, err, "there is no image 256: the split has 256")
 	_, err = run.Weights("conv9/weights")
 	checkError(t, err, `CNN has no variable "conv9/weights": it has conv1/weights, conv1/bias`)
+}
+
+// Several goroutines may ask a run that was loaded without opening its data, as one on a published data set is: all use
+// the same splits. go test -race tells more.
+func TestRunIsAskedByMany(t *testing.T) {
+	isolate(t)
+	run := mustFit(t, quick())
+	run.plan.splits = nil
+	opened := make([]*dataset.Split, 8)
+	var group sync.WaitGroup
+	for i := range opened {
+		group.Go(func() {
+			if p, err := run.Test(); err != nil || p.Accuracy() != run.Result.TestAccuracy {
+				t.Errorf("accuracy %v (%v), the result says %v", p.Accuracy(), err, run.Result.TestAccuracy)
+			}
+			opened[i] = run.plan.splits.test
+		})
+	}
+	group.Wait()
+	for _, split := range opened {
+		if split != opened[0] {
+			t.Fatal("the data were opened more than once")
+		}
+	}
 }
 
 // What a flipped test says of an image is the mean of what the network gives for it and for its mirror image, made
