@@ -139,6 +139,12 @@ func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("batch is %d: it must be at least 1", batch)
 	}
+	if err := r.plan.open(context.Background()); err != nil {
+		return nil, err
+	}
+	if err := r.plan.checkNorms(r.plan.splits.test.Len(), batch, "test"); err != nil {
+		return nil, err
+	}
 	return r.test(look{batch: batch, training: true})
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -177,6 +178,22 @@ func (p *plan) checkData() error {
 	if output := p.summary.Output; len(output) != 1 || output[0] != len(p.Data.Classes) {
 		return fmt.Errorf("%s gives %v values for an image, but %s has %d classes: end the network with nn.Dense(%d)",
 			p.summary.Network, output, p.Data.Name, len(p.Data.Classes), len(p.Data.Classes))
+	}
+	return p.checkNorms(p.splits.train.Len(), p.Batch, "training")
+}
+
+// checkNorms finds a batch of one image in which a batch norm would have one value of each channel: one value has no
+// variance, and what it is normalised to is 0 whatever it was. PyTorch refuses it, too.
+func (p *plan) checkNorms(images, batch int, what string) error {
+	if last := images % batch; last != 1 && batch > 1 {
+		return nil
+	}
+	for _, layer := range p.summary.Layers {
+		frozen := func(v nn.Variable) bool { return path.Dir(v.Name) == layer.Path }
+		if layer.Kind == "batch-norm" && layer.Output[0]*layer.Output[1] == 1 && !slices.ContainsFunc(p.frozen, frozen) {
+			return fmt.Errorf("of %d %s images in batches of %d, a batch is one image, and %s of %s needs more than one "+
+				"value of each channel: take another batch size", images, what, batch, layer.Path, p.summary.Network)
+		}
 	}
 	return nil
 }

@@ -523,6 +523,11 @@ func TestLossThatIsNotANumber(t *testing.T) {
 	}
 }
 
+// onePixel has a batch norm whose maps are of one pixel.
+func onePixel() nn.Layer {
+	return nn.Named("Small", nn.Conv(4, 28), nn.BatchNorm, nn.Flatten, nn.Dense(10), nn.LogSoftmax)
+}
+
 func TestSettingsThatCannotWork(t *testing.T) {
 	isolate(t)
 	for want, change := range map[string]func(c *Task){
@@ -553,10 +558,14 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"progress every 0 steps: it must be at least 1":                   func(c *Task) { c.Progress = Dots(0) },
 		"a checkpoint every -1s":                                          func(c *Task) { c.SaveEvery = -time.Second },
 		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Task) { c.Schedule = OneCycle(1) },
-		"the task has no network: set Net":                                func(c *Task) { c.Net = nil },
-		"precision is \"float8\": it must be train.Float32":               func(c *Task) { c.Precision = "float8" },
-		"test batch is -1":                                                func(c *Task) { c.TestBatch = -1 },
-		"progress every -1 steps":                                         func(c *Task) { c.Progress = Lines(-1) },
+		"512 training images in batches of 73, a batch is one image, and batch-norm1 of Small needs more than one value": func(c *Task) {
+			c.Net, c.Batch = onePixel(), 73
+		},
+		"512 training images in batches of 1, a batch is one image, and batch-norm1": func(c *Task) { c.Net, c.Batch = onePixel(), 1 },
+		"the task has no network: set Net":                                           func(c *Task) { c.Net = nil },
+		"precision is \"float8\": it must be train.Float32":                          func(c *Task) { c.Precision = "float8" },
+		"test batch is -1":        func(c *Task) { c.TestBatch = -1 },
+		"progress every -1 steps": func(c *Task) { c.Progress = Lines(-1) },
 	} {
 		c := quick()
 		change(&c)
@@ -718,6 +727,13 @@ func TestTestAsInTraining(t *testing.T) {
 		if got := unswitched.Outputs.Values[i]; math.Abs(float64(got-want)) > 1e-4 {
 			t.Fatalf("without batch norm output %d is %v, want %v", i, got, want)
 		}
+	}
+
+	small := mustFit(t, quick().of(onePixel()))
+	_, err = small.TestAsInTraining(85)
+	checkError(t, err, "of 256 test images in batches of 85, a batch is one image, and batch-norm1 of Small needs more")
+	if _, err := small.TestAsInTraining(128); err != nil {
+		t.Error(err)
 	}
 
 	task := quick().of(nn.Named("normalised", nn.BatchNorm, nn.Flatten, nn.Dense(10)))
