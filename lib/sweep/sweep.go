@@ -21,7 +21,8 @@ import (
 	"example.org/convbook/lib/train"
 )
 
-// Results are the settings from best to worst, by their mean accuracy on the validation images.
+// Results are the settings from best to worst: those of which no training diverged first, and then by their mean accuracy
+// on the validation images.
 type Results struct {
 	names    []string // of the settings that are not the same in all
 	settings []setting
@@ -29,15 +30,27 @@ type Results struct {
 
 // setting is a task with what its trainings gave, one for each seed.
 type setting struct {
-	task   train.Task
-	values []string // of what Results names
-	runs   []*train.Run
+	task     train.Task
+	values   []string // of what Results names
+	runs     []*train.Run
+	diverged []train.Stored // what runs the others would have become
+}
+
+// dir is the folder of the setting's first run, by whose settings it is told from others.
+func (s setting) dir() string {
+	if len(s.diverged) > 0 {
+		return s.diverged[0].Dir
+	}
+	return s.runs[0].Dir()
 }
 
 // Fit trains each task with each of the seeds, all tasks with the first seed first. What is stored already is not trained
 // again. A task that shows no progress of its own prints a line when it is done.
 //
 // The seeds are those that are given here, whatever a task's own is, so no two tasks may differ in that only.
+//
+// A training that diverges, as with a learning rate that is too high, is counted, and the others go on. It is an error if
+// all do.
 //
 // Every task needs a validation split: whoever chooses by the test images has none left to tell what the choice is worth.
 func Fit(tasks []train.Task, seeds ...int) (Results, error) {
@@ -52,22 +65,38 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 			if task.Progress == nil {
 				task.Progress = counted{s*len(tasks) + i + 1, len(seeds) * len(tasks)}
 			}
-			run, err := task.Fit()
-			if err != nil {
+			if err := found.settings[i].fit(task); err != nil {
 				return Results{}, fmt.Errorf("setting %d with seed %d: %w", i+1, seed, err)
 			}
-			same := func(other setting) bool { return other.runs[0].Dir() == run.Dir() }
+			same := func(other setting) bool { return other.dir() == found.settings[i].dir() }
 			if k := slices.IndexFunc(found.settings[:i], same); s == 0 && k >= 0 {
 				return Results{}, fmt.Errorf("tasks %d and %d are the same but for their seeds: leave one out", k+1, i+1)
 			}
-			found.settings[i].runs = append(found.settings[i].runs, run)
 		}
+	}
+	if !slices.ContainsFunc(found.settings, func(s setting) bool { return len(s.runs) > 0 }) {
+		return Results{}, errors.New("all trainings diverged: try learning rates of a tenth")
 	}
 	if err := found.describe(); err != nil {
 		return Results{}, err
 	}
-	slices.SortStableFunc(found.settings, func(a, b setting) int { return cmp.Compare(b.mean(), a.mean()) })
+	slices.SortStableFunc(found.settings, func(a, b setting) int {
+		return cmp.Or(cmp.Compare(len(b.runs), len(a.runs)), cmp.Compare(b.mean(), a.mean()))
+	})
 	return found, nil
+}
+
+// fit trains the setting's task with one of the seeds.
+func (s *setting) fit(task train.Task) error {
+	run, err := task.Fit()
+	if diverged := (train.Diverged{}); errors.As(err, &diverged) {
+		s.diverged = append(s.diverged, diverged.Run)
+		return nil
+	}
+	if err == nil {
+		s.runs = append(s.runs, run)
+	}
+	return err
 }
 
 func check(tasks []train.Task, seeds []int) error {
@@ -102,6 +131,10 @@ func (r *Results) describe() error {
 	}
 	var first []train.Stored
 	for _, s := range r.settings {
+		if len(s.diverged) > 0 {
+			first = append(first, s.diverged[0])
+			continue
+		}
 		stored, ok := byDir[s.runs[0].Dir()]
 		if !ok {
 			return fmt.Errorf("the run in %s was removed meanwhile", s.runs[0].Dir())
@@ -123,24 +156,34 @@ func (r Results) Best() train.Task { return r.settings[0].task }
 func (r Results) Runs() []*train.Run { return r.settings[0].runs }
 
 // Table is the columns' names and the rows as cell.Show takes them: what differs between the settings, the mean of their
-// accuracies on the validation images, and the standard deviation over the seeds.
+// accuracies on the validation images, and the standard deviation over the seeds, of which some may have diverged.
 func (r Results) Table() (head []string, rows [][]string) {
 	head = append(slices.Clone(r.names), "validation, %", "±", "seeds")
 	for _, s := range r.settings {
-		deviation := "–"
+		mean, deviation, seeds := "–", "–", fmt.Sprint(len(s.runs))
+		if len(s.runs) > 0 {
+			mean = fmt.Sprintf("%.2f", s.mean())
+		}
 		if len(s.runs) > 1 {
 			deviation = fmt.Sprintf("%.2f", stat.StdDev(s.accuracies(), nil))
 		}
-		rows = append(rows, append(slices.Clone(s.values), fmt.Sprintf("%.2f", s.mean()), deviation, fmt.Sprint(len(s.runs))))
+		if n := len(s.diverged); n > 0 {
+			seeds += fmt.Sprintf(", %d diverged", n)
+		}
+		rows = append(rows, append(slices.Clone(s.values), mean, deviation, seeds))
 	}
 	return head, rows
 }
 
-// Chart draws the accuracies on the validation images: a dot for each seed, a line at the mean of each setting.
+// Chart draws the accuracies on the validation images: a dot for each seed, a line at the mean of each setting, but for
+// those of which all trainings diverged.
 func (r Results) Chart() figure.Figure {
 	var labels []string
 	var values [][]float64
 	for _, s := range r.settings {
+		if len(s.runs) == 0 {
+			continue
+		}
 		var words []string
 		for i, name := range r.names {
 			words = append(words, name+" "+s.values[i])
@@ -173,6 +216,10 @@ func (c counted) Tell(e train.Event) {
 	case train.Tested:
 		if e.Epoch == e.Epochs {
 			fmt.Printf("training %d of %d: %.2f %% of the validation images\n", c.number, c.of, e.ValidationAccuracy)
+		}
+	case train.Ended:
+		if errors.As(e.Err, new(train.Diverged)) {
+			fmt.Printf("training %d of %d: %v\n", c.number, c.of, e.Err)
 		}
 	case train.Noted:
 		fmt.Println(e.Text)

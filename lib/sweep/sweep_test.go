@@ -93,6 +93,35 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// A rate that is too high is a row of the table, whatever its place in the list, and no end of the others.
+func TestSettingsThatDiverge(t *testing.T) {
+	tasks := []train.Task{task(1e38, 50), task(0.05, 50), task(1e-6, 50)}
+	found, err := sweep.Fit(tasks, 3, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := sweep.Fit(tasks[1:], 3, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rows := found.Table()
+	_, want := alone.Table()
+	want = append(want, []string{"1e+38", "–", "–", "0, 2 diverged"})
+	if fmt.Sprint(rows) != fmt.Sprint(want) {
+		t.Errorf("the table is %v, want %v", rows, want)
+	}
+	if chart := found.Chart(); strings.Contains(chart.Alt, "1e+38") || strings.Contains(chart.Alt, "NaN") {
+		t.Errorf("the chart says %q", chart.Alt)
+	}
+	_, err = sweep.Fit([]train.Task{tasks[0], tasks[0]}, 3, 4)
+	if err == nil || !strings.Contains(err.Error(), "tasks 1 and 2 are the same but for their seeds") {
+		t.Errorf("error %v of one that diverges twice", err)
+	}
+	if _, err := sweep.Fit(tasks[:1], 3); err == nil || err.Error() != "all trainings diverged: try learning rates of a tenth" {
+		t.Errorf("error %v where all diverge", err)
+	}
+}
+
 func TestWhatCannotBeChosenFrom(t *testing.T) {
 	blind := task(0.1, 50)
 	blind.Data = blind.Data.Validate(0)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -277,10 +278,21 @@ func (t *training) record(epoch, batch int, losses []float32) error {
 	return nil
 }
 
-// diverged is the error of a training whose loss grew out of all numbers.
+// Diverged is the error of a training whose loss grew out of all numbers.
+type Diverged struct {
+	error
+	Run Stored // that it would have become
+}
+
+// Unwrap is the error itself.
+func (d Diverged) Unwrap() error { return d.error }
+
+// diverged is that error.
 func (t *training) diverged(format string, args ...any) error {
-	return fmt.Errorf("%s: the learning rate %v is too high for this network, try a tenth of it",
+	err := fmt.Errorf("%s: the learning rate %v is too high for this network, try a tenth of it",
 		fmt.Sprintf(format, args...), t.engine.Optimizer.rate)
+	place := t.engine.place
+	return Diverged{err, Stored{ID: filepath.Base(place.Dir()), Dir: place.Dir(), State: "unfinished", Step: t.at.Step, place: place}}
 }
 
 // test tests the network after an epoch, keeps how well it does and returns what it gives for the test images.
