@@ -263,6 +263,13 @@ func TestFreezeIdentifies(t *testing.T) {
 			t.Errorf("%s: the recipe is %q", what, got)
 		}
 	}
+	changed := task
+	changed.Freeze = []string{"conv2"}
+	p := mustPlan(t, changed)
+	changed.Freeze[0] = "conv1" // whoever made the list may use it again
+	if got := p.recipe().Freeze; !slices.Equal(got, []string{"conv2"}) {
+		t.Errorf("a plan that froze conv2 freezes %v", got)
+	}
 }
 
 func TestFreezesThatCannotBe(t *testing.T) {
@@ -270,9 +277,12 @@ func TestFreezesThatCannotBe(t *testing.T) {
 	task := startsFrom(t)
 	run := task.Start
 	for want, change := range map[string]func(c *Task){
-		"the task has Freeze but no Start: only layers":                 func(c *Task) { c.Start, c.Freeze = nil, []string{"conv1"} },
-		"the task has StartRate but no Start":                           func(c *Task) { c.Start, c.StartRate = nil, 0.5 },
-		"the task's StartRate is -1: it must be above 0 and finite":     func(c *Task) { c.StartRate = -1 },
+		"the task has Freeze but no Start: only layers":             func(c *Task) { c.Start, c.Freeze = nil, []string{"conv1"} },
+		"the task has StartRate but no Start":                       func(c *Task) { c.Start, c.StartRate = nil, 0.5 },
+		"the task's StartRate is -1: it must be above 0 and finite": func(c *Task) { c.StartRate = -1 },
+		"the task's StartRate is 1e-45 of the learning rate 0.05: their product is 0 as a float32": func(c *Task) {
+			c.StartRate, c.Optimizer = 1e-45, SGD(0.05, 0)
+		},
 		"the task's StartRate is NaN":                                   func(c *Task) { c.StartRate = math.NaN() },
 		"the task's StartRate is +Inf":                                  func(c *Task) { c.StartRate = math.Inf(1) },
 		`the task's Freeze has "conv[", which is no pattern: write one`: func(c *Task) { c.Freeze = []string{"conv1", "conv["} },

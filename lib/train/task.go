@@ -93,7 +93,7 @@ type splits struct{ train, validation, test *dataset.Split }
 // plan checks and describes the task; nothing is written, and nothing is read but a data set of the user's own.
 func (t Task) plan(ctx context.Context) (*plan, error) {
 	t.Config = t.withDefaults()
-	t.StartRate = cmp.Or(t.StartRate, 1)
+	t.StartRate, t.Freeze = cmp.Or(t.StartRate, 1), slices.Clone(t.Freeze)
 	if t.Net == nil {
 		return nil, errors.New("the task has no network: set Net, such as zoo.CNN(6)")
 	}
