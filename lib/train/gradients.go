@@ -42,7 +42,7 @@ func (t Task) Gradients() ([]Gradient, error) {
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (sizes []*graph.Node) {
 			images, wanted := take(in[0], in[1], in[2])
 			outputs := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Preprocess(images))
-			names, sizes = e.gradientSizes(graph.ReduceAllMean(e.Loss.train(outputs, wanted)))
+			names, sizes = e.gradientSizes(graph.ReduceAllMean(e.losses(outputs, wanted)))
 			return sizes
 		})
 	if err != nil {

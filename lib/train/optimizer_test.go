@@ -287,11 +287,13 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 	}
 }
 
-// What Gradients finds in a network with batch norm is what the first step of training has: its velocity.
-func TestGradientsWithBatchNorm(t *testing.T) {
+// What Gradients finds in a network with batch norm and an auxiliary classifier is what the first step of training has:
+// its velocity.
+func TestGradientsAreThoseOfTheFirstStep(t *testing.T) {
 	isolate(t)
 	net := nn.Named("Normalised",
-		nn.Conv(4, 3).NoBias(), nn.BatchNorm, nn.ReLU, nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.GlobalAvgPool, nn.Dense(10))
+		nn.Conv(4, 3).NoBias(), nn.BatchNorm, nn.ReLU, nn.Auxiliary(0.5, nn.GlobalAvgPool, nn.Dense(10)),
+		nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.GlobalAvgPool, nn.Dense(10))
 	task := Task{Net: net, Data: digits(), Config: Config{Epochs: 1, Batch: 16, Optimizer: SGD(0.1, 0.9), Seed: 2, Progress: Quiet}}
 	gradients, err := task.Gradients()
 	if err != nil {
@@ -308,8 +310,8 @@ func TestGradientsWithBatchNorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(gradients) != 3 {
-		t.Fatalf("gradients of %v, want those of three weights", gradients)
+	if len(gradients) != 4 {
+		t.Fatalf("gradients of %v, want those of four weights", gradients)
 	}
 	for _, g := range gradients {
 		values := velocities[g.Variable].Values

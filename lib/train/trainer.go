@@ -98,13 +98,19 @@ func (e *engine) trainStep(i *graph.Node, changing, fixed []*graph.Node) []*grap
 
 	nn.SetRandom(graph.Reshape(rows(in.states, i, 1), randomState))
 	outputs := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Augmented(images, rows(in.random, first, e.Batch)))
+	each := e.losses(outputs, wanted)
+	loss := graph.Div(graph.ReduceAllSum(graph.Mul(each, counts)), graph.ReduceAllSum(counts))
+	optimizedOf(e.vars).step(e.Optimizer, loss, rows(in.optimizer, i, 1), e.rateOf)
+	return []*graph.Node{graph.DynamicUpdateSlice(changing[0], graph.Reshape(loss, 1), []*graph.Node{i})}
+}
+
+// losses are those of a batch's images in training, with what auxiliary classifiers add.
+func (e *engine) losses(outputs, wanted *graph.Node) *graph.Node {
 	each := e.Loss.train(outputs, wanted)
 	for _, guess := range nn.Guesses(outputs.Graph()) {
 		each = graph.Add(each, graph.MulScalar(e.Loss.train(guess.Output, wanted), guess.Weight))
 	}
-	loss := graph.Div(graph.ReduceAllSum(graph.Mul(each, counts)), graph.ReduceAllSum(counts))
-	optimizedOf(e.vars).step(e.Optimizer, loss, rows(in.optimizer, i, 1), e.rateOf)
-	return []*graph.Node{graph.DynamicUpdateSlice(changing[0], graph.Reshape(loss, 1), []*graph.Node{i})}
+	return each
 }
 
 // portion is what one call of the trainer does.
