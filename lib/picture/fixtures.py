@@ -124,6 +124,10 @@ for turned in range(1, 9):
     add(f"orientation {turned}.webp", saved(small, "WebP", lossless=True, exif=exif))
     add(f"orientation {turned}.jpg", saved(small, "JPEG", quality=95, subsampling=0, exif=exif), off=4)
 
+for order, mark in (("<", b"II*\0"), (">", b"MM\0*")):  # a LONG, as some programs write it
+    exif = b"Exif\0\0" + mark + struct.pack(order + "IHHHIII", 8, 1, 0x0112, 4, 1, 6, 0)
+    add(f"orientation {mark[:2].decode()}.jpg", saved(small, "JPEG", quality=95, subsampling=0, exif=exif), off=4)
+
 frames = []
 for height, width, channels, shorter in [
     (47, 61, 3, 0), (47, 61, 1, 0), (32, 32, 3, 0), (28, 28, 1, 0), (20, 40, 3, 0), (40, 20, 3, 0), (16, 16, 3, 20),

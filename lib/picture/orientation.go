@@ -31,9 +31,15 @@ func orientation(file []byte, format string) int {
 	entries := tiff[at+2:]
 	entries = entries[:min(len(entries), 12*int(order.Uint16(tiff[at:])))]
 	for ; len(entries) >= 12; entries = entries[12:] {
-		const tag, short = 0x0112, 3
-		o := int(order.Uint16(entries[8:]))
-		if order.Uint16(entries) == tag && order.Uint16(entries[2:]) == short && 1 <= o && o <= 8 {
+		const tag, short, long = 0x0112, 3, 4
+		o := 0
+		switch order.Uint16(entries[2:]) {
+		case short:
+			o = int(order.Uint16(entries[8:]))
+		case long: // some programs write it so
+			o = int(order.Uint32(entries[8:]))
+		}
+		if order.Uint16(entries) == tag && 1 <= o && o <= 8 {
 			return o
 		}
 	}
