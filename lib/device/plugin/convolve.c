@@ -120,6 +120,15 @@ static bool memory_of(dnnl_memory_t *memory, const_dnnl_primitive_desc_t descrip
   return !dnnl_memory_create(memory, form, engine, allocates ? DNNL_MEMORY_ALLOCATE : DNNL_MEMORY_NONE);
 }
 
+// clean makes a memory with room of its own zero.
+static bool clean(dnnl_memory_t memory) {
+  const_dnnl_memory_desc_t form;
+  void *room;
+  if (dnnl_memory_get_memory_desc(memory, &form) || dnnl_memory_get_data_handle(memory, &room)) return false;
+  if (room) memset(room, 0, dnnl_memory_desc_get_size(form));
+  return true;
+}
+
 // prepare makes a plan ready for that many parts, or returns false. What it made then is lost: that is rare, and
 // little.
 static bool prepare(struct convolution *c) {
@@ -152,6 +161,7 @@ static bool prepare(struct convolution *c) {
     if (!memory_of(&part->x, description, names[0], false) || !memory_of(&part->y, description, names[2], false) ||
         !memory_of(&part->scratchpad, description, DNNL_ARG_SCRATCHPAD, true))
       return false;
+    if (!clean(part->scratchpad)) return false; // oneDNN takes it for zeros around images of bfloat16
   }
   c->reorder = p->kind == BY_WEIGHTS ? reorder_of(inner, w, false) : reorder_of(w, inner, false);
   if (p->kind == BY_WEIGHTS) c->add = reorder_of(inner, inner, true);
