@@ -21,8 +21,8 @@ import (
 	"example.org/convbook/lib/train"
 )
 
-// Results are the settings from best to worst: those of which no training diverged first, and then by their mean accuracy
-// on the validation images.
+// Results are the settings from best to worst: those of which no training diverged first, and then by their mean
+// accuracy on the validation images.
 type Results struct {
 	names    []string // of the settings that are not the same in all
 	settings []setting
@@ -49,8 +49,8 @@ func (s setting) dir() string {
 //
 // The seeds are those that are given here, whatever a task's own is, so no two tasks may differ in that only.
 //
-// A training that diverges, as with a learning rate that is too high, is counted, and the others go on. It is an error if
-// all do.
+// A training that diverges, as with a learning rate that is too high, is counted, and the others go on. It is an error
+// if all do.
 //
 // Every task needs a validation split: whoever chooses by the test images has none left to tell what the choice is worth.
 func Fit(tasks []train.Task, seeds ...int) (Results, error) {

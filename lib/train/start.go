@@ -36,8 +36,8 @@ func (p *plan) planStart() (sum string, err error) {
 		return "", fmt.Errorf("the task's StartRate is %v: it must be above 0 and finite; Freeze keeps weights as they are",
 			p.StartRate)
 	case float32(p.StartRate*p.Optimizer.rate) == 0:
-		return "", fmt.Errorf("the task's StartRate is %v of the learning rate %v: their product is 0 as a float32, as networks "+
-			"are computed; Freeze keeps weights as they are", p.StartRate, p.Optimizer.rate)
+		return "", fmt.Errorf("the task's StartRate is %v of the learning rate %v: their product is 0 as a float32, as "+
+			"networks are computed; Freeze keeps weights as they are", p.StartRate, p.Optimizer.rate)
 	}
 	from, whose, sum, err := p.startVariables()
 	if err != nil {

@@ -189,8 +189,9 @@ func (p *plan) checkNorms(images, batch int, what string) error {
 		return nil
 	}
 	for _, layer := range p.summary.Layers {
+		onePixel := layer.Kind == "batch-norm" && layer.Output[0]*layer.Output[1] == 1
 		frozen := func(v nn.Variable) bool { return path.Dir(v.Name) == layer.Path }
-		if layer.Kind == "batch-norm" && layer.Output[0]*layer.Output[1] == 1 && !slices.ContainsFunc(p.frozen, frozen) {
+		if onePixel && !slices.ContainsFunc(p.frozen, frozen) {
 			return fmt.Errorf("of %d %s images in batches of %d, a batch is one image, and %s of %s needs more than one "+
 				"value of each channel: take another batch size", images, what, batch, layer.Path, p.summary.Network)
 		}

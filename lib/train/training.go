@@ -292,7 +292,8 @@ func (t *training) diverged(format string, args ...any) error {
 	err := fmt.Errorf("%s: the learning rate %v is too high for this network, try a tenth of it",
 		fmt.Sprintf(format, args...), t.engine.Optimizer.rate)
 	place := t.engine.place
-	return Diverged{err, Stored{ID: filepath.Base(place.Dir()), Dir: place.Dir(), State: "unfinished", Step: t.at.Step, place: place}}
+	dir := place.Dir()
+	return Diverged{err, Stored{ID: filepath.Base(dir), Dir: dir, State: "unfinished", Step: t.at.Step, place: place}}
 }
 
 // test tests the network after an epoch, keeps how well it does and returns what it gives for the test images.
