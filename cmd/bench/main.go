@@ -399,9 +399,14 @@ func all(out string) error {
 		}
 	}
 	fmt.Printf("memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
+	return write(out, line, seconds)
+}
+
+// write writes what each work took, but for the first time, which warmed up.
+func write(out, line string, seconds map[string][]float64) error {
 	results := []result{{Name: "memory of the process at most", Device: line, Bytes: peak()}}
 	for _, name := range slices.Sorted(maps.Keys(seconds)) {
-		rounds := seconds[name][1:] // without the one that warmed up
+		rounds := seconds[name][1:]
 		results = append(results, result{Name: name, Device: line, Median: median(rounds), Seconds: rounds})
 	}
 	content, err := json.MarshalIndent(results, "", " ")

@@ -94,12 +94,12 @@ var (
 	netBrief    = arm{"bfloat16", Work{Network: "Net", Data: photosHalf, Recipe: netRecipe.bfloat16()}}
 	vggBrief    = arm{"bfloat16", Work{Network: "VGG16", Data: mirrored(photos(0, 2, "alternate")), Recipe: bookRecipe.epochs(3).bfloat16()}}
 	netFew      = arm{"from nothing", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe}}
-	netStarted  = arm{"from a start", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown}}
-	netFrozen   = arm{"frozen but for the last layer", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown, Freeze: []string{"*"}}}
+	netStarted  = arm{"from trained weights", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown}}
+	netFrozen   = arm{"all but the last layer frozen", Work{Network: "Net", Data: photosFew, Recipe: fewRecipe, Start: &netKnown, Freeze: []string{"*"}}}
 	vggNotes    = arm{"the notes' recipe", Work{Network: "VGG16", Data: photos(0, 4, "random"), Recipe: notesRecipe}}
 	vggBook     = arm{"the book's recipe", Work{Network: "VGG16", Data: mirrored(photos(0, 2, "alternate")), Recipe: bookRecipe}}
 	vggHurried  = arm{"three epochs of the book's recipe", Work{Network: "VGG16", Data: mirrored(photos(0, 2, "alternate")), Recipe: bookRecipe.epochs(3)}}
-	vggPart     = arm{"with both", Work{Network: "VGG16", Data: photos(part, 4, "random"), Recipe: notesRecipe}}
+	vggPart     = arm{"batch norm and augmentation", Work{Network: "VGG16", Data: photos(part, 4, "random"), Recipe: notesRecipe}}
 	vggNoNorm   = arm{"without batch norm", Work{Network: withoutNorm, Data: photos(part, 4, "random"), Recipe: notesRecipe}}
 	vggAsIs     = arm{"without augmentation", Work{Network: "VGG16", Data: photos(part, 0, ""), Recipe: notesRecipe}}
 )
@@ -147,7 +147,7 @@ var claims = []claim{
 		says: "A tower of 50 layers learns next to nothing without shortcuts.",
 		a:    towerArm("residual-50"), b: towerArm("plain-50"), what: accuracy, rule: above(20)},
 	{name: "plain-gets-worse", where: "notebook 06", seeds: 5,
-		says: "The plain tower gets worse with height, and on the training images too.",
+		says: "The plain tower gets worse with height, and on the training images, too.",
 		a:    towerArm("plain-50"), b: towerArm("plain-6"), what: trainLoss, rule: above(0)},
 	{name: "height-costs-little", where: "notebook 06", seeds: 20,
 		says: "With shortcuts, height costs next to nothing: 50 layers stay within two points of 14.",
@@ -175,7 +175,7 @@ var claims = []claim{
 		says: "With fifty photographs a class, a network that knows five other classes does better than one that starts from nothing.",
 		a:    netStarted, b: netFew, what: accuracy, rule: above(0)},
 	{name: "transfer-frozen", where: "notebook 22", seeds: 5,
-		says: "With all but its last layer frozen it does worse than from nothing.",
+		says: "With all but its last layer frozen, that network does worse than one that starts from nothing.",
 		a:    netFew, b: netFrozen, what: accuracy, rule: above(0)},
 	{name: "vgg16-as-pytorch", where: readme, seeds: 3,
 		says: "VGG16 reaches the same accuracy as in PyTorch, by the notes' recipe.", a: vggNotes, what: accuracy, rule: within(4)},

@@ -84,7 +84,7 @@ func resultsTable(l *ledger) string {
 			machines[r.machine()] = true
 		}
 	}
-	fmt.Fprintf(&text, "\nMean ± standard deviation (number of seeds); the time is that of trainings during which the machine did "+
+	fmt.Fprintf(&text, "\nMean ± standard deviation (number of seeds). Times are those of trainings beside which the machine did "+
 		"nothing else. Computed on %s. \"In the notes\" is what the lecture notes report.\n", strings.Join(slices.Sorted(maps.Keys(machines)), "; "))
 	return text.String()
 }
@@ -164,8 +164,9 @@ func claimsTable(l *ledger) string {
 		}
 		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s: %s |\n", says, mine, theirs, strings.Join(differences, "; "), v.outcome, c.ruleText())
 	}
-	text.WriteString("\nMean ± standard deviation (seeds). A difference of means stands with its 95 % interval (Welch); a claim holds when " +
-		"the whole interval is where the verdict says. `make claims` trains and judges, `make test` judges again.\n")
+	text.WriteString("\nMean ± standard deviation (number of seeds). A difference of means has its 95 % interval (Welch's). A claim holds " +
+		"when the whole interval is where the verdict says; it is not measured as long as seeds are missing. " +
+		"`make claims` trains and judges, `make test` judges again.\n")
 	return text.String()
 }
 

@@ -2,6 +2,8 @@ package device
 
 import (
 	"math"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"syscall"
 	"testing"
@@ -37,6 +39,19 @@ func faults(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return usage.Minflt
+}
+
+// The heap for large blocks keeps its order, whoever takes and gives back what.
+func TestHeap(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "heap")
+	args := []string{"-g", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-Wno-use-after-free",
+		"-fno-builtin", "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-pthread", "-o", program, "plugin/check/heap.c"}
+	if output, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	if output, err := exec.Command(program).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
+	}
 }
 
 // What a call needs on the way, here twice 64 MB, is there for the next call: it is not got from the system again, page

@@ -65,11 +65,8 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	runningMean := statistic(scope, x, "mean", constant(0), perChannel...)
 	runningVariance := statistic(scope, x, "variance", constant(1), perChannel...)
 
-	inverse := func(variance *graph.Node) *graph.Node {
-		return graph.Rsqrt(graph.AddScalar(variance, b.epsilon))
-	}
 	if !scope.IsTraining(x.Graph()) || !shifts.Trainable {
-		mean, factor := runningMean.NodeValue(x), graph.Mul(scale, inverse(runningVariance.NodeValue(x)))
+		mean, factor := runningMean.NodeValue(x), graph.Mul(scale, b.inverse(runningVariance.NodeValue(x)))
 		if scaled := scaledBehind(x); scaled != nil {
 			return scaled(factor, graph.Sub(shift, graph.Mul(mean, factor)))
 		}
@@ -87,9 +84,17 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if device.OneDNN(x.Graph().Backend()) {
 		return b.external(x, scale, shift, batch, average)
 	}
+	return b.inGraph(x, scale, shift, batch, average)
+}
 
-	// The gradient is written out below, in two passes over the data, so the graph must not add one of its own here.
-	mean := graph.StopGradient(batch.mean(x))
+// inverse is what values with this variance are multiplied by.
+func (b BatchNormLayer) inverse(variance *graph.Node) *graph.Node {
+	return graph.Rsqrt(graph.AddScalar(variance, b.epsilon))
+}
+
+// inGraph leaves the work to XLA. The gradient is written out, in two passes over the data.
+func (b BatchNormLayer) inGraph(x, scale, shift *graph.Node, batch moments, average func(mean, variance *graph.Node)) *graph.Node {
+	mean := graph.StopGradient(batch.mean(x)) // no other gradient is to be added
 	variance := graph.StopGradient(batch.mean(graph.Square(graph.Sub(x, mean))))
 	average(mean, variance)
 
@@ -99,7 +104,7 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	// A filler has no part in mean and variance, so its gradient is scale · g, which is 0 as it has no part in the
 	// loss.
 	var sumG, sumGX *graph.Node
-	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(inverse(variance)))
+	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(b.inverse(variance)))
 	normal = op.Identity(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
 		if b.noScale { // nor is a gradient by the scale computed; that by the image is as if there were one
 			sum := func(x *graph.Node) *graph.Node { return graph.ReduceAndKeep(x, graph.ReduceSum, 0, 1, 2) }

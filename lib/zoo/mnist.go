@@ -1,4 +1,4 @@
-// Package zoo holds the networks of the notes, one short function each.
+// Package zoo holds the networks of the book, one short function each.
 package zoo
 
 import "example.org/convbook/lib/nn"

@@ -5,6 +5,7 @@
 
 First all of them compute the same from the same weights: scores of test images and gradients of a batch, to 1e-4. Then
 each gets its own process, and they take turns, round by round. What comes out are ratios: a peer's time by the book's.
+And how much memory the rounds take, beside what is there before: libraries, images, weights, and the book's momentum.
 
 Where the processor multiplies bfloat16, PyTorch's autocast to it is timed beside the book's convolutions in it.
 """
@@ -229,6 +230,20 @@ class Process:
     def __init__(self, command: list[str]):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CLONE)
         self.line()
+        self.before = self.memory("VmRSS")
+
+    def memory(self, name: str) -> int:
+        """What Linux tells of its memory, in bytes."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(told.split(f"{name}:")[1].split()[0])
+
+    def forget(self) -> None:
+        """The most memory that it had is from now on the most since now: it was that of a compiler."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def took(self) -> int:
+        """The most memory that its rounds took, in bytes."""
+        return self.memory("VmHWM") - self.before
 
     def line(self) -> str:
         line = self.process.stdout.readline()
@@ -247,6 +262,7 @@ class Process:
 
 
 def compare(work: str, peers: list[str], rounds: int) -> dict:
+    """Seconds of each round and bytes that the rounds took, by peer."""
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "ours.safetensors")
         # TF32, which only a GPU has, is for the timing.
@@ -273,13 +289,18 @@ def compare(work: str, peers: list[str], rounds: int) -> dict:
                 took = process.round()
                 if i > 0:  # the first round warms up, and compiles
                     seconds[name].append(took)
+                else:
+                    process.forget()
+        memory = {name: process.took() for name, process in processes.items()}
         for process in processes.values():
             process.stop()
-    return seconds
+    return {"seconds": seconds, "bytes": memory}
 
 
-def report(work: str, seconds: dict) -> str:
-    lines = [f"{work}: convbook {statistics.median(seconds['convbook']):.4f} s"]
+def report(work: str, found: dict) -> str:
+    seconds = found["seconds"]
+    megabytes = {name: f"{taken / 1e6:,.0f} MB" for name, taken in found["bytes"].items()}
+    lines = [f"{work}: convbook {statistics.median(seconds['convbook']):.4f} s, {megabytes['convbook']}"]
     for name, theirs in seconds.items():
         if name != "convbook":
             ours = seconds["convbook"]
@@ -287,7 +308,7 @@ def report(work: str, seconds: dict) -> str:
                 ours = seconds[f"convbook, {BFLOAT16}"]
             ratios = sorted(t / o for t, o in zip(theirs, ours))
             lines.append(f"  {name:<24} {statistics.median(theirs):.4f} s   {statistics.median(ratios):.2f} "
-                         f"({ratios[0]:.2f} – {ratios[-1]:.2f})")
+                         f"({ratios[0]:.2f} – {ratios[-1]:.2f})   {megabytes[name]}")
     return "\n".join(lines)
 
 
