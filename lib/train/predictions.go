@@ -73,7 +73,7 @@ func (p *Predictions) Confusion() [][]int {
 	return counts
 }
 
-// PerClass is the percentage of each class's images that get their right class.
+// PerClass is the percentage of each class's images that get their right class; NaN for a class that has none.
 func (p *Predictions) PerClass() []float64 {
 	shares := make([]float64, len(p.Classes))
 	for class, given := range p.Confusion() {
