@@ -329,9 +329,9 @@ def look_for_network(path: Path, wanted: str, first: One, signals: list) -> None
 def sweep(options) -> int:
     if options.profile not in ("full", "smoke"):
         raise UserError(f"there is no profile {options.profile}: there is full and smoke")
-    if len(options.notebooks) != 1:
+    if not options.notebooks or len(paths := run.find(options.notebooks)) != 1:
         raise UserError("a sweep is of one notebook: say which, for instance NB=12")
-    path = run.find(options.notebooks)[0]
+    path = paths[0]
     ones = orders(path, options)
     judge = early.judge(options.early) if options.early else None
     ready()

@@ -461,6 +461,7 @@ class Command(unittest.TestCase):
             nbformat.write(notebook_of(), path)
             for arguments, told in [
                 ([], "a sweep is of one notebook"),
+                (["10 11"], "a sweep is of one notebook"),
                 ([str(path)], "nothing is to be varied"),
                 ([str(path), "--set", "lr=1", "--cores", "many"], "CORES is a whole number from 0 to 999999, not"),
                 ([str(path), "--set", "lr=1", "--early", "soon"], "EARLY is halving or median, not soon"),
