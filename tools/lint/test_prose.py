@@ -26,7 +26,7 @@ class Prose(unittest.TestCase):
         for name in ("a.md", "lib/b c.go", ".venv/lib/c.py", "build/d.md", "notebooks/.ipynb_checkpoints/e.ipynb"):
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).touch()
-        for path in ("/nowhere", os.environ["PATH"]):  # there is no git, and there is one that knows nothing of the folder
+        for path in ("/nowhere", os.environ["PATH"]):  # no git, and one that does not know the folder
             with mock.patch.dict(os.environ, {"PATH": path, "GIT_CEILING_DIRECTORIES": str(self.folder.parent)}):
                 self.assertEqual(sorted(prose.files()), [self.folder / "a.md", self.folder / "lib" / "b c.go"])
 
