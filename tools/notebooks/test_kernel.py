@@ -125,6 +125,36 @@ class Text(Kernel):
             self.assertTrue(shown == printed, f"{code}: {len(shown)} characters, {shown.count(chr(0xfffd))} replaced")
 
 
+# Declarations of one cell after another, what is printed then, and what that gives.
+DECLARED = [
+    ("const (\n\tfour, forty = iota + 4, iota*10 + 40\n\tfive, fifty\n)", "four, forty, five, fifty", "4 40 5 50"),
+    ('const one, letter = 1, "a"', "one, letter", "1 a"),
+    ("const (\n\t_ = 1 << (10 * iota)\n\tKB\n\tMB\n)", "KB, MB", "1024 1048576"),
+    ("const (\n\t_ = iota\n\tfirst\n\t_\n\tthird\n)", "KB, MB, first, third", "1024 1048576 1 3"),
+    ("const KB = 1000", "KB, MB", "1000 1048576"),
+    ("const (\n\tfirst = 10\n)", "first, third", "10 3"),
+    ("var rate = 0.1", "rate", "0.1"),
+    ("const rate = 0.2", "rate", "0.2"),
+    ("func rate() string { return \"0.3\" }", "rate()", "0.3"),
+    ("type rate struct{}\n\nfunc (rate) String() string { return \"0.4\" }", "rate{}", "0.4"),
+    ("var rate, rest = func() (int, int) { return 5, 6 }()", "rate, rest", "5 6"),
+    ("const rest = 7", "rest", "7"),
+    ('type List[T any] struct{ x T }\n\nfunc (List[T]) String() string { return "list" }', "List[int]{1}", "list"),
+    ('type Couple[K, V any] struct {\n\tk K\n\tv V\n}\n\nfunc (*Couple[K, V]) String() string { return "couple" }',
+     "List[int]{1}, &Couple[int, bool]{}", "list couple"),
+    ('func (p Couple[A, B]) String() string { return "two" }', "List[int]{1}, Couple[int, bool]{}", "list two"),
+]
+
+# Raw strings and comments whose lines begin as the kernel's commands do.
+TEXTS = {
+    "const program = `a\n%%\n!exit 3\n%cd /nosuch\npackage b\n`\n\n%%\nfmt.Print(program)":
+        "a\n%%\n!exit 3\n%cd /nosuch\npackage b\n",
+    "%%\ntext := `a\n%%\n!exit 3`\nfmt.Print(text)": "a\n%%\n!exit 3",
+    "/* it's `\n%cd /nosuch\n*/\nvar tick, quoted = '`', \"\\\"`\" // `\n\n!echo \\\n \\`\n%%\nfmt.Print(tick, quoted)":
+        '`\n96"`',
+}
+
+
 # Cells, and the errors that they end with. The error of the n-th says Cell[N].
 ERRORS = {
     "%%\nfor i := range 3 {\n\tif i > 1 {\n\t\tfmt.Println(i)\n}": """
@@ -267,6 +297,31 @@ class Errors(Kernel):
             code = f"import \"os\"\n\n%%\nfmt.Fprint(os.Stderr, {json.dumps(prints)})"
             [(status, outputs)] = self.run_cells(code)
             self.assertEqual((status, "".join(output["text"] for output in outputs)), ("ok", prints))
+
+
+    def test_the_runtime_s_own_functions_are_left_out(self):
+        told = self.error("%%\nhuge := make([]byte, 1<<46)\nfmt.Println(len(huge))")["evalue"]
+        self.assertRegex(told, r"^Cell\[\d+\]: line 2: (panic|fatal error): \D*$")
+
+
+class Code(Kernel):
+    """What cells declare and hold."""
+
+    def printed(self, source: str) -> str:
+        """What a cell that ends well prints."""
+        [(status, outputs)] = self.run_cells(source)
+        self.assertEqual(status, "ok", outputs)
+        return "".join(output["text"] for output in outputs)
+
+    def test_a_name_is_what_was_declared_last(self):
+        for declaration, printed, wanted in DECLARED:
+            with self.subTest(declaration):
+                self.assertEqual(self.printed(f"{declaration}\n\n%%\nfmt.Println({printed})"), wanted + "\n")
+
+    def test_lines_of_texts_are_no_commands(self):
+        for source, wanted in TEXTS.items():
+            with self.subTest(source):
+                self.assertEqual(self.printed(source), wanted)
 
 
 class Help(Kernel):
