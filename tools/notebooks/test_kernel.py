@@ -95,6 +95,15 @@ class Queue(Kernel):
             self.assertEqual([self.reply(request)["status"] for request in (first, second)], [status, "aborted"])
 
 
+    def test_what_a_shell_waits_for_is_stopped_with_it(self):
+        cell = self.client.execute("%%bash\necho waits\nsleep 1000\necho on")
+        while self.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+            pass
+        self.client.control_channel.send(self.client.session.msg("interrupt_request", {}))
+        self.assertNotIn("on", "".join(output.get("text", "") for output in self.outputs(cell)).split())
+        self.assertEqual(self.reply(cell)["status"], "ok")
+
+
 class Connection(Kernel):
     def test_what_the_kernel_is_and_that_it_is_busy_is_told_while_a_cell_runs(self):
         cell = self.client.execute('import "time"\n\n%%\nfmt.Println("waits")\ntime.Sleep(5 * time.Second)')
@@ -222,6 +231,8 @@ Cell[N]: line 2: panic: runtime error: invalid memory address or nil pointer der
     \treturn p.X
 Cell[N]: line 8: called here
     fmt.Println(fails(nil))""",
+    "%%\nfmt.Println(1)\n%%\nfmt.Println(2)": """
+Cell[N]: line 3: a cell has one func main, which the line with %% above this one begins""",
     'import "os"\n\n%%\nos.Exit(3)': """
 exit status 3""",
     'import (\n\t"os"\n\t"syscall"\n)\n\n%%\nsyscall.Kill(os.Getpid(), syscall.SIGKILL)': """
