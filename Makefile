@@ -19,6 +19,9 @@ WRONG := $(strip $(foreach character,: \ $(comma),$(findstring $(character),$(CU
 ifneq ($(WRONG),)
 $(error the book cannot be in a folder with $(WRONG) in its name: rename or move $(CURDIR))
 endif
+ifeq ($(wildcard tools/requirements/book.txt),)
+$(error $(CURDIR) is not the book's folder: go there, or say make -C and its name)
+endif
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -82,9 +85,11 @@ endif
 # make fuzz TIME=1h ONLY="safetensors.FuzzDecode plugin.rewrite", make faults SEED=1 ONLY=damage/17, make claims
 # NAME=cnn-beats-fc BUDGET=40m, make vulncheck VULNDB=file:///..., make sweep NB=12 P="lr=log(1e-4,1e-2) seed=1..3" TRIALS=30
 # EARLY=halving CORES=2 OF=Net MANY=yes CLUSTER=tcp://host:8786.
-NB :=
-P :=
-PROFILE := full
+#
+# The first three may also stand in front, as in NB=10 make run.
+NB ?=
+P ?=
+PROFILE ?= full
 HOST := localhost
 LOCAL = $(filter localhost 127.% ::1,$(HOST))
 PORT := 8888
@@ -103,6 +108,10 @@ OF :=
 MANY :=
 CLUSTER :=
 
+# They reach the steps in the environment as they were given, with all their quotes and dollars.
+GIVEN := NB P PROFILE ROUNDS TIME ONLY SEED NAME MODEL BUDGET VULNDB TRIALS EARLY CORES OF MANY CLUSTER
+$(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
+
 # What is checked of how things are written.
 STYLE := lint-go lint-c lint-python lint-text
 
@@ -115,33 +124,32 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{ printf "  %-15s%s\n", $$1, $$2 }'
 
 lab: setup data ## open the book in JupyterLab; BACKEND=xla:cuda computes on the GPU, PORT=9999 listens there
+	@$(PYTHON) tools/notebooks/address.py "$(HOST)" "$(PORT)"
 	@$(if $(LOCAL),,echo "warning: others reach JupyterLab at $(HOST): who has the token can run programs as you" >&2;) \
 	exec $(PYTHON) $(VENV)/bin/jupyter-lab --config=tools/notebooks/lab_config.py \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip=$(HOST) --ServerApp.port=$(PORT) \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.ip="$(HOST)" --ServerApp.port="$(PORT)" \
 		--ServerApp.allow_remote_access=$(if $(LOCAL),False,True) $(LAB)
 
-# P reaches run.py as it is given, with all its quotes and dollars.
-run: override export P := $(value P)
 run: setup data ## run notebooks without a browser: all, or NB=10 with P="epochs=2 lr=0.02"; PROFILE=smoke is quick
-	@$(PYTHON) tools/notebooks/run.py --profile "$(PROFILE)" --set "$$P" $(NB)
+	@$(PYTHON) tools/notebooks/run.py --profile="$$PROFILE" --set="$$P" -- $${NB:+"$$NB"}
 
 # tools/sweep/README.md says how trials get to other machines.
-sweep: override export P := $(value P)
 sweep: setup data $(VENV)/.sweep ## train a notebook with many settings: NB=12 P="lr=0.001,0.003 batch=32,64 seed=1..3" EARLY=halving
-	@exec $(PYTHON) tools/sweep/sweep.py --profile "$(PROFILE)" --set "$$P" --trials "$(TRIALS)" --early "$(EARLY)" \
-		--cores "$(CORES)" --of "$(OF)" --many "$(MANY)" --cluster "$(CLUSTER)" $(NB)
+	@exec $(PYTHON) tools/sweep/sweep.py --profile="$$PROFILE" --set="$$P" --trials="$$TRIALS" --early="$$EARLY" \
+		--cores="$$CORES" --of="$$OF" --many="$$MANY" --cluster="$$CLUSTER" -- $${NB:+"$$NB"}
 
 scheduler: PORT := 8786
 scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:8786; HOST=0.0.0.0 listens to other machines
+	@$(PYTHON) tools/notebooks/address.py "$(HOST)" "$(PORT)"
 	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
 	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --dashboard-address 127.0.0.1:0
 
 worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each on CORES=1, as many at once as the machine has room for
-	@test -n "$(CLUSTER)" || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
-	@test "$(CORES)" -ge 0 || { echo 'error: CORES is a whole number, 0 for all, not $(CORES)' >&2; exit 1; }
+	@[[ $$CLUSTER =~ ^(tcp|tls)://.+:[0-9]+$$ ]] || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
+	@test "$$CORES" -ge 0 2>/dev/null || { echo "error: CORES is a whole number, 0 for all, not $$CORES" >&2; exit 1; }
 	@# A worker ends with its scheduler, and waits ten minutes for another one.
-	@trap 'exit 130' INT TERM HUP; export CONVBOOK_CORES="$(CORES)"; n=$$(($(CORES) > 0 ? $$(nproc) / $(CORES) : 1)); \
-	while $(DASK) worker "$(CLUSTER)" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
+	@trap 'exit 130' INT TERM HUP; export CONVBOOK_CORES="$$CORES"; n=$$((CORES > 0 ? $$(nproc) / CORES : 1)); \
+	while $(DASK) worker "$$CLUSTER" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
 		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard; do :; done
 
 # A trial whose worker dies is given to another one once.
@@ -165,7 +173,7 @@ test-notebooks: setup data
 	$(PYTHON) tools/notebooks/run.py --profile smoke
 
 test-faults: setup data
-	@go run ./cmd/faults -short $(if $(SEED),-seed $(SEED))
+	@go run ./cmd/faults -short $${SEED:+-seed "$$SEED"}
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
 	$(PYTHON) tools/notebooks/browser.py $(NB)
@@ -201,7 +209,7 @@ lint-text: $(VENV)/.lint
 
 vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
 	@mkdir -p build
-	@go tool -modfile=tools/go/go.mod govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2> build/govulncheck.log || { status=$$?; \
+	@go tool -modfile=tools/go/go.mod govulncheck $${VULNDB:+-db "$$VULNDB"} ./... 2> build/govulncheck.log || { status=$$?; \
 		if grep -q 'fetching vulnerabilities' build/govulncheck.log; then \
 			echo "$(if $(OPTIONAL),note,error): nothing was checked, the list of vulnerabilities cannot be read:" \
 				"$$(grep 'fetching vulnerabilities' build/govulncheck.log)" >&2; \
@@ -209,20 +217,20 @@ vulncheck: setup ## look up known vulnerabilities in the Go code that the book c
 		cat build/govulncheck.log >&2; exit $$status; }
 
 book: setup data ## execute notebooks at full settings and put the results into notebooks/ and figures/ (NB=10: one)
-	@$(PYTHON) tools/notebooks/run.py --book $(NB)
+	@$(PYTHON) tools/notebooks/run.py --book -- $${NB:+"$$NB"}
 
 runs: setup ## list the trained networks on disk, with their sizes; go run ./cmd/runs -help tells how to name and remove them
 	@go run ./cmd/runs
 
 claims: setup data peers ## train what the book's claims rest on, with several seeds, and judge them; NAME=one BUDGET=40m
 	@go build -o build/claims ./cmd/claims
-	@build/claims -name '$(NAME)' $(if $(BUDGET),-budget '$(BUDGET)')
+	@build/claims -name "$$NAME" $${BUDGET:+-budget "$$BUDGET"}
 
 faults: setup data ## kill trainings, damage files, fill disks, and check that nothing is lost, in some minutes; SEED=1 ONLY=damage/17
-	@go run ./cmd/faults $(if $(SEED),-seed $(SEED)) $(if $(ONLY),-only $(ONLY))
+	@go run ./cmd/faults $${SEED:+-seed "$$SEED"} $${ONLY:+-only "$$ONLY"}
 
 fuzz: setup ## look for inputs that break what reads bytes from outside, each reader for TIME=60s; ONLY=plugin.rewrite (needs clang)
-	@$(PYTHON) tools/fuzz/run.py --time $(TIME) $(ONLY)
+	@$(PYTHON) tools/fuzz/run.py --time="$$TIME" -- $$ONLY
 
 # Without inlining, so a stack trace has all functions.
 house: setup ## measure how simple the code is: lines, functions, names that nothing uses
@@ -242,7 +250,7 @@ roofline: setup data ## what the networks' convolutions cost alone, and at the r
 
 bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./cmd/bench
-	@build/peers/bin/python tools/bench/peers.py --rounds $(ROUNDS)
+	@build/peers/bin/python tools/bench/peers.py --rounds="$$ROUNDS"
 
 bench-folder: setup data peers ## open 50,000 PNGs beside torchvision's ImageFolder
 	@go build -o build/bench ./cmd/bench
@@ -250,16 +258,17 @@ bench-folder: setup data peers ## open 50,000 PNGs beside torchvision's ImageFol
 
 bench-serve: setup data peers ## put load on cmd/serve, and on PyTorch behind FastAPI and uvicorn; ROUNDS=5 MODEL=RUN
 	@go build -o build/ ./cmd/bench ./cmd/serve ./cmd/runs ./tools/bench/load
-	@build/peers/bin/python tools/bench/serve.py --rounds $(ROUNDS) --model '$(MODEL)'
+	@build/peers/bin/python tools/bench/serve.py --rounds="$$ROUNDS" --model="$$MODEL"
 
 bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
 	@go build -o build/bench ./cmd/bench
-	@python3 tools/bench/gpu.py --rounds $(ROUNDS)
+	@python3 tools/bench/gpu.py --rounds="$$ROUNDS"
 
 data: $(VENV)/bin/fetch ## fetch the data sets that are not in the cache yet
 	@$(VENV)/bin/fetch mnist cifar10
 
 setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch $(PLUGIN) ## install what is missing, into .venv
+	@command -v go >/dev/null || tools/check
 	@test -d "$${TMPDIR:-/tmp}" || \
 		{ echo "error: there is no folder $$TMPDIR: make it, or set TMPDIR to another one" >&2; exit 1; }
 	@# GoNB makes a workspace for the cells in TMPDIR, which Go does not do below another one.
@@ -271,9 +280,12 @@ setup: $(VENV)/.tools $(VENV)/.kernel $(VENV)/bin/fetch $(PLUGIN) ## install wha
 # own files say.
 PIP := -m pip install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
 	--no-user --target= --prefix="$$(pwd -P)/$(VENV)"
-OFFLINE := { echo "error: not all could be fetched (see above): connect to the network and run make again; it goes on where it stopped" >&2; exit 1; }
+OFFLINE := { echo "error: not all could be installed (see above): if the network is missing, connect and run make again; it goes on where it stopped" >&2; exit 1; }
 
-# Each step leaves a mark when it is done, and is done again when what it is made from changes.
+# Each step leaves a mark when it is done, and is done again when what it is made from changes. Of two makes at the same
+# time, one waits for the other, and skips the step if that has done it meanwhile.
+ALONE = mkdir -p build; before=$$(stat -c %y $@ 2>&1) || true; exec 9>> build/lock; flock 9; \
+	test "$$before" = "$$(stat -c %y $@ 2>&1)" || exit 0
 
 # .venv is made anew if it was left half done, or if the python3 that it was made with is gone or has become another.
 ifneq ($(shell $(PYTHON) -Ic 'import pip' 2>/dev/null && echo works),works)
@@ -283,35 +295,34 @@ FORCE:
 
 $(VENV)/.python: tools/requirements/book.txt
 	@tools/check
-	@echo "installing JupyterLab and XLA into .venv"
-	@{ test -e $@ && $(PYTHON) -c 'import pip' 2>/dev/null; } || { rm -rf $(VENV); python3 -m venv $(VENV); }
-	@rm -f $@
-	@$(PYTHON) $(PIP) --quiet -r tools/requirements/book.txt || $(OFFLINE)
-	@touch $@
+	@$(ALONE); echo "installing JupyterLab and XLA into .venv"; \
+	{ test -e $@ && $(PYTHON) -c 'import pip' 2>/dev/null; } || { rm -rf $(VENV); python3 -m venv $(VENV); }; \
+	rm -f $@; \
+	$(PYTHON) $(PIP) --quiet -r tools/requirements/book.txt || $(OFFLINE); \
+	touch $@
 
 cuda: $(VENV)/.cuda ## install what BACKEND=xla:cuda needs, some gigabytes, into .venv
 
 $(VENV)/.cuda: tools/requirements/cuda.txt $(VENV)/.python
-	@$(PYTHON) $(PIP) -r tools/requirements/cuda.txt || $(OFFLINE)
-	@# go-xla looks for this name; the NVIDIA libraries are found from the plugin's own folder.
-	@cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13 && ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so
-	@touch $@
+	@# go-xla looks for another name; the NVIDIA libraries are found from the plugin's own folder.
+	@$(ALONE); $(PYTHON) $(PIP) -r tools/requirements/cuda.txt || $(OFFLINE); \
+	(cd $(VENV)/lib/python3*/site-packages/jax_plugins/xla_cuda13; ln -sf xla_cuda_plugin.so pjrt_c_api_cuda_plugin.so); \
+	touch $@
 
 # GoNB is built from a copy of its module in build/, with the patches that are waiting to be taken by its author.
 GONB := github.com/janpfeifer/gonb
 PATCHES := $(sort $(wildcard tools/go/patches/*.patch))
 
 $(VENV)/.tools: tools/go/go.mod tools/go/go.sum tools/go/patches $(PATCHES) tools/go/patch/main.go $(VENV)/.python
-	@echo "building GoNB, goimports and gopls into .venv"
-	@go -C tools/go mod download || $(OFFLINE)
-	@mkdir -p build
-	@go -C tools/go run ./patch "$$(go -C tools/go list -m -f '{{.Dir}}' $(GONB))" ../../build/gonb \
-		$(PATCHES:tools/go/%=%)
-	@cp tools/go/go.mod build/gonb.mod; cp tools/go/go.sum build/gonb.sum
-	@go mod edit -replace=$(GONB)=../../build/gonb build/gonb.mod
-	@go -C tools/go build -modfile=../../build/gonb.mod -o ../../$(VENV)/bin/ $(GONB)
-	@go -C tools/go build -o ../../$(VENV)/bin/ golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls
-	@touch $@
+	@$(ALONE); echo "building GoNB, goimports and gopls into .venv"; \
+	go -C tools/go mod download || $(OFFLINE); \
+	go -C tools/go run ./patch "$$(go -C tools/go list -m -f '{{.Dir}}' $(GONB))" ../../build/gonb \
+		$(PATCHES:tools/go/%=%); \
+	cp tools/go/go.mod build/gonb.mod; cp tools/go/go.sum build/gonb.sum; \
+	go mod edit -replace=$(GONB)=../../build/gonb build/gonb.mod; \
+	go -C tools/go build -modfile=../../build/gonb.mod -o ../../$(VENV)/bin/ $(GONB); \
+	go -C tools/go build -o ../../$(VENV)/bin/ golang.org/x/tools/cmd/goimports golang.org/x/tools/gopls; \
+	touch $@
 
 # The kernel's description names this folder, so it is made anew in a clone that was moved or copied.
 ifneq ($(file <$(VENV)/.kernel),$(CURDIR))
@@ -319,23 +330,21 @@ $(VENV)/.kernel: FORCE
 endif
 
 $(VENV)/.kernel: tools/notebooks/kernel.py Makefile $(VENV)/.python
-	@$(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS)
-	@pwd -P > $@
+	@$(ALONE); $(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS); pwd -P > $@
 
 # The whole library is compiled, and what cells import besides, so the first cell of a notebook need not wait for it.
 $(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,cmd/fetch/ lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
-	@go mod download || $(OFFLINE)
-	@go build ./lib/... gonum.org/v1/gonum/mat gonum.org/v1/gonum/stat
-	@go build -o $@.partial ./cmd/fetch
-	@mv $@.partial $@
+	@$(ALONE); go mod download || $(OFFLINE); \
+	go build ./lib/... gonum.org/v1/gonum/mat gonum.org/v1/gonum/stat; \
+	go build -o $@.partial ./cmd/fetch; \
+	mv $@.partial $@
 
 # XLA's plugin with compiled programs kept on disk and with oneDNN's convolutions, where pip has a oneDNN for this machine.
 # The header comes with go-xla, which is there once fetch is built. The plugin finds XLA's from its own folder.
 COMPILE := gcc -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete
 
 $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV)/.python | $(VENV)/bin/fetch
-	@mkdir -p $(@D)
-	@pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
+	@$(ALONE); mkdir -p $(@D); pjrt="$$(go list -m -f '{{.Dir}}' github.com/gomlx/go-xla)/pjrt"; \
 		real=$$(ls -t $(VENV)/lib/python3*/site-packages/*/pjrt_c_api_cpu_plugin.so | head -1); \
 		if [ -e $(VENV)/lib/libdnnl.so ]; then \
 			$(COMPILE) -I"$$pjrt" -I$(VENV)/include -o $@.partial \
@@ -346,8 +355,7 @@ $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV
 	@mv $@.partial $@
 
 $(VENV)/.lint $(VENV)/.test $(VENV)/.sweep: $(VENV)/.%: tools/requirements/%.txt $(VENV)/.python
-	@$(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE)
-	@touch $@
+	@$(ALONE); $(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE); touch $@
 
 lock: ## pin tools/requirements/*.in anew, with hashes
 	@python3 -m venv build/lock

@@ -16,7 +16,9 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,7 +47,7 @@ func run(arguments []string, out, errs io.Writer) (status int) {
 	}
 	switch {
 	case err != nil:
-		fmt.Fprintln(errs, "error:", err)
+		fmt.Fprintln(errs, "error:", inLine(err.Error()))
 		return 2
 	case broken > 0:
 		return 1
@@ -93,7 +95,7 @@ func (c command) classify(out, errs io.Writer) (broken int, err error) {
 		var good []string
 		for i, path := range paths {
 			if wrong[i] != nil {
-				fmt.Fprintln(errs, "error:", wrong[i])
+				fmt.Fprintln(errs, "error:", inLine(wrong[i].Error()))
 				broken++
 				continue
 			}
@@ -144,6 +146,20 @@ func (c command) print(out io.Writer, path string, classes []classify.Class) err
 	for _, class := range classes {
 		parts = append(parts, fmt.Sprintf("%s %.1f %%", class.Name, 100*class.Probability))
 	}
-	_, err := fmt.Fprintf(out, "%s: %s\n", path, strings.Join(parts, ", "))
+	_, err := fmt.Fprintln(out, inLine(path+": "+strings.Join(parts, ", ")))
 	return err
+}
+
+// inLine is a text in which line breaks, and what else a terminal obeys, are written as in Go. Names of files and of
+// classes may have them.
+func inLine(text string) string {
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			line.WriteRune(r)
+		} else {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return line.String()
 }

@@ -113,6 +113,23 @@ func TestBrokenPictures(t *testing.T) {
 	}
 }
 
+// A file's name may have anything in it, and its line stays one.
+func TestOddNames(t *testing.T) {
+	run, files, _ := trained(t, 1)
+	odd := filepath.Join(t.TempDir(), "a\nb\x1b[31m 'ü' \u202e.png")
+	if err := os.Rename(files[0], odd); err != nil {
+		t.Fatal(err)
+	}
+	out, errs := does(t, 1, "-model", run.Dir(), odd, odd+"\n")
+	shown := filepath.Dir(odd) + `/a\nb\x1b[31m 'ü' \u202e.png`
+	if !strings.HasPrefix(out, shown+": ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("printed %q, want %q", out, shown)
+	}
+	if want := "error: stat " + shown + `\n: no such file or directory` + "\n"; errs != want {
+		t.Errorf("printed %q, want %q", errs, want)
+	}
+}
+
 func TestWrongCommands(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
 	empty := filepath.Join(t.TempDir(), "empty.safetensors")

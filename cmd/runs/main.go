@@ -13,6 +13,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -20,6 +22,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,7 +63,9 @@ type command struct {
 	runs               []train.Stored // that were named
 }
 
-func run(arguments []string, out io.Writer) error {
+func run(arguments []string, to io.Writer) (err error) {
+	out := bufio.NewWriter(to)
+	defer func() { err = cmp.Or(err, out.Flush()) }()
 	c, err := parse(arguments)
 	if err != nil {
 		return err
@@ -131,7 +136,9 @@ func parse(arguments []string) (c command, err error) {
 		if err != nil {
 			return c, err
 		}
-		c.runs = append(c.runs, found)
+		if !slices.ContainsFunc(c.runs, func(r train.Stored) bool { return r.ID == found.ID }) {
+			c.runs = append(c.runs, found)
+		}
 	}
 	return c, c.check()
 }

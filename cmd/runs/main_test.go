@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,8 +92,17 @@ func TestCommand(t *testing.T) {
 	}
 	fails(t, "my digits.safetensors is there already", "-export", file, id)
 	fails(t, "is pinned: unpin it first", "-remove", id)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if err := run(nil, full); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a list for which there is no room: %v", err)
+	}
+	fails(t, "there is no run", "-remove", "/nowhere/"+filepath.Base(second.Dir()))
 	does(t, "-unpin", id)
-	if got := does(t, "-remove", id); !strings.HasPrefix(got, "removed 1 run, ") || there(first) || !there(second) {
+	if got := does(t, "-remove", id, id); !strings.HasPrefix(got, "removed 1 run, ") || there(first) || !there(second) {
 		t.Errorf("printed %q", got)
 	}
 	fails(t, "there is no run", "-remove", id)

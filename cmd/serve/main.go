@@ -43,7 +43,7 @@ var seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{Name: "http_requ
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // so a second one ends it at once
 	s := &server{bytes: 16 << 20, wait: 10 * time.Second, requests: semaphore.NewWeighted(64)}
 	model := flag.String("model", "", "the `run`, by its name or its folder's, or the file that was exported from one")
 	address := flag.String("address", "127.0.0.1:8080", "where to listen; :8080 lets other machines in")

@@ -16,8 +16,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +34,11 @@ import (
 
 // Runs are kept in a folder of the tests' own.
 func TestMain(m *testing.M) {
+	if model := os.Getenv("CONVBOOK_TEST_SERVE"); model != "" { // of TestSecondSignal
+		os.Args = []string{"serve", "-model", model, "-address", "127.0.0.1:0"}
+		main()
+		os.Exit(0)
+	}
 	runs, err := os.MkdirTemp("", "serve-")
 	if err != nil {
 		panic(err)
@@ -358,5 +365,47 @@ func TestStop(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// While it answers what it was asked before the first signal, a second one ends it.
+func TestSecondSignal(t *testing.T) {
+	run, _ := trained(t)
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), "CONVBOOK_TEST_SERVE="+run.Dir())
+	said, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer command.Process.Kill()
+	line, err := bufio.NewReader(said).ReadString('\n')
+	_, address, ok := strings.Cut(strings.TrimSpace(line), "http://")
+	if !ok {
+		t.Fatalf("said %q, %v", line, err)
+	}
+	half, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	fmt.Fprint(half, "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+	if _, err := bufio.NewReader(half).ReadString('\n'); err != nil { // it continues, so the request has begun
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- command.Wait() }()
+	for {
+		command.Process.Signal(syscall.SIGTERM) // which of them comes after the first was heard does not matter
+		select {
+		case err := <-ended:
+			if err == nil || err.Error() != "signal: terminated" {
+				t.Errorf("it ended by %v", err)
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }

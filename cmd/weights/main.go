@@ -22,6 +22,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -54,7 +56,9 @@ type command struct {
 	to, picture    string
 }
 
-func run(arguments []string, out io.Writer) error {
+func run(arguments []string, to io.Writer) (err error) {
+	out := bufio.NewWriter(to)
+	defer func() { err = cmp.Or(err, out.Flush()) }()
 	c, err := parse(arguments, out)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/png"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"example.org/convbook/lib/array"
@@ -54,6 +56,26 @@ func fails(t *testing.T, want string, arguments ...string) {
 	err := run(arguments, &out)
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%q: error %v, want %q in one line", arguments, err, want)
+	}
+}
+
+// What is printed where there is no room is an error.
+func TestNoRoom(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.safetensors")
+	c, err := classify.New(trained(t))
+	if err == nil {
+		err = c.Export(file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if err := run([]string{"-from", file, "-picture", blank(t)}, full); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -190,17 +191,19 @@ func (s Stored) load(into map[string]any) error {
 }
 
 // Find is the stored run with the name that the user gave it, or with this folder. Of a folder's name its beginning is
-// enough, or that of the digits at its end, if there is only one run like that.
+// enough, or that of the digits at its end, if there is only one run like that. A path is that folder, or an error.
 func Find(name string) (Stored, error) {
 	runs, err := Runs()
 	if err != nil {
 		return Stored{}, err
 	}
-	id := filepath.Base(name)
+	if strings.ContainsRune(name, os.PathSeparator) {
+		return findFolder(runs, name)
+	}
 	for _, is := range []func(Stored) bool{
 		func(s Stored) bool { return sameName(s.Name, name) },
-		func(s Stored) bool { return s.ID == id },
-		func(s Stored) bool { return strings.HasPrefix(s.ID, id) || strings.HasPrefix(s.digits, id) },
+		func(s Stored) bool { return s.ID == name },
+		func(s Stored) bool { return strings.HasPrefix(s.ID, name) || strings.HasPrefix(s.digits, name) },
 	} {
 		var found []Stored
 		for _, s := range runs {
@@ -217,6 +220,20 @@ func Find(name string) (Stored, error) {
 		}
 	}
 	return Stored{}, fmt.Errorf("there is no run %q: make runs lists those that there are", name)
+}
+
+// findFolder is the run in a folder.
+func findFolder(runs []Stored, path string) (Stored, error) {
+	wanted, err := os.Stat(path)
+	if err != nil {
+		return Stored{}, fmt.Errorf("there is no run %q: make runs lists those that there are", path)
+	}
+	for _, s := range runs {
+		if there, err := os.Stat(s.Dir); err == nil && os.SameFile(wanted, there) {
+			return s, nil
+		}
+	}
+	return Stored{}, fmt.Errorf("%q is not in the folder of runs: set %s to the one that it is in", path, RunsEnv)
 }
 
 // sameName compares names as they look: an accent can be a part of its letter or a character of its own.

@@ -303,7 +303,7 @@ func TestNamesThatAreWrong(t *testing.T) {
 	second := mustFit(t, c)
 	id := filepath.Base(second.Dir())
 	digits := id[len(id)-12:]
-	for _, name := range []string{id, digits, digits[:4], second.Dir()} {
+	for _, name := range []string{id, digits, digits[:4], second.Dir(), second.Dir() + "/", filepath.Dir(second.Dir()) + "/./" + id} {
 		if got := mustFind(t, name).ID; got != id {
 			t.Errorf("%q finds %s, want %s", name, got, id)
 		}
@@ -311,6 +311,9 @@ func TestNamesThatAreWrong(t *testing.T) {
 	for name, want := range map[string]string{
 		"": `there is no run "": make runs lists`, "nobody": `there is no run "nobody": make runs lists`,
 		"Linear": `"Linear" may be one of 2 runs: say which, Linear-MNIST-sample-`,
+		// A path is that folder, and no other run of its name.
+		"/nowhere/" + id: "there is no run", second.Dir()[:len(second.Dir())-1]: "there is no run", "/": "is not in the folder of runs",
+		t.TempDir() + "/": "is not in the folder of runs: set CONVBOOK_RUNS", ".": `there is no run "."`,
 	} {
 		_, err := Find(name)
 		checkError(t, err, want)

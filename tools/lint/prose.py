@@ -9,6 +9,7 @@ translation are not used. Words with a capital inside, such as MNIST and ReLU, a
 import functools
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -113,10 +114,21 @@ def flaws(paths: list[Path], known: set[str]) -> Iterator[str]:
                     yield f"{where}: {word} is not English: mend it, or add it to {ACCEPTED.relative_to(CLONE)}"
 
 
-def main(names: list[str]) -> int:
+def files() -> list[Path]:
+    """The book's own files: what git knows or would add. Where there is no git, or it does not know the book, as in a
+    folder that was downloaded, all but what was installed, built or hidden."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=CLONE, check=True, capture_output=True, text=True).stdout
-    own = [CLONE / name for name in listed.split("\0") if name and (CLONE / name).is_file()]
+    try:
+        listed = subprocess.run(command, cwd=CLONE, check=True, capture_output=True, text=True).stdout.split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        found = (path.relative_to(CLONE).parts for path in CLONE.rglob("*"))
+        listed = [os.path.join(*parts) for parts in found
+                  if parts[0] != "build" and not any(part.startswith(".") for part in parts)]
+    return [CLONE / name for name in listed if name and (CLONE / name).is_file()]
+
+
+def main(names: list[str]) -> int:
+    own = files()
     known = set(ACCEPTED.read_text().split())
     for path in own:
         if path.suffix in (".go", ".c", ".h"):

@@ -1,6 +1,7 @@
 """Tests of the check of prose, on texts with one flaw each."""
 
 import json
+import os
 import tempfile
 import unittest
 import warnings
@@ -20,6 +21,14 @@ class Prose(unittest.TestCase):
     def flaws(self, name: str, text: str, *known: str) -> list[str]:
         (self.folder / name).write_text(text)
         return [flaw.split(" is not")[0] for flaw in prose.flaws([self.folder / name], set(known))]
+
+    def test_without_git_the_books_own_files_are_found(self):
+        for name in ("a.md", "lib/b c.go", ".venv/lib/c.py", "build/d.md", "notebooks/.ipynb_checkpoints/e.ipynb"):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).touch()
+        for path in ("/nowhere", os.environ["PATH"]):  # no git, and one that does not know the folder
+            with mock.patch.dict(os.environ, {"PATH": path, "GIT_CEILING_DIRECTORIES": str(self.folder.parent)}):
+                self.assertEqual(sorted(prose.files()), [self.folder / "a.md", self.folder / "lib" / "b c.go"])
 
     def test_words_are_found_where_they_are(self):
         self.assertEqual(self.flaws("a.md", "The fist line.\n\nThe wrod.\n"), ["a.md:3: wrod"])

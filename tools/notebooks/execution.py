@@ -63,7 +63,7 @@ def temporary() -> str:
     except FileNotFoundError:
         raise UserError("there is no folder for temporary files: set TMPDIR to one that can be written") from None
     if wanted and usual != os.path.abspath(wanted):
-        raise UserError(f"TMPDIR is {wanted}, where nothing can be written: make that folder, or unset TMPDIR")
+        raise UserError(f"TMPDIR is {wanted}, where nothing can be written: make it, or room there, or unset it")
     return usual if len(os.fsencode(usual)) <= LONGEST_FOLDER else "/tmp"
 
 

@@ -50,13 +50,23 @@ NOTEBOOKS = CLONE / "notebooks"
 BUILD = CLONE / "build"
 
 
+def names_in(text: str, every: list[Path]) -> list[str]:
+    """A notebook's name, which may have spaces, or several names, as in NB="10 11"."""
+    if os.path.lexists(text) or any(text in (path.stem, path.name) for path in every):
+        return [text]
+    try:
+        return shlex.split(text) or [text]
+    except ValueError as error:
+        raise UserError(f"NB={text!r} cannot be read: {error}") from None
+
+
 def find(names: list[str]) -> list[Path]:
     """The notebooks of these names: a path, a name, or what the book's own begin with, such as 10. All for none."""
     every = sorted(NOTEBOOKS.glob("*.ipynb"))
     if not names:
         return every
     chosen = []
-    for name in names:
+    for name in [name for text in names for name in names_in(text, every)]:
         exact = [path for path in every if name in (path.stem, path.name)]
         if exact:
             matches = exact

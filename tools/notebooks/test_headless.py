@@ -229,6 +229,16 @@ class Files(unittest.TestCase):
         with self.assertRaisesRegex(run.UserError, "^11 can be 11_a or 11_b: give one of these$"):
             run.find(["11"])
 
+    def test_names_may_have_spaces_or_stand_in_one_text(self):
+        spaced, quoted = self.write("notebooks/my own net.ipynb"), self.write("notebooks/a'b $x.ipynb")
+        first, second = self.write("notebooks/10_a.ipynb"), self.write("notebooks/11_b.ipynb")
+        self.assertEqual(run.find(["my own net"]), [spaced])
+        self.assertEqual(run.find([str(spaced), "10  11"]), [spaced, first, second])
+        self.assertEqual(run.find(["'my own net' 11_b.ipynb"]), [spaced, second])
+        self.assertEqual(run.find(["a'b $x.ipynb"]), [quoted])
+        with self.assertRaisesRegex(run.UserError, "^NB=\"a'c\" cannot be read: No closing quotation$"):
+            run.find(["a'c"])
+
     def test_a_path_is_that_file_or_an_error(self):
         self.write("notebooks/10_a.ipynb", source="x")
         elsewhere = self.write("10_a.ipynb")

@@ -95,6 +95,15 @@ class Queue(Kernel):
             self.assertEqual([self.reply(request)["status"] for request in (first, second)], [status, "aborted"])
 
 
+    def test_what_a_shell_waits_for_is_stopped_with_it(self):
+        cell = self.client.execute("%%bash\necho waits\nsleep 1000\necho on")
+        while self.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+            pass
+        self.client.control_channel.send(self.client.session.msg("interrupt_request", {}))
+        self.assertNotIn("on", "".join(output.get("text", "") for output in self.outputs(cell)).split())
+        self.assertEqual(self.reply(cell)["status"], "ok")
+
+
 class Connection(Kernel):
     def test_what_the_kernel_is_and_that_it_is_busy_is_told_while_a_cell_runs(self):
         cell = self.client.execute('import "time"\n\n%%\nfmt.Println("waits")\ntime.Sleep(5 * time.Second)')
@@ -123,6 +132,36 @@ class Text(Kernel):
             self.assertEqual(status, "ok")
             shown = "".join(output["text"] for output in outputs)
             self.assertTrue(shown == printed, f"{code}: {len(shown)} characters, {shown.count(chr(0xfffd))} replaced")
+
+
+# Declarations of one cell after another, what is printed then, and what that gives.
+DECLARED = [
+    ("const (\n\tfour, forty = iota + 4, iota*10 + 40\n\tfive, fifty\n)", "four, forty, five, fifty", "4 40 5 50"),
+    ('const one, letter = 1, "a"', "one, letter", "1 a"),
+    ("const (\n\t_ = 1 << (10 * iota)\n\tKB\n\tMB\n)", "KB, MB", "1024 1048576"),
+    ("const (\n\t_ = iota\n\tfirst\n\t_\n\tthird\n)", "KB, MB, first, third", "1024 1048576 1 3"),
+    ("const KB = 1000", "KB, MB", "1000 1048576"),
+    ("const (\n\tfirst = 10\n)", "first, third", "10 3"),
+    ("var rate = 0.1", "rate", "0.1"),
+    ("const rate = 0.2", "rate", "0.2"),
+    ("func rate() string { return \"0.3\" }", "rate()", "0.3"),
+    ("type rate struct{}\n\nfunc (rate) String() string { return \"0.4\" }", "rate{}", "0.4"),
+    ("var rate, rest = func() (int, int) { return 5, 6 }()", "rate, rest", "5 6"),
+    ("const rest = 7", "rest", "7"),
+    ('type List[T any] struct{ x T }\n\nfunc (List[T]) String() string { return "list" }', "List[int]{1}", "list"),
+    ('type Couple[K, V any] struct {\n\tk K\n\tv V\n}\n\nfunc (*Couple[K, V]) String() string { return "couple" }',
+     "List[int]{1}, &Couple[int, bool]{}", "list couple"),
+    ('func (p Couple[A, B]) String() string { return "two" }', "List[int]{1}, Couple[int, bool]{}", "list two"),
+]
+
+# Raw strings and comments whose lines begin as the kernel's commands do.
+TEXTS = {
+    "const program = `a\n%%\n!exit 3\n%cd /nosuch\npackage b\n`\n\n%%\nfmt.Print(program)":
+        "a\n%%\n!exit 3\n%cd /nosuch\npackage b\n",
+    "%%\ntext := `a\n%%\n!exit 3`\nfmt.Print(text)": "a\n%%\n!exit 3",
+    "/* it's `\n%cd /nosuch\n*/\nvar tick, quoted = '`', \"\\\"`\" // `\n\n!echo \\\n \\`\n%%\nfmt.Print(tick, quoted)":
+        '`\n96"`',
+}
 
 
 # Cells, and the errors that they end with. The error of the n-th says Cell[N].
@@ -192,6 +231,8 @@ Cell[N]: line 2: panic: runtime error: invalid memory address or nil pointer der
     \treturn p.X
 Cell[N]: line 8: called here
     fmt.Println(fails(nil))""",
+    "%%\nfmt.Println(1)\n%%\nfmt.Println(2)": """
+Cell[N]: line 3: a cell has one func main, which the line with %% above this one begins""",
     'import "os"\n\n%%\nos.Exit(3)': """
 exit status 3""",
     'import (\n\t"os"\n\t"syscall"\n)\n\n%%\nsyscall.Kill(os.Getpid(), syscall.SIGKILL)': """
@@ -267,6 +308,31 @@ class Errors(Kernel):
             code = f"import \"os\"\n\n%%\nfmt.Fprint(os.Stderr, {json.dumps(prints)})"
             [(status, outputs)] = self.run_cells(code)
             self.assertEqual((status, "".join(output["text"] for output in outputs)), ("ok", prints))
+
+
+    def test_the_runtime_s_own_functions_are_left_out(self):
+        told = self.error("%%\nhuge := make([]byte, 1<<46)\nfmt.Println(len(huge))")["evalue"]
+        self.assertRegex(told, r"^Cell\[\d+\]: line 2: (panic|fatal error): \D*$")
+
+
+class Code(Kernel):
+    """What cells declare and hold."""
+
+    def printed(self, source: str) -> str:
+        """What a cell that ends well prints."""
+        [(status, outputs)] = self.run_cells(source)
+        self.assertEqual(status, "ok", outputs)
+        return "".join(output["text"] for output in outputs)
+
+    def test_a_name_is_what_was_declared_last(self):
+        for declaration, printed, wanted in DECLARED:
+            with self.subTest(declaration):
+                self.assertEqual(self.printed(f"{declaration}\n\n%%\nfmt.Println({printed})"), wanted + "\n")
+
+    def test_lines_of_texts_are_no_commands(self):
+        for source, wanted in TEXTS.items():
+            with self.subTest(source):
+                self.assertEqual(self.printed(source), wanted)
 
 
 class Help(Kernel):

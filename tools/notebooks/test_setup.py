@@ -9,6 +9,7 @@ import time
 import unittest
 from pathlib import Path
 
+import address
 import kernel
 from run import CLONE
 
@@ -64,6 +65,15 @@ class Folders(Make):
                     told = f"the book cannot be in a folder with {name[1]} in its name: rename or move {clone}"
                     self.assertIn(told, done.stderr)
 
+    def test_in_another_folder_nothing_is_done(self):
+        clone, other = self.clone("my book"), self.place / "other"
+        (other / "build").mkdir(parents=True)
+        for target in ("clean", "setup", "help"):
+            done = self.make(other, "-f", str(clone / "Makefile"), target)
+            self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1))
+            self.assertIn(f"{other} is not the book's folder: go there, or say make -C and its name", done.stderr)
+        self.assertTrue((other / "build").exists())
+
     def test_the_kernel_is_told_the_folder_as_it_is(self):
         for name in NAMES:
             with self.subTest(name):
@@ -86,6 +96,66 @@ class Folders(Make):
                     self.assertEqual(self.environment(clone, **{name: given})[name], wanted)
                     self.assertEqual(self.environment(clone, f"{name}={given}")[name], wanted)
         self.assertEqual(self.environment(clone, CONVBOOK_COMPILED="off")["CONVBOOK_COMPILED"], "off")
+
+
+class Given(Make):
+    """What a target is to do, as the user says it."""
+
+    def test_it_reaches_the_steps_as_it_was_given(self):
+        clone = self.clone("book")
+        for text in ("two words", "a'b", 'a "b"', "$HOME $(shell id) `id`", "-x=1", "#; *", "网"):
+            given = dict.fromkeys(("NB", "P", "PROFILE", "OF", "NAME", "ONLY", "CLUSTER"), text)
+            found = self.environment(clone, *(f"{name}={text}" for name in given))
+            self.assertEqual({name: found[name] for name in given}, given)
+
+    def test_which_notebook_and_how_may_stand_in_front_of_make(self):
+        clone = self.clone("book")
+        found = self.environment(clone, NB="10", P="lr=$1", PROFILE="smoke", NAME="of other work", CORES="8")
+        self.assertEqual([found[name] for name in ("NB", "P", "PROFILE", "NAME", "CORES")],
+                         ["10", "lr=$1", "smoke", "", "1"])
+        self.assertEqual(self.environment(clone, "NB=11", NB="10")["NB"], "11")
+        self.assertEqual(self.environment(clone)["PROFILE"], "full")
+
+    def test_an_address_where_nothing_can_listen(self):
+        for host, port, told in (
+            ("localhost", "8888", ""), ("127.0.0.1", "0", ""), ("0.0.0.0", "65535", ""), ("", "80", ""),
+            ("*", "80", ""),
+            ("localhost", "65536", "PORT is a whole number from 0 to 65535, not '65536'"),
+            ("localhost", "-1", "PORT is a whole number from 0 to 65535, not '-1'"),
+            ("localhost", "", "PORT is a whole number from 0 to 65535, not ''"),
+            ("localhost", "٣", "PORT is a whole number from 0 to 65535, not '٣'"),
+            ("192.0.2.1", "80", "nothing can listen at HOST='192.0.2.1' (Cannot assign requested address): take "),
+            ("a b", "80", "nothing can listen at HOST='a b' ("), ("a..b", "80", "nothing can listen at HOST='a..b' ("),
+        ):
+            with self.subTest(host=host, port=port):
+                self.assertEqual(address.flaw(host, port)[: len(told) or None], told)
+
+
+class Machine(Make):
+    """What must be there before anything is installed."""
+
+    def check(self, **programs: str) -> str:
+        """What is told where these programs are the first on PATH."""
+        folder = self.place / "bin"
+        folder.mkdir(exist_ok=True)
+        for name, script in programs.items():
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+        path = f"{folder}:{os.environ['PATH']}"
+        done = subprocess.run([CLONE / "tools" / "check"], cwd=CLONE, env={**os.environ, "PATH": path},
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1 if done.stderr else 0)
+        return done.stderr
+
+    def test_what_is_too_old_or_another(self):
+        self.assertEqual(self.check(), "")
+        old = self.check(go="echo go version go1.19.8 linux/amd64")
+        self.assertEqual(old, "error: Go is too old (go version go1.19.8 linux/amd64): install Go 1.26 or later from "
+                         "https://go.dev/dl, and let PATH find it first\n")
+        (self.place / "bin" / "go").unlink()
+        self.assertRegex(self.check(gcc="exit 1"), "^error: gcc finds no headers of C: install them, .*libc6-dev\n$")
+        self.assertEqual(self.check(uname="echo Darwin arm64"),
+                         "error: the book needs Linux on x86-64: this is Darwin arm64\n")
 
 
 class Settings(Make):
@@ -158,6 +228,27 @@ class Again(Make):
             clone = self.clone(name)
             self.installed(clone)
             self.assertTrue(self.is_done(clone, ".venv/.python") and self.is_done(clone, ".venv/.kernel"), name)
+
+    def test_two_at_once_do_a_step_once(self):
+        clone = self.clone("my book")
+        self.installed(clone)
+        (clone / ".venv" / ".python").unlink()
+        (clone / "tools" / "check").write_text("#!/bin/sh\n")
+        (clone / "tools" / "check").chmod(0o755)
+        (clone / "bin").mkdir()  # of a python that makes a .venv which installs in a second
+        (clone / "bin" / "python3").write_text(
+            "#!/bin/sh\necho made >> made\nmkdir -p .venv/bin\ncp bin/installs .venv/bin/python\n")
+        (clone / "bin" / "installs").write_text(
+            "#!/bin/sh\ncase $* in *pip?install*) echo installed >> made; sleep 1;; esac\n")
+        (clone / "bin" / "installs").chmod(0o755)
+        (clone / "bin" / "python3").chmod(0o755)
+        environment = {**os.environ, "PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "MAKEFLAGS": ""}
+        both = [subprocess.Popen(["make", ".venv/.python"], cwd=clone, env=environment, stdout=subprocess.PIPE)
+                for _ in range(2)]
+        printed = sorted(one.communicate()[0] for one in both)
+        self.assertEqual(printed, [b"", b"installing JupyterLab and XLA into .venv\n"])
+        self.assertEqual([one.returncode for one in both], [0, 0])
+        self.assertEqual((clone / "made").read_text(), "made\ninstalled\n")
 
     def test_gonb_when_its_patches_change(self):
         clone = self.clone("my book")

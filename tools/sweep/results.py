@@ -90,7 +90,8 @@ def told(settings: list[Setting], by: str, notebook: str) -> str:
     if by != "test":
         line += f", {shown(best.tested)} % of the test images, by which nothing was chosen"
     parameters = f" P={quoted(written(dict(best.values)))}" if best.values else ""
-    return f"{line}\nuse it: make run NB={notebook}{parameters}"
+    name = notebook if re.fullmatch(r"[\w./-]+", notebook) else quoted(notebook)
+    return f"{line}\nuse it: make run NB={name}{parameters}"
 
 
 def quoted(text: str) -> str:

@@ -7,6 +7,7 @@ See README.md in this folder, and `make help` for the make target that calls thi
 
 import argparse
 import contextlib
+import difflib
 import hashlib
 import json
 import logging
@@ -312,12 +313,25 @@ def orders(path: Path, options) -> list[One]:
     return [One(one, {**common, "values": base | one.values()}) for one in trials]
 
 
+def look_for_network(path: Path, wanted: str, first: One, signals: list) -> None:
+    """Makes sure that the notebook trains the network that counts, before it is trained for hours: by its smoke
+    settings."""
+    notebook = run.read(path)
+    smoke = run.checked(path.stem, notebook, run.settings_of(notebook, "smoke"))
+    print(f"looking whether {path.stem} trains {wanted}", flush=True)
+    found = trial.networks({**first.order, "values": first.order["values"] | smoke}, signals)
+    if found is not None and wanted not in found:
+        near = difflib.get_close_matches(wanted, found, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UserError(f"{path.stem} trains no network {wanted}{hint}: it trains {', '.join(sorted(found)) or 'none'}")
+
+
 def sweep(options) -> int:
     if options.profile not in ("full", "smoke"):
         raise UserError(f"there is no profile {options.profile}: there is full and smoke")
-    if len(options.notebooks) != 1:
+    if not options.notebooks or len(paths := run.find(options.notebooks)) != 1:
         raise UserError("a sweep is of one notebook: say which, for instance NB=12")
-    path = run.find(options.notebooks)[0]
+    path = paths[0]
     ones = orders(path, options)
     judge = early.judge(options.early) if options.early else None
     ready()
@@ -333,7 +347,9 @@ def sweep(options) -> int:
         print(f"{before} of {many(len(ones), 'trial')} {'was' if before == 1 else 'were'} done before", flush=True)
     with run.signals_noted() as noted:
         going = Sweep(ones, records, judge, noted)
-        if before < len(ones):
+        if options.of and not before:
+            look_for_network(path, options.of, ones[0], noted)
+        if before < len(ones) and not noted:
             try:
                 with cluster.connect(options.cluster, options.cores) as connection:
                     try:

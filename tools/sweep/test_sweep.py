@@ -461,6 +461,7 @@ class Command(unittest.TestCase):
             nbformat.write(notebook_of(), path)
             for arguments, told in [
                 ([], "a sweep is of one notebook"),
+                (["10 11"], "a sweep is of one notebook"),
                 ([str(path)], "nothing is to be varied"),
                 ([str(path), "--set", "lr=1", "--cores", "many"], "CORES is a whole number from 0 to 999999, not"),
                 ([str(path), "--set", "lr=1", "--early", "soon"], "EARLY is halving or median, not soon"),
@@ -540,6 +541,25 @@ class Kernel(unittest.TestCase):
             self.assertEqual((Path(outcome["run"]["dir"]).name, len(outcome["epochs"])), ("run", 2))
         with self.assertRaisesRegex(trial.Failed, "is another version .*or give the command again if lib was changed"):
             trial.train("k", {**order, "version": "old"}, told.append)
+
+    def test_a_network_that_the_notebook_does_not_train_is_told_before_anything_is_trained(self):
+        execution.ready()
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(mock.patch.dict(os.environ, {"CONVBOOK_RUNS": str(folder / "runs")}))
+        self.enterContext(mock.patch.object(run, "BUILD", folder / "build"))
+        path = folder / "10_x.ipynb"
+        notebook = notebook_of(TRAINS)
+        notebook.metadata["convbook"]["smoke"] = {"name": str(folder / "run"), "epochs": 1}
+        nbformat.write(notebook, path)
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(sweep.main([str(path), "--set", "lr=0.1,0.2", "--of", "Nett"]), 2)
+        self.assertEqual(errors.getvalue(), "error: 10_x trains no network Nett (did you mean Net?): it trains Net\n")
+        order = {"notebook": "10_x", "text": trial.text_of(notebook), "values": {"name": str(folder / "run")}}
+        self.assertEqual(trial.networks({**order, "network": "Net"}, []), {"Net"})
+        fails = trial.text_of(notebook_of(TRAINS, "%%\npanic(0)"))
+        self.assertIsNone(trial.networks({**order, "text": fails, "network": "VGG"}, []))
+        self.assertIsNone(trial.networks({**order, "network": "VGG"}, [signal.SIGINT]))
 
     @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
     def test_a_worker_that_is_killed_is_replaced(self):

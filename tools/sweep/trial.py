@@ -77,10 +77,13 @@ class Training(execution.Execution):
 
     def tested(self) -> list[dict]:
         """How the run stood after each epoch until now."""
-        text = self.epochs.read_text() if self.epochs.exists() else ""
-        lines = [json.loads(line) for line in text.splitlines(True) if line.endswith("\n")]
-        mine = [line for line in lines if self.network in ("", line["network"])]
+        mine = [line for line in self.noted() if self.network in ("", line["network"])]
         return [line for line in mine if line["dir"] == mine[0]["dir"]]
+
+    def noted(self) -> list[dict]:
+        """The epochs of all networks until now."""
+        text = self.epochs.read_text() if self.epochs.exists() else ""
+        return [json.loads(line) for line in text.splitlines(True) if line.endswith("\n")]
 
 
 def train(key: str, order: dict, tell=None) -> dict:
@@ -99,6 +102,25 @@ def train(key: str, order: dict, tell=None) -> dict:
         return watched(key, Training(path, order["values"], order["network"], share()), tell)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def networks(order: dict, signals: list) -> set[str] | None:
+    """The networks that a notebook trains with an order's values, up to the one that counts. None if it does not come
+    that far, or if a signal is noted."""
+    with tempfile.TemporaryDirectory(prefix="convbook-sweep-", dir=execution.temporary()) as folder:
+        path = Path(folder, f"{order['notebook']}.ipynb")
+        path.write_text(order["text"])
+        training = Training(path, order["values"], order["network"], None)
+        training.environment["CONVBOOK_RUNS"] = str(Path(folder, "runs"))  # so it trains, and finds nothing
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            going = pool.submit(training.run)
+            while not going.done():
+                concurrent.futures.wait([going], 0.5)
+                training.watch()
+                if signals:
+                    training.stop("stopped")
+        found = {epoch["network"] for epoch in training.noted()}
+        return None if going.exception() and order["network"] not in found else found
 
 
 def watched(key: str, training: Training, tell) -> dict:

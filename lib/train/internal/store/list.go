@@ -69,8 +69,8 @@ func List(label string) (entries []Entry, err error) {
 			}
 			e := Entry{Dir: filepath.Join(dir, found.Name()), Digits: name[1]}
 			switch {
-			case name[2] == trainingSuffix:
-				e.Kind = Training
+			case name[2] == trainingSuffix && !exists(filepath.Join(strings.TrimSuffix(e.Dir, trainingSuffix), replacingMark)):
+				e.Kind = Training // else it is the old run, and its replacement was killed before it got its other name
 			case name[2] != "":
 				e.Kind = Previous
 			}

@@ -326,6 +326,10 @@ func TestKillAfterExchange(t *testing.T) {
 	if got := value(t, loaded(t)); got != 2 {
 		t.Errorf("the new run says %g, want 2", got)
 	}
+	entries, err := List("")
+	if err != nil || len(entries) != 2 || entries[0].Kind != Whole || entries[1].Kind != Previous || entries[1].Damage != nil {
+		t.Errorf("listed are %+v, %v", entries, err)
+	}
 	if unlock, err = r.Lock(t.Context(), func() {}); err != nil {
 		t.Fatal(err)
 	}
