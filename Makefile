@@ -155,7 +155,9 @@ worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each
 # A trial whose worker dies is given to another one once.
 DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
 
-test: $(STYLE) test-go test-python test-notebooks test-faults ## the unit tests, and every notebook in its smoke profile
+BROWSER = $(shell command -v "$$CHROMIUM" chromium chromium-browser google-chrome)
+
+test: $(STYLE) test-go test-python test-notebooks test-faults $(if $(BROWSER),test-browser) ## the unit tests, every notebook in its smoke profile, and one in a browser if there is chromium
 
 test-go: setup data
 	go test ./...
@@ -175,7 +177,7 @@ test-notebooks: setup data
 test-faults: setup data
 	@go run ./cmd/faults -short $${SEED:+-seed "$$SEED"}
 
-test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium)
+test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium), and train, stop and compare in it
 	$(PYTHON) tools/notebooks/browser.py $(NB)
 
 test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each

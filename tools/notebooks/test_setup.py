@@ -243,8 +243,8 @@ class Again(Make):
         (clone / "bin" / "installs").chmod(0o755)
         (clone / "bin" / "python3").chmod(0o755)
         environment = {**os.environ, "PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "MAKEFLAGS": ""}
-        both = [subprocess.Popen(["make", ".venv/.python"], cwd=clone, env=environment, stdout=subprocess.PIPE)
-                for _ in range(2)]
+        both = [subprocess.Popen(["make", "--no-print-directory", ".venv/.python"], cwd=clone, env=environment,
+                                 stdout=subprocess.PIPE) for _ in range(2)]
         printed = sorted(one.communicate()[0] for one in both)
         self.assertEqual(printed, [b"", b"installing JupyterLab and XLA into .venv\n"])
         self.assertEqual([one.returncode for one in both], [0, 0])
