@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #ifdef __GLIBC__
 
@@ -31,7 +33,7 @@ void *__libc_realloc(void *block, size_t size);
 void __libc_free(void *block);
 
 enum { PAGE = 4096 };
-static const size_t LARGE = 128 << 10, ROOM = (size_t)1 << 40; // bytes: of a large block, and of addresses for all
+static const size_t LARGE = 128 << 10; // bytes
 
 // A block, or what is free between two. Together and in this order they are what was ever used of the room.
 struct span {
@@ -43,16 +45,21 @@ struct span {
 
 static pthread_mutex_t mine = PTHREAD_MUTEX_INITIALIZER; // for the spans and taken
 static char *room;                                       // NULL if there is none
+static size_t addresses;                                 // in it, in bytes
 static struct span *last;
 static size_t taken; // bytes of large blocks
 
-// This runs before there is a second thread. Addresses cost nothing; memory is taken where a page is written.
+// This runs before there is a second thread. Free blocks of the wrong sizes may lie between those that are taken, so
+// there are more addresses than memory. They cost nothing, unless they are limited, and then the C library has to do.
 __attribute__((constructor)) static void make_room(void) {
-  void *got = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur != RLIM_INFINITY) return;
+  addresses = (size_t)sysconf(_SC_PHYS_PAGES) * PAGE * 4;
+  void *got = mmap(NULL, addresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (got != MAP_FAILED) room = got;
 }
 
-static bool is_large(const void *block) { return room && (uintptr_t)block - (uintptr_t)room < ROOM; }
+static bool is_large(const void *block) { return room && (uintptr_t)block - (uintptr_t)room < addresses; }
 
 // append puts a span behind another one, or is NULL.
 static struct span *append(struct span *before, char *at, size_t size) {
@@ -80,7 +87,8 @@ static void *take(size_t size) {
   if (!best && last && !last->taken) best = last; // grows
   char *end = last ? last->at + last->size : room;
   size_t missing = !best ? size : best->size < size ? size - best->size : 0;
-  if (missing > ROOM - (size_t)(end - room)) return NULL;
+  if (missing > addresses - (size_t)(end - room)) return NULL;
+  if (missing && mprotect(end, missing, PROT_READ | PROT_WRITE)) return NULL; // as heaps grow, within their limits
   if (!best) best = append(last, end, size);
   else best->size += missing;
   if (!best) return NULL;
@@ -113,7 +121,7 @@ static void give_back(void *block) {
 int posix_memalign(void **block, size_t alignment, size_t size) {
   if (alignment % sizeof(void *) || alignment & (alignment - 1) || !alignment) return EINVAL;
   void *got = NULL;
-  if (room && size >= LARGE && size < ROOM && alignment <= PAGE) {
+  if (room && size >= LARGE && size < addresses && alignment <= PAGE) {
     pthread_mutex_lock(&mine);
     got = take((size + PAGE - 1) / PAGE * PAGE);
     pthread_mutex_unlock(&mine);
