@@ -155,6 +155,7 @@ worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each
 # A trial whose worker dies is given to another one once.
 DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
 
+# By the names by which tools/notebooks/browser.py looks for it.
 BROWSER = $(shell command -v "$$CHROMIUM" chromium chromium-browser google-chrome)
 
 test: $(STYLE) test-go test-python test-notebooks test-faults $(if $(BROWSER),test-browser) ## the unit tests, every notebook in its smoke profile, and one in a browser if there is chromium

@@ -219,14 +219,18 @@ func Find(name string) (Stored, error) {
 			return Stored{}, fmt.Errorf("%q may be one of %d runs: say which, %s", name, len(found), some(found))
 		}
 	}
-	return Stored{}, fmt.Errorf("there is no run %q: make runs lists those that there are", name)
+	return Stored{}, noSuchRun(name)
+}
+
+func noSuchRun(name string) error {
+	return fmt.Errorf("there is no run %q: make runs lists those that there are", name)
 }
 
 // findFolder is the run in a folder.
 func findFolder(runs []Stored, path string) (Stored, error) {
 	wanted, err := os.Stat(path)
 	if err != nil {
-		return Stored{}, fmt.Errorf("there is no run %q: make runs lists those that there are", path)
+		return Stored{}, noSuchRun(path)
 	}
 	for _, s := range runs {
 		if there, err := os.Stat(s.Dir); err == nil && os.SameFile(wanted, there) {

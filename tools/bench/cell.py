@@ -97,7 +97,7 @@ def main() -> None:
         results = measure(options.rounds, Path(folder))
     for r in results:
         least, most = min(r["seconds"]), max(r["seconds"])
-        print(f"{r['name']:45} median {r['median_seconds']:6.2f} s, from {least:.2f} to {most:.2f} s")
+        print(f"{r['name']:56} median {r['median_seconds']:6.2f} s, from {least:.2f} to {most:.2f} s")
     known = json.loads(OUT.read_text()) if OUT.exists() else []
     names = {r["name"] for r in results}
     merged = sorted([r for r in known if r["name"] not in names] + results, key=lambda r: r["name"])
