@@ -1,5 +1,13 @@
 // What norm.c does with a piece of an image, for one width of vectors (see lanes.h).
 
+VECTORS;
+
+// triple is the first three factors of as many channels as a vector has.
+#define triple NAMED(triple)
+typedef struct {
+  vector mean, factor, shift;
+} triple;
+
 // add adds n channels of a pixel to a sum, and add_square the square of how far they are from their mean.
 INSIDE void NAMED(add)(const float *x, size_t n, vector *sum) {
   LOAD(value, x, n);
@@ -34,17 +42,17 @@ INSIDE void NAMED(find_moments)(const float *x, int64_t pixels, int64_t channels
   STORE(moments + channels + c, squares, n);
 }
 
-INSIDE void NAMED(load_some)(const struct factors *f, int64_t c, size_t n, struct some *some) {
+INSIDE void NAMED(load_some)(const struct factors *f, int64_t c, size_t n, triple *some) {
   LOAD(mean, f->mean + c, n);
   LOAD(factor, f->factor + c, n);
   LOAD(shift, f->shift + c, n);
-  *some = (struct some){mean, factor, shift};
+  *some = (triple){mean, factor, shift};
 }
 
 // write_normal writes what n channels become, from c on.
 INSIDE void NAMED(write_normal)(
   const struct norm *norm, const struct factors *f, const float *x, int64_t pixels, int64_t c, size_t n, float *y) {
-  struct some some;
+  triple some;
   NAMED(load_some)(f, c, n, &some);
   vector least = norm->relu ? (vector){0} : ALL(-__builtin_inff());
   for (int64_t p = 0; p < pixels; p++) {
@@ -58,7 +66,7 @@ INSIDE void NAMED(write_normal)(
 
 // pulled finds how far n channels of a pixel are from their mean, and the gradient by what they become before the ReLU.
 INSIDE void NAMED(pulled)(
-  const float *x, const float *pull, size_t n, bool relu, const struct some *some, vector *from_mean, vector *g) {
+  const float *x, const float *pull, size_t n, bool relu, const triple *some, vector *from_mean, vector *g) {
   LOAD(value, x, n);
   LOAD(given, pull, n);
   *from_mean = value - some->mean;
@@ -67,7 +75,7 @@ INSIDE void NAMED(pulled)(
 }
 
 INSIDE void NAMED(add_products)(
-  const float *x, const float *pull, size_t n, bool relu, const struct some *some, vector *sum, vector *products) {
+  const float *x, const float *pull, size_t n, bool relu, const triple *some, vector *sum, vector *products) {
   vector from_mean, g;
   NAMED(pulled)(x, pull, n, relu, some, &from_mean, &g);
   *sum += g;
@@ -77,7 +85,7 @@ INSIDE void NAMED(add_products)(
 // find_sums finds the sums of n channels' gradients, and of their products with how far x is from its mean.
 INSIDE void NAMED(find_sums)(const struct norm *norm, const struct factors *f, const float *x, const float *pull,
   int64_t pixels, int64_t c, size_t n, float *sums) {
-  struct some some;
+  triple some;
   NAMED(load_some)(f, c, n, &some);
   vector sum = {0}, other = {0}, products = {0}, others = {0};
   int64_t p = 0, channels = norm->channels;
@@ -99,7 +107,7 @@ INSIDE void NAMED(find_sums)(const struct norm *norm, const struct factors *f, c
 // write_gradient writes the gradient by n channels of x, from c on.
 INSIDE void NAMED(write_gradient)(const struct norm *norm, const struct factors *f, const float *x, const float *pull,
   int64_t pixels, int64_t c, size_t n, float *result) {
-  struct some some;
+  triple some;
   NAMED(load_some)(f, c, n, &some);
   LOAD(constant, f->constant + c, n);
   LOAD(slope, f->slope + c, n);
@@ -134,3 +142,4 @@ TARGET static void NAMED(gradient_of)(
 
 #undef TARGET
 #undef NAME
+#undef LANES

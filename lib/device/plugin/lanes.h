@@ -5,10 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16, FEW = 4 }; // channels that are computed at once, where there are as many
-
-typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t mask __attribute__((vector_size(LANES * sizeof(float))));
+enum { FEW = 4 }; // channels that are computed at once where there are fewer than a vector has lanes
 
 // PICK is one vector where the mask is set and another one elsewhere.
 #define PICK(set, one, other) ((vector)(((set) & (mask)(one)) | (~(set) & (mask)(other))))
@@ -32,9 +29,15 @@ typedef int32_t mask __attribute__((vector_size(LANES * sizeof(float))));
     for (size_t n = (size_t)((channels) - c); c < (channels); c = (channels)) something;                               \
   } while (0)
 
-// A file with functions for one width is included for each. TARGET chooses the width, and NAME is how the functions'
-// names end; INSIDE begins one that becomes a part of others.
+// A file with functions for one width is included for each. LANES is how many channels a vector has: as many as fit
+// into one of the processor's, because GCC takes wider ones apart through memory. TARGET chooses the processor, and
+// NAME is how the functions' names end; INSIDE begins one that becomes a part of others.
 #define NAMED_(function, name) function##name
 #define NAMED__(function, name) NAMED_(function, name)
 #define NAMED(function) NAMED__(function, NAME)
 #define INSIDE TARGET static inline __attribute__((always_inline))
+#define vector NAMED(vector)
+#define mask NAMED(mask)
+#define VECTORS                                                                                                        \
+  typedef float vector __attribute__((vector_size(LANES * sizeof(float))));                                            \
+  typedef int32_t mask __attribute__((vector_size(LANES * sizeof(float))))

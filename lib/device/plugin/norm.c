@@ -13,20 +13,18 @@ struct factors {
 
 enum { FACTORS = sizeof(struct factors) / sizeof(float *) };
 
-// some are the first three for as many channels as a vector has.
-struct some {
-  vector mean, factor, shift;
-};
-
 #define TARGET __attribute__((target("avx512f")))
+#define LANES 16
 #define NAME _512
 #include "channels.h"
 
 #define TARGET __attribute__((target("avx2,fma")))
+#define LANES 8
 #define NAME _256
 #include "channels.h"
 
 #define TARGET
+#define LANES 4
 #define NAME _any
 #include "channels.h"
 
@@ -52,8 +50,8 @@ enum { PIECE = 32768 }; // numbers of an image that are gone through twice while
 
 // task is a norm, divided into pieces of images, which depend on nothing but its sizes: so do the sums over them.
 //
-// A vector takes 16 neighbours. Where that is no divisor of the number of channels, some pixels together are treated as
-// one pixel with as many times the channels, if that can be done.
+// A vector takes up to 16 neighbours. Where that is no divisor of the number of channels, some pixels together are
+// treated as one pixel with as many times the channels, if that can be done.
 struct task {
   struct norm norm; // of such pixels
   const struct norm_arrays *arrays;
@@ -167,12 +165,13 @@ static void conclude(const struct task *t, int64_t channel) {
   spread(t, t->factors.slope, channel, (float)(totals.sums[1] * inverse * inverse / totals.values));
 }
 
+enum { WIDEST = 16 }; // lanes of a vector
 enum { MANY = 1024 }; // channels that pixels may have together
 
 // together is how many pixels are treated as one.
 static int64_t together(const struct norm *norm) {
-  int64_t pixels = LANES;
-  while (pixels % 2 == 0 && norm->channels * pixels / 2 % LANES == 0) pixels /= 2;
+  int64_t pixels = WIDEST;
+  while (pixels % 2 == 0 && norm->channels * pixels / 2 % WIDEST == 0) pixels /= 2;
   return norm->pixels % pixels || norm->channels * pixels > MANY ? 1 : pixels;
 }
 

@@ -18,14 +18,17 @@ static void clip(const struct pooling *p, int axis, int64_t y, int64_t shown[2])
 }
 
 #define TARGET __attribute__((target("avx512f")))
+#define LANES 16
 #define NAME _avx512
 #include "window.h"
 
 #define TARGET __attribute__((target("avx2")))
+#define LANES 8
 #define NAME _avx2
 #include "window.h"
 
 #define TARGET
+#define LANES 4
 #define NAME _any
 #include "window.h"
 
@@ -64,8 +67,9 @@ static void gradient(const struct pooling *p, const struct pooling_arrays *a, in
   int64_t size = p->x[1] * p->x[2] * p->x[3];
   const float *pull = a->pull + image * p->y[1] * p->y[2] * p->y[3];
   float *result = a->result + image * size;
+  float start = *a->start;
   struct view w = view_of(p, a->x + image * size);
-  for (int64_t i = 0; i < size; i++) result[i] = *a->start;
+  for (int64_t i = 0; i < size; i++) result[i] = start;
   for (int64_t row = 0; row < p->y[1]; row++) {
     clip(p, 0, row, w.rows);
     for (int64_t column = 0; column < p->y[2]; column++) {

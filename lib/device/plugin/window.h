@@ -1,5 +1,7 @@
 // What pool.c does with a window, for one width of vectors (see lanes.h).
 
+VECTORS;
+
 // find_most finds the largest values of n channels, from c on, in a window, or what is not a number. They are no less
 // than what most holds before.
 INSIDE void NAMED(find_most)(const struct view *w, int64_t c, size_t n, vector *most) {
@@ -44,3 +46,4 @@ TARGET static void NAMED(gradient_in)(const struct view *w, int64_t channels, co
 
 #undef TARGET
 #undef NAME
+#undef LANES
