@@ -174,7 +174,7 @@ static struct convolution *make(const struct plan *p) {
   struct convolution *c = calloc(1, sizeof *c + (size_t)threads * sizeof *c->part);
   if (!c || pthread_mutex_init(&c->turn, NULL)) return NULL;
   c->plan = *p;
-  c->products = mostly_outside(p);
+  c->products = as_products(p);
   c->parts = c->products || threads < p->x[0] ? threads : (int)p->x[0];
   if (!c->products && !prepare(c)) { // parts of other sizes may want the weights in another order
     memset(c->part, 0, (size_t)threads * sizeof *c->part);
@@ -250,7 +250,7 @@ bool multiplies_bf16(void) {
 }
 
 bool computable(const struct plan *p) {
-  if (mostly_outside(p)) return true;
+  if (as_products(p)) return true;
   dnnl_primitive_desc_t description = describe(p, p->x[0]);
   if (!description) return false;
   dnnl_primitive_desc_destroy(description);
