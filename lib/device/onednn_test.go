@@ -87,11 +87,24 @@ func TestConvolutionsByOneDNN(t *testing.T) {
 		{16, 4, 64, 64, 3, 2, 2, 1}, // stride
 		{16, 6, 64, 64, 3, 1, 3, 3}, // dilation
 		{16, 5, 64, 64, 3, 4, 2, 1}, // pixels that no window sees
+		{16, 7, 64, 72, 3, 1, 1, 1}, // without AVX-512, the gradient by the weights by products, too
+		{16, 19, 65, 64, 3, 2, 1, 1},
+		{17, 6, 64, 257, 3, 1, 1, 1}, // many filters
+		{16, 6, 80, 64, 1, 2, 0, 1},
 	} {
 		c.test(t, backend, dtypes.Float32, 0)
 		if BFloat16(backend) {
 			c.test(t, backend, dtypes.BFloat16, 1./128) // a result is rounded to 8 bits, a sum of two parts twice
 		}
+	}
+}
+
+// What the plugin does on a processor without AVX-512: oneDNN is told that this is one.
+func TestConvolutionsWithoutAVX512(t *testing.T) {
+	run := exec.Command(os.Args[0], "-test.run=^TestConvolutionsByOneDNN$")
+	run.Env = append(os.Environ(), "DNNL_MAX_CPU_ISA=AVX2")
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
