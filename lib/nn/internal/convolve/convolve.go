@@ -61,6 +61,7 @@ func CanEnd(x, weights *graph.Node, padding int) bool {
 // Ended is a convolution with a bias, and a ReLU behind it if one is wanted, in a single pass over the result. It is not
 // for training: its gradient computes the convolution once more.
 func Ended(x, weights, bias *graph.Node, stride, padding int, relu bool) *graph.Node {
+	x, padding = padded(x, weights, stride, padding)
 	name := "convbook_convolution"
 	if relu {
 		name += "_relu"
@@ -102,6 +103,16 @@ func convolution(x, weights *graph.Node, stride, padding int) *graph.Node {
 	if padding+more >= weights.Shape().Dim(0) {
 		x, padding = op.Pad(x, padding), 0
 	}
+	x, padding = padded(x, weights, stride, padding)
 	around := [2]int{padding, padding + more}
 	return graph.Convolve(x, weights).Strides(stride).PaddingPerDim([][2]int{around, around}).Done()
+}
+
+// padded puts the padding around the image, where oneDNN is slow otherwise: it has no code of its own for large windows
+// that move by several pixels and begin outside of the image, as AlexNet's first ones do.
+func padded(x, weights *graph.Node, stride, padding int) (*graph.Node, int) {
+	if padding == 0 || stride == 1 || weights.Shape().Dim(0) <= 7 || !device.OneDNN(x.Graph().Backend()) {
+		return x, padding
+	}
+	return op.Pad(x, padding), 0
 }
