@@ -93,8 +93,8 @@ static bool by_pixels(const struct plan *p, const struct convolution_arrays *arr
 }
 
 // What is gathered at once, in pixels; from how many channels of y on it is faster to gather them, too; how many
-// channels a thread has at least; and how large a gap is behind each pixel, so that they do not share places in the
-// processor's cache.
+// channels a thread has at least; and how large a gap is behind each pixel, which gives the next one another place in
+// the processor's cache.
 enum { AT_ONCE = 512, MANY = 256, NARROW = 16, GAP = 8 };
 
 // block is the part of the weights that a thread computes the gradient by: some of x's and some of y's channels.
