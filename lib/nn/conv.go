@@ -55,15 +55,16 @@ func (c ConvLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if !c.info.NoBias {
 		bias = parameter(scope, x, "bias", bound, 1, 1, 1, filters)
 	}
-	y := inPrecision(x, weights, func(x, weights *graph.Node) *graph.Node {
-		return convolve.Convolve(x, weights, c.info.Stride, c.info.Padding)
-	})
+	precision := precisionOf(x)
+	y := convolve.Convolve(graph.ConvertDType(x, precision), graph.ConvertDType(weights, precision),
+		c.info.Stride, c.info.Padding)
+	y = graph.ConvertDType(y, x.DType())
 	positions := y.Shape().Dim(1) * y.Shape().Dim(2)
 	note(x, cost{macs: positions * weights.Shape().Size(), kernel: kernel, stride: c.info.Stride})
 	if bias != nil {
 		y = graph.Add(y, bias)
 	}
-	if !scope.IsTraining(x.Graph()) && precisionOf(x) == x.DType() && convolve.CanEnd(x, weights, c.info.Padding) {
+	if !scope.IsTraining(x.Graph()) && precision == x.DType() && convolve.CanEnd(x, weights, c.info.Padding) {
 		c.offer(x, weights, bias, y)
 	}
 	return y

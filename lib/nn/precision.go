@@ -18,12 +18,3 @@ func precisionOf(x *graph.Node) dtypes.DType {
 	}
 	return x.DType()
 }
-
-// inPrecision is f(x, weights), computed with values of the type that SetPrecision told the graph.
-func inPrecision(x, weights *graph.Node, f func(x, weights *graph.Node) *graph.Node) *graph.Node {
-	precision := precisionOf(x)
-	if precision == x.DType() {
-		return f(x, weights)
-	}
-	return graph.ConvertDType(f(graph.ConvertDType(x, precision), graph.ConvertDType(weights, precision)), x.DType())
-}
