@@ -12,8 +12,8 @@ import (
 )
 
 // bfloat16 has 7 digits behind the binary point. So 1 + 1/256 is rounded to 1, the even one of its neighbours, and
-// 1 + 3/512 to 1 + 1/128; three times that, 3 + 3/128, has a digit too many again, and becomes 3 + 1/32, unless XLA, which
-// does so, rounds only once it must: where it computes the convolution, and adds the bias at once.
+// 1 + 3/512 to 1 + 1/128; three times that, 3 + 3/128, has a digit too many again, and becomes 3 + 1/32. Where XLA computes
+// the convolution itself, it keeps that digit until the bias is added.
 func TestPrecisionOfConvolutions(t *testing.T) {
 	x := tensors.FromFlatDataAndDimensions([]float32{1 + 1./256, 1 + 3./512}, 1, 1, 2, 1)
 	weights := map[string][]float32{"conv1/weights": {3}, "conv1/bias": {1. / 1024}}
