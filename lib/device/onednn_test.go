@@ -101,6 +101,7 @@ func TestConvolutionsByOneDNN(t *testing.T) {
 
 // What the plugin does on a processor without AVX-512: oneDNN is told that this is one.
 func TestConvolutionsWithoutAVX512(t *testing.T) {
+	needOneDNN(t)
 	run := exec.Command(os.Args[0], "-test.run=^TestConvolutionsByOneDNN$")
 	run.Env = append(os.Environ(), "DNNL_MAX_CPU_ISA=AVX2")
 	if output, err := run.CombinedOutput(); err != nil {

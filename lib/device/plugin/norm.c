@@ -165,7 +165,7 @@ static void conclude(const struct task *t, int64_t channel) {
   spread(t, t->factors.slope, channel, (float)(totals.sums[1] * inverse * inverse / totals.values));
 }
 
-enum { WIDEST = 16 }; // lanes of a vector
+enum { WIDEST = 16 }; // lanes that a vector has at most
 enum { MANY = 1024 }; // channels that pixels may have together
 
 // together is how many pixels are treated as one.
