@@ -5,9 +5,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -82,6 +84,60 @@ func TestCallsTakeTurnsWithTheirMemory(t *testing.T) {
 	}
 	if more := faults(t) - before; more > 300<<20/4096 {
 		t.Errorf("30 calls got %d MB more than the first two", more*4096>>20)
+	}
+}
+
+// A program that is named for it computes new values where the old ones are, or elsewhere if they are not given to it.
+// It changes one variable here, and uses its old values for something else, too.
+func TestVariablesChangeInPlace(t *testing.T) {
+	needOneDNN(t)
+	backend, err := open(defaultBackend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 20
+	g := graph.NewGraph(backend, "convbook in place 1 square")
+	x := graph.Parameter(g, "x", shapes.Make(dtypes.Float32, size))
+	if err := g.Compile(graph.Mul(x, x), graph.ReduceAllSum(x)); err != nil {
+		t.Fatal(err)
+	}
+	values := func(b compute.Buffer) []float32 {
+		flat, err := b.Data()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return flat.([]float32)
+	}
+	for _, given := range []bool{true, false} {
+		threes := tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{3}, size), size)
+		if err := threes.MaterializeOnDevice(backend, false, 0); err != nil {
+			t.Fatal(err)
+		}
+		buffer, err := threes.Buffer(backend, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := &values(buffer)[0]
+		if given {
+			if buffer, err = threes.DonateBuffer(backend, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		outputs := g.RunWithBuffers([]compute.Buffer{buffer}, []bool{given}, 0)
+		result, err := outputs[0].Buffer(backend, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := values(result)
+		if same := &after[0] == before; same != given {
+			t.Errorf("memory given: %v, results in it: %v", given, same)
+		}
+		if after[0] != 9 || after[size-1] != 9 || outputs[1].Value().(float32) != 3*size {
+			t.Errorf("results %g … %g and %v", after[0], after[size-1], outputs[1].Value())
+		}
+		if !given && *before != 3 {
+			t.Errorf("the variable has become %g", *before)
+		}
 	}
 }
 

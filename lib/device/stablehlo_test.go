@@ -148,6 +148,7 @@ func TestReadingConvolutions(t *testing.T) {
 	t.Run("however they are written", func(t *testing.T) { howeverWritten(t, program) })
 	t.Run("in bfloat16", func(t *testing.T) { inBFloat16(t, program) })
 	t.Run("left to XLA", func(t *testing.T) { leftToXLA(t, program) })
+	t.Run("in place", func(t *testing.T) { inPlace(t, program) })
 	t.Run("unreadable", func(t *testing.T) { unreadable(t, program) })
 }
 
@@ -253,6 +254,45 @@ func leftToXLA(t *testing.T, program string) {
 	} {
 		if rewritten, status := rewrite(t, program, text); status != 0 || rewritten != text {
 			t.Errorf("%s: status %d, %s", what, status, rewritten)
+		}
+	}
+}
+
+// A program that is named for it says of its first arguments that the first results are in their memory.
+func inPlace(t *testing.T, program string) {
+	const (
+		text = "module @convbook_in_place_2_train {\nfunc.func @main(%a: tensor<3xui64>, %b: tensor<f32>, %input0: tensor<2xi32>) -> " +
+			"(tensor<3xui64>, tensor<f32>, tensor<9xf32>) {\n}\nfunc.func @main(%a: i1) -> i1 {}\n}"
+		want = "module @convbook_in_place_2_train {\nfunc.func @main(%a: tensor<3xui64> {tf.aliasing_output = 0 : i32}, " +
+			"%b: tensor<f32> {tf.aliasing_output = 1 : i32}, %input0: tensor<2xi32>) -> " +
+			"(tensor<3xui64>, tensor<f32>, tensor<9xf32>) {\n}\nfunc.func @main(%a: i1) -> i1 {}\n}"
+	)
+	if got, status := rewrite(t, program, text); status != 0 || got != want {
+		t.Errorf("status %d, %s", status, got)
+	}
+	for what, text := range map[string]string{
+		"another name":   replaced(t, text, "convbook_in_place_2", "train_convbook_in_place_2"),
+		"no variables":   replaced(t, text, "place_2", "place_0"),
+		"no number":      replaced(t, text, "place_2", "place_x"),
+		"not the module": replaced(t, text, "module @", "module @x attributes {a = @y} {} @"),
+	} {
+		if got, status := rewrite(t, program, text); status != 0 || got != text {
+			t.Errorf("%s: status %d, %s", what, status, got)
+		}
+	}
+	for what, text := range map[string]string{
+		"too many":        replaced(t, text, "place_2", "place_4"),
+		"very many":       replaced(t, text, "place_2", "place_99999999999999999999"),
+		"another type":    replaced(t, text, "tensor<f32>, tensor<9", "tensor<2xf32>, tensor<9"),
+		"no results":      replaced(t, text, " -> (tensor<3xui64>, tensor<f32>, tensor<9xf32>)", ""),
+		"one result":      replaced(t, text, "(tensor<3xui64>, tensor<f32>, tensor<9xf32>)", "tensor<3xui64>"),
+		"other arguments": replaced(t, text, "tensor<f32>, %in", "tensor<f32> {sdy.sharding = 1}, %in"),
+		"no names":        replaced(t, text, "%a: tensor", "tensor"),
+		"the end in it":   text[:80],
+	} {
+		if got, status := rewrite(t, program, text); status != 1 ||
+			!strings.Contains(got, "cannot read the main function in line 2 of the program") || strings.Count(got, "\n") != 1 {
+			t.Errorf("%s: status %d, %s", what, status, got)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/gomlx/compute"
@@ -136,6 +137,23 @@ func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
 	return d, nil
 }
 
+// toDevice moves the variables to the device. Go holds on to memory that it has used, so what they took there, which may
+// be as much as a training step needs, is returned to the system at once.
+func (e *engine) toDevice() error {
+	for v := range e.vars.IterVariables() {
+		value, err := v.Value()
+		if err != nil {
+			return oneLine(err)
+		}
+		if err := value.MaterializeOnDevice(e.backend, false, 0); err != nil {
+			return oneLine(err)
+		}
+		value.FinalizeLocal()
+	}
+	debug.FreeOSMemory()
+	return nil
+}
+
 // dtypeNames are safetensors' names for GoMLX's types.
 var dtypeNames = map[dtypes.DType]string{
 	dtypes.Float32: "F32", dtypes.Float64: "F64", dtypes.Float16: "F16", dtypes.BFloat16: "BF16",
@@ -157,6 +175,9 @@ func (e *engine) variables(keep func(v *model.Variable) bool) (map[string]safete
 		t := safetensors.Tensor{DType: dtypeNames[v.DType()], Dims: v.Shape().Dimensions}
 		if err := value.ConstBytes(func(data []byte) { t.Bytes = slices.Clone(data) }); err != nil {
 			return nil, oneLine(err)
+		}
+		if value.IsOnAnyDevice() {
+			value.FinalizeLocal() // a second copy
 		}
 		saved[v.Path()] = t
 	}

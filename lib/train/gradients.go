@@ -48,7 +48,7 @@ func (t Task) Gradients() ([]Gradient, error) {
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := p.run(ctx, false, split.pixels, split.labels, shuffled(e.splits.train.Len(), e.Seed, 0)[:e.Batch])
+	outputs, err := p.run(ctx, keeps, split.pixels, split.labels, shuffled(e.splits.train.Len(), e.Seed, 0)[:e.Batch])
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 
 // patience is how long an interrupt waits for what is being computed. XLA cannot stop what it has begun, so what takes
 // longer is left alone: the program is about to end.
-const patience = time.Second / 2
+var patience = time.Second / 2
 
 // attend runs what may take long and hears nothing, such as a compilation, and returns what it gives, or ErrInterrupted
 // if ctx is cancelled and patience is over. Then f may still be running and must not change what anyone reads.

@@ -47,7 +47,7 @@ func (p *Probe) Activations(pixels []byte) ([]Activation, error) {
 	if err != nil {
 		return nil, oneLine(err)
 	}
-	outputs, err := p.program.run(context.Background(), false, image)
+	outputs, err := p.program.run(context.Background(), keeps, image)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -26,6 +27,11 @@ type program struct {
 	changes bool              // whether the graph's first results are the variables' new values
 }
 
+// inPlace begins the name of a program that changes variables, and their number follows. The plugin that stands in front
+// of XLA's on the CPU looks for it, and lets XLA write the new values where the old ones are: a call needs that memory
+// once then, not twice.
+const inPlace = "convbook in place"
+
 // mode is how a program treats the network.
 type mode struct {
 	training bool // layers behave as they do in training, not as in a test
@@ -35,15 +41,19 @@ type mode struct {
 // program builds a graph whose parameters are the variables and then the inputs.
 func (e *engine) program(does string, mode mode, inputs []shapes.Shape,
 	build func(g *graph.Graph, vars []*model.Variable, inputs []*graph.Node) (outputs []*graph.Node)) (*program, error) {
-	p := &program{graph: graph.NewGraph(e.backend, does+" "+e.summary.Network), changes: mode.changes}
+	p := &program{vars: slices.Collect(e.vars.IterVariables()), changes: mode.changes}
+	name := does + " " + e.summary.Network
+	if mode.changes {
+		name = fmt.Sprintf("%s %d %s", inPlace, len(p.vars), name)
+	}
+	p.graph = graph.NewGraph(e.backend, name)
 	err := exceptions.TryCatch[error](func() {
 		model.SetStore(p.graph, e.vars)
 		e.vars.SetTraining(p.graph, mode.training)
 		if e.Precision == BFloat16 {
 			nn.SetPrecision(p.graph, dtypes.BFloat16)
 		}
-		for v := range e.vars.IterVariables() {
-			p.vars = append(p.vars, v)
+		for _, v := range p.vars {
 			v.NodeValue(p.graph) // makes it a parameter
 		}
 		var nodes []*graph.Node
@@ -74,15 +84,12 @@ type temporary struct{ *tensors.Tensor }
 // run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go
 // values.
 //
-// An interrupt ends it after some patience, with ErrInterrupted and the variables as they were. Where the program
-// changes them, that takes memory for their old and their new values at once, so it is only done for a run that is said
-// to be long; a short one takes the variables' memory for the new values and is waited for.
-func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors.Tensor, error) {
+// An interrupt ends it after some patience, with ErrInterrupted, or as stop says.
+func (p *program) run(ctx context.Context, stop stop, inputs ...any) ([]*tensors.Tensor, error) {
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
 	}
-	waits := p.changes && !long
-	with, err := p.arguments(waits, inputs)
+	with, err := p.arguments(p.changes && stop != keeps, inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +101,7 @@ func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors
 		return outputs, nil
 	}
 	var outputs []*tensors.Tensor
-	if waits {
+	if p.changes && stop == waits {
 		outputs, err = execute()
 	} else {
 		outputs, err = attend(ctx, execute)
@@ -109,6 +116,20 @@ func (p *program) run(ctx context.Context, long bool, inputs ...any) ([]*tensors
 	}
 	return outputs[len(p.vars):], nil
 }
+
+// stop is what an interrupt does while a program computes.
+type stop int
+
+const (
+	// waits lets it finish. That is for what is soon done.
+	waits stop = iota
+	// keeps leaves it, and keeps the variables as they were. Where the program changes them, that takes memory for
+	// their old and their new values at once, and the time to copy them.
+	keeps
+	// loses leaves it, and the variables that it changes have no values any more. That is for what can be had again: they
+	// are as they were drawn, or as a checkpoint has them.
+	loses
+)
 
 // arguments are the device's memory that a program reads, and which of it it may use for its results.
 type arguments struct {

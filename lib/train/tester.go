@@ -88,7 +88,7 @@ func (e *engine) look(look look, first, pixels, labels *graph.Node) (outputs, lo
 // test applies the network to all images.
 func (t *tester) test(ctx context.Context) (*Predictions, error) {
 	rows, images, classes := t.rounds*t.batch, len(t.labels), len(t.classes)
-	results, err := t.run(ctx, true, int32(t.rounds), tensors.FromShape(shapes.Make(dtypes.Float32, rows, classes)),
+	results, err := t.run(ctx, keeps, int32(t.rounds), tensors.FromShape(shapes.Make(dtypes.Float32, rows, classes)),
 		make([]float32, rows), t.split.pixels, t.split.labels)
 	if err != nil {
 		return nil, err

@@ -446,6 +446,67 @@ func TestInterruptedRunGoesOnExactly(t *testing.T) {
 	}
 }
 
+// pressed is a context that is cancelled when somebody waits for that.
+type pressed struct{ context.Context }
+
+func (pressed) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+// A step that takes long is left alone after an interrupt: with the variables as they were, or without them where a
+// checkpoint has them.
+func TestInterruptDuringALongStep(t *testing.T) {
+	defer func(before time.Duration) { patience = before }(patience)
+	c := quick().of(nn.Named("slow", nn.Conv(32, 5).Padding(2), nn.Conv(32, 5).Padding(2), nn.Flatten, nn.Dense(10), nn.LogSoftmax))
+	c.Batch = 256
+	isolate(t)
+	whole := mustFit(t, c)
+	for what, steps := range map[string]int{"at a checkpoint": 0, "behind a checkpoint": 1} {
+		t.Run(what, func(t *testing.T) {
+			isolate(t)
+			checkError(t, interruptAt(t, 1, c), "interrupted after batch 1 of 2 in epoch 1")
+			p := mustPlan(t, c)
+			e, err := p.untrained(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			about, err := p.training()
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := newTraining(e, about)
+			if err := errors.Join(now.resume(), now.compile(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			for range steps {
+				losses, err := now.trainer.steps(t.Context(), now.portion(now.order(0), 1, 1))
+				if err == nil {
+					err = now.record(0, 1, losses)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			patience = 0
+			portion := now.portion(now.order(0), 1, 1)
+			portion.stop = now.stop(time.Hour)
+			_, err = now.trainer.steps(pressed{t.Context()}, portion)
+			patience = time.Second / 2
+			if !errors.Is(err, ErrInterrupted) {
+				t.Fatalf("a step that was interrupted gave the error %v", err)
+			}
+			_, err = now.end(nil, err)
+			checkError(t, err, fmt.Sprintf("interrupted after batch %d of 2 in epoch 1", 1+steps))
+			resumed := mustFit(t, c)
+			if !slices.Equal(whole.History.Losses, resumed.History.Losses) || whole.Result.TestLoss != resumed.Result.TestLoss {
+				t.Errorf("losses %v, want %v", resumed.History.Losses, whole.History.Losses)
+			}
+		})
+	}
+}
+
 func TestDamagedCheckpointFallsBack(t *testing.T) {
 	c := quick()
 	c.Epochs = 3

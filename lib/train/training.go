@@ -28,6 +28,7 @@ type training struct {
 	tester, validation *tester // nil before needTesters, validation also without such a split
 	at                 position
 	saved              time.Time // when the last checkpoint was written
+	kept               int       // the step that it stands at, or 0
 }
 
 func newTraining(e *engine, about Training) *training {
@@ -52,7 +53,7 @@ func (at position) possible(batches, epochs int) bool {
 		(tested == done || tested == done-1 && at.Step%batches == 0)
 }
 
-// run trains from where the last checkpoint stands to the end. An interrupt keeps what was learned until then.
+// run trains from where the last checkpoint stands to the end.
 func (t *training) run(ctx context.Context) (*Run, error) {
 	if err := t.resume(); err != nil {
 		return nil, err
@@ -60,7 +61,11 @@ func (t *training) run(ctx context.Context) (*Run, error) {
 	if err := t.compile(ctx); err != nil {
 		return nil, err
 	}
-	predictions, err := t.epochs(ctx)
+	return t.end(t.epochs(ctx))
+}
+
+// end makes a run of a training that is done, or keeps what was learned until an interrupt.
+func (t *training) end(predictions *Predictions, err error) (*Run, error) {
 	switch {
 	case err == nil:
 		return t.finish(predictions)
@@ -69,8 +74,10 @@ func (t *training) run(ctx context.Context) (*Run, error) {
 	case t.at.Step == 0:
 		return nil, fmt.Errorf("%w before the first step", err)
 	}
-	if err := t.checkpoint(); err != nil {
-		return nil, err
+	if t.at.Step > t.kept {
+		if err := t.checkpoint(); err != nil {
+			return nil, err
+		}
 	}
 	epoch := len(t.at.History.Epochs)
 	return nil, fmt.Errorf("%w after batch %d of %d in epoch %d: run it again to go on from there",
@@ -91,7 +98,7 @@ func (t *training) resume() error {
 		if err := t.engine.setVariables(variables); err != nil {
 			return err
 		}
-		t.at = at
+		t.at, t.kept = at, at.Step
 		return nil
 	}
 	if err := place.Resume(restore, func(line string) { tell(Noted{Text: line}) }); err != nil {
@@ -121,6 +128,9 @@ func (t *training) capacity() int {
 func (t *training) compile(ctx context.Context) (err error) {
 	start := time.Now()
 	t.trainer, err = attend(ctx, func() (*trainer, error) {
+		if err := t.engine.toDevice(); err != nil {
+			return nil, err
+		}
 		split, err := t.engine.upload(t.engine.splits.train)
 		if err != nil {
 			return nil, err
@@ -172,6 +182,21 @@ func (t *training) epochs(ctx context.Context) (*Predictions, error) {
 // call is how long one call should take, so an interrupt is heard and progress is seen soon.
 const call = time.Second / 2
 
+// soon is how long a step may take for an interrupt to wait for it.
+const soon = time.Second
+
+// stop is what an interrupt does during a step that takes about that long, or an unknown time if it is negative.
+func (t *training) stop(step time.Duration) stop {
+	switch {
+	case step >= 0 && step <= soon:
+		return waits
+	case t.at.Step == t.kept:
+		return loses
+	default:
+		return keeps
+	}
+}
+
 // epoch does the epoch's remaining steps.
 func (t *training) epoch(ctx context.Context, epoch int) error {
 	order := t.order(epoch)
@@ -188,7 +213,7 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		steps = min(steps, t.about.Batches-batch, t.trainer.capacity, t.engine.perCall)
 		start := time.Now()
 		portion := t.portion(order, batch, steps)
-		portion.long = ofStep < 0 || ofStep > patience
+		portion.stop = t.stop(ofStep)
 		losses, err := t.trainer.steps(ctx, portion)
 		if err != nil {
 			return err
@@ -335,7 +360,11 @@ func (t *training) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	return t.engine.place.Save(t.at.Step, variables, t.at)
+	if err := t.engine.place.Save(t.at.Step, variables, t.at); err != nil {
+		return err
+	}
+	t.kept = t.at.Step
+	return nil
 }
 
 // finish writes the run's files, and the sums last: a run that has them is whole.

@@ -1,9 +1,10 @@
 // A PJRT plugin in front of XLA's CPU plugin. `make setup` builds it, and lib/device/internal/pluginpath lets go-xla
-// find it before the real one. It is the real one, but for four things:
+// find it before the real one. It is the real one, but for five things:
 //
 //   - It hands a program's convolutions to oneDNN (convolve.c), and its batch norms and poolings to norm.c and pool.c,
 //     unless CONVBOOK_ONEDNN is "off" or that library does not load. The plugin's attribute convbook_onednn tells
 //     whether it does. What cannot be read is an error.
+//   - It lets a program that changes variables do so in the memory of the old values (rewrite.c).
 //   - It keeps compiled programs on disk: every cell is a process of its own, and XLA takes seconds to compile a
 //     training step that the cell before had compiled already. It looks for the same program, compiled under the same
 //     circumstances, in ~/.cache/convbook/compiled (XDG_CACHE_HOME moves ~/.cache, CONVBOOK_COMPILED names another
@@ -394,8 +395,23 @@ static PJRT_Error *destroy(PJRT_LoadedExecutable_Destroy_Args *args) {
   return error;
 }
 
+// with_options returns the options to compile with: the given ones, and that XLA looks closer where a value has to be
+// copied before its memory is used for another. Otherwise a training step whose variables change in place would copy
+// most of them. They are a CompileOptionsProto, in which what comes later is added: here, to the map in field 7, a
+// text in field 1, and in field 2 a message whose field 2 is true.
+static struct bytes with_options(const char *given, size_t size) {
+  static const char OPTION[] = "\x3a\x30\x0a\x2axla_cpu_copy_insertion_use_region_analysis\x12\x02\x10\x01";
+  struct bytes all = {malloc(size + sizeof OPTION - 1), size + sizeof OPTION - 1};
+  if (!all.data) abort();
+  if (size) memcpy(all.data, given, size);
+  memcpy(all.data + size, OPTION, sizeof OPTION - 1);
+  return all;
+}
+
 static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
   const PJRT_Program *given = args->program;
+  const char *given_options = args->compile_options;
+  size_t given_size = args->compile_options_size;
   PJRT_Program program = *given;
   char *rewritten = NULL, *problem = NULL;
   if (rewrite && given->format_size == 4 && !memcmp(given->format, "mlir", 4))
@@ -408,6 +424,9 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
     program.code = rewritten;
     args->program = &program;
   }
+  struct bytes options = with_options(args->compile_options, args->compile_options_size);
+  args->compile_options = options.data;
+  args->compile_options_size = options.size;
   char path[PATH_MAX];
   struct bytes key = key_of(args);
   bool may = path_of(key, path);
@@ -416,10 +435,13 @@ static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
     error = real->PJRT_Client_Compile(args);
     if (may && !error) keep_compiled(path, key, args->executable);
   }
+  args->program = given;
+  args->compile_options = given_options;
+  args->compile_options_size = given_size;
   free(key.data);
+  free(options.data);
   free(rewritten);
   malloc_trim(0);
-  args->program = given;
   PJRT_Executable_GetCompiledMemoryStats_Args memory;
   if (!error && memory_of(args->executable, &memory)) {
     note_large(args->executable, memory.temp_size_in_bytes);

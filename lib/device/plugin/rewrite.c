@@ -1,6 +1,7 @@
 // The rewriting of programs that XLA compiles for the CPU: StableHLO as text, which go-xla writes and stablehlo.c
 // reads. Convolutions, and maxima over windows and their gradients, are replaced by calls of the handlers, and so are
-// calls of functions that package nn names for it: batch norms, and convolutions with a bias.
+// calls of functions that package nn names for it: batch norms, and convolutions with a bias. A program that package
+// train names for it computes its variables' new values in the memory of the old ones.
 //
 // `make setup` builds the library onednn.so of this and the files beside it, where oneDNN is, and plugin.c, the plugin
 // in front of XLA's, loads it: without either, XLA does all by itself.
@@ -24,7 +25,8 @@ struct rewriting {
   const char *list;           // where a list of values began that may be results, or NULL
   struct reversed *reversals; // those of the function so far
   int reversal_count;
-  int handed; // operations
+  int in_place; // as many of the program's results as this are in the memory of its arguments
+  int changed;  // operations, and lists of arguments
   char *problem;
 };
 
@@ -123,7 +125,7 @@ static void write_call(struct rewriting *w, const struct operation *o, const cha
   write_layouts(w->out, o->results, o->result_count);
   fputs("]\n}", w->out);
   w->copied = o->behind;
-  w->handed++;
+  w->changed++;
 }
 
 static void hand_over_convolution(struct rewriting *w) {
@@ -226,6 +228,38 @@ static void hand_over_call(struct rewriting *w) {
   else if (!hand_over_ended(w, &o, callee) && !hand_over_norm(w, &o, callee)) fail(w, "call", callee);
 }
 
+// IN_PLACE begins the name of a program that changes variables, before their number: its first arguments are their
+// values, its first results the new ones.
+static const char IN_PLACE[] = "@convbook_in_place_";
+
+enum { VARIABLES = 1 << 20 }; // the most that a program may have
+
+static void note_in_place(struct rewriting *w) {
+  struct span number;
+  if (!behind(w->reader.token.text, IN_PLACE, &number)) return;
+  for (size_t i = 0; i < number.size && number.at[i] >= '0' && number.at[i] <= '9' && w->in_place < VARIABLES; i++)
+    w->in_place = 10 * w->in_place + number.at[i] - '0';
+}
+
+// hand_over_arguments says of the main function's first arguments that their memory is that of the first results. XLA
+// copies them by itself where whoever calls the program wants to keep them.
+static void hand_over_arguments(struct rewriting *w) {
+  struct signature s;
+  struct span argument = w->reader.token.text, result;
+  bool read = begin_signature(w->reader, &s);
+  for (int i = 0; read && i < w->in_place; i++) {
+    read = next_pair(&s, &argument, &result) && same(argument, result);
+    if (!read) break;
+    const char *end = argument.at + argument.size;
+    fwrite(w->copied, 1, (size_t)(end - w->copied), w->out);
+    fprintf(w->out, " {tf.aliasing_output = %d : i32}", i);
+    w->copied = end;
+  }
+  if (!read) fail(w, "main function", argument);
+  w->in_place = 0; // a second function of that name has nothing to do with it
+  w->changed++;
+}
+
 // visit looks at the next token, which may be the name of an operation.
 static void visit(struct rewriting *w) {
   static const struct {
@@ -241,6 +275,8 @@ static void visit(struct rewriting *w) {
   struct token next = w->reader.token;
   if (next.text.at < w->copied) return; // in the regions or attributes of what was handed over
   follow(w);
+  if (next.kind == SIGNED && is(w->reader.before.text, "module")) note_in_place(w);
+  if (next.kind == SIGNED && is(next.text, "@main") && w->in_place) hand_over_arguments(w);
   for (size_t i = 0; i < sizeof OPERATIONS / sizeof *OPERATIONS; i++) {
     if (next.kind == WORD && is(next.text, OPERATIONS[i].word))
       fail(w, OPERATIONS[i].what, text_of("it has no quotes"));
@@ -252,7 +288,7 @@ static void visit(struct rewriting *w) {
 }
 
 // rewrite returns the program with its convolutions handed to oneDNN and its poolings to pool.c, in new memory, or NULL
-// where there are none. It is NULL, too, if one of them cannot be read: problem is a line then, in new memory.
+// where nothing changes. It is NULL, too, if one of them cannot be read: problem is a line then, in new memory.
 __attribute__((visibility("default"))) char *rewrite(
   const char *program, size_t size, size_t *written, char **problem) {
   char *rewritten = NULL;
@@ -267,7 +303,7 @@ __attribute__((visibility("default"))) char *rewrite(
   fwrite(w.copied, 1, (size_t)(program + size - w.copied), w.out);
   free(w.reversals);
   *problem = w.problem;
-  if (!fclose(w.out) && w.handed && !w.problem) return rewritten;
+  if (!fclose(w.out) && w.changed && !w.problem) return rewritten;
   free(rewritten);
   return NULL;
 }

@@ -204,6 +204,24 @@ const char *read_operation(struct reader *r, struct operation *o) {
   return NULL;
 }
 
+bool begin_signature(struct reader at, struct signature *s) {
+  advance(&at);
+  if (!accept(&at, '(')) return false;
+  s->argument = at;
+  skip(&at, ')', ')');
+  s->result = at;
+  return accept(&s->result, ')') && accept(&s->result, ARROW) && accept(&s->result, '(');
+}
+
+bool next_pair(struct signature *s, struct span *argument, struct span *result) {
+  if (!accept(&s->argument, VALUE) || !accept(&s->argument, ':')) return false;
+  *argument = skip(&s->argument, ',', ')');
+  *result = skip(&s->result, ',', ')');
+  accept(&s->argument, ',');
+  accept(&s->result, ',');
+  return argument->size && result->size;
+}
+
 // accept_argument reads an argument of a region, with its type, and the character behind it.
 static bool accept_argument(struct reader *r, struct span *argument, int behind) {
   *argument = r->token.text;

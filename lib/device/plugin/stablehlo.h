@@ -63,6 +63,17 @@ const char *read_operation(struct reader *r, struct operation *o);
 // order. It is a comparison in the direction, unless that is NULL.
 bool region_does(struct span region, const char *operation, const char *direction);
 
+// signature is what a function takes and gives: (%a: type, %b: type) -> (type, type).
+struct signature {
+  struct reader argument, result; // the next ones
+};
+
+// begin_signature begins to read the signature of a function whose name is the next token.
+bool begin_signature(struct reader at, struct signature *s);
+
+// next_pair reads the types of the next argument and of the next result.
+bool next_pair(struct signature *s, struct span *argument, struct span *result);
+
 // value_of is the value of an operation's attribute, empty if it has none of that name.
 struct span value_of(const struct operation *o, const char *name);
 
