@@ -208,3 +208,39 @@ func TestActivationsOfLayers(t *testing.T) {
 		t.Errorf("layers: %+v", layers)
 	}
 }
+
+// gated is a layer of a reader's own that is made of others: what it gives comes from none of them alone.
+type gated struct{ gate Layer }
+
+func (g gated) Info() Info { return Info{Kind: "gated"} }
+
+func (g gated) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	gate := g.gate.Apply(scope, x)
+	if gate.Rank() == 2 {
+		gate = graph.Reshape(gate, -1, 1, 1, x.Shape().Dim(-1))
+	}
+	return graph.Mul(x, gate)
+}
+
+// A value sees what the layers see that it is made of, through code that joins them, too.
+func TestFieldsBehindLayersOfLayers(t *testing.T) {
+	for _, c := range []struct {
+		gate Layer
+		want []int // of the layers in it, and of a convolution behind
+	}{
+		{Sequential(Conv(4, 3).Padding(1), Sigmoid), []int{5, 5, 7}},
+		{Sequential(GlobalAvgPool, Dense(4), Sigmoid), []int{32, 32, 32, 32}},
+	} {
+		summary, err := Summarize(Sequential(Conv(4, 3), gated{c.gate}, Conv(4, 3)), 32, 32, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, l := range summary.Layers[1:] {
+			got = append(got, l.Field)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("the layers see %v, want %v", got, c.want)
+		}
+	}
+}
