@@ -81,8 +81,12 @@ func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		count[label]++
 		scope := scope.In("%s", fmt.Sprint(label, count[label]))
 		done := trace.begin(scope, layer, x)
-		x = layer.Apply(scope, x)
-		done(x)
+		y := layer.Apply(scope, x)
+		if y == nil {
+			panicf("gives nil for its input: return the result's node")
+		}
+		done(y)
+		x = y
 	}
 	return x
 }
