@@ -41,7 +41,8 @@ type Task struct {
 	Start *Run
 
 	// StartWeights are weights to begin with instead of a run's: those of a file, such as pytorch.Read returns, by the
-	// names of the variables. Other values in them make another run.
+	// names of the variables. Here, too, the last layer that has variables is new; for what a network with all of its
+	// weights gives, there are nn.Compute and package classify. Other values in them make another run.
 	StartWeights map[string]array.Array
 
 	// Freeze names layers that keep the weights of Start's run: conv1, a block such as residual2 with all that is in
