@@ -99,6 +99,7 @@ func operations(layer Layer, image []int) string {
 		}
 		write(sum, x.Graph())
 		if training {
+			writeValues(sum, store)
 			sum.Write(initialOperations(store, t.initial))
 		}
 		x.Graph().Finalize()
@@ -118,6 +119,17 @@ func inputs(node *graph.Node) (ids []graph.NodeId) {
 		ids = append(ids, input.Id())
 	}
 	return ids
+}
+
+// writeValues writes the values that a layer gave to its variables: no operation shows them.
+func writeValues(to io.Writer, store *model.Store) {
+	for v := range store.IterVariables() {
+		if !Owns(v) || !v.HasValue() {
+			continue
+		}
+		fmt.Fprintln(to, v.Path(), v.Shape())
+		_ = v.MustValue().ConstBytes(func(values []byte) { _, _ = to.Write(values) })
+	}
 }
 
 // initialOperations are what the initial values of a store's variables are made of, or nothing where all come from

@@ -147,6 +147,12 @@ func TestDescriptionsOfWhatIsInside(t *testing.T) {
 	normal := func(deviation float64) Layer {
 		return weights(initializer.RandomNormalFn(model.NewStore().RootScope(), deviation))
 	}
+	table := func(last float32) Layer { // a variable whose values the code gives
+		return ModelFunc("table", func(scope *model.Scope, x *graph.Node) *graph.Node {
+			v := scope.VariableWithValue("values", [][][][]float32{{{{1, 1, 1, last}}}}).SetTrainable(false)
+			return graph.Mul(x, v.NodeValue(x))
+		})
+	}
 	scores := func(factor float64) Layer { // behind a function that leaves one number of each image
 		return Sequential(Func("sum", func(x *graph.Node) *graph.Node { return graph.ReduceSum(x, 1, 2, 3) }), halve(factor))
 	}
@@ -155,6 +161,7 @@ func TestDescriptionsOfWhatIsInside(t *testing.T) {
 		"constants":    {func() Layer { return constant(1) }, func() Layer { return constant(2) }},
 		"gradients":    {func() Layer { return reversal(0.1) }, func() Layer { return reversal(1) }},
 		"initialisers": {func() Layer { return normal(0.1) }, func() Layer { return normal(1) }},
+		"given values": {func() Layer { return table(1) }, func() Layer { return table(2) }},
 		"zeros, ones":  {func() Layer { return weights(initializer.Zero) }, func() Layer { return weights(initializer.One) }},
 	} {
 		first, again, second := described(t, nets[0]()), described(t, nets[0]()), described(t, nets[1]())

@@ -1,12 +1,14 @@
 package nn_test
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
 )
 
@@ -113,4 +115,47 @@ func ExampleModelFunc() {
 	y, err := nn.Compute(scale, map[string]array.Array{"scale1/by": array.New([]float32{3})}, array.New([]float32{1, 2, 3}, 1, 3))
 	fmt.Println(y.Values, err)
 	// Output: [3 6 9] <nil>
+}
+
+// What package train does not have, such as another loss, another schedule or a limit for gradients, takes a training of
+// its own: GoMLX differentiates a network like any other function. This one draws a line through four points, by the
+// mean squared error and with a rate that falls.
+func ExampleApply() {
+	net := nn.Named("line", nn.Dense(1))
+	summary, err := nn.Summarize(net, 1)
+	backend, err2 := device.Open()
+	if err := cmp.Or(err, err2); err != nil {
+		fmt.Println(err)
+		return
+	}
+	store := model.NewStore()
+	if err := summary.Initialize(store, backend, 1); err != nil {
+		fmt.Println(err)
+		return
+	}
+	step := model.MustNewExec(backend, store, func(scope *model.Scope, x, wanted, rate *graph.Node) *graph.Node {
+		store.SetTraining(x.Graph(), true) // for dropout and batch norm, if there were any
+		loss := graph.ReduceAllMean(graph.Square(graph.Sub(nn.Apply(scope, net, x), wanted)))
+		var parameters []*model.Variable
+		var values []*graph.Node
+		for v := range scope.IterVariables() {
+			if v.Trainable {
+				parameters, values = append(parameters, v), append(values, v.NodeValue(loss))
+			}
+		}
+		for i, gradient := range graph.Gradient(loss, values...) {
+			parameters[i].SetNodeValue(graph.Sub(values[i], graph.Mul(rate, gradient)))
+		}
+		return loss
+	})
+	x, wanted := [][]float32{{0}, {1}, {2}, {3}}, [][]float32{{-1}, {1}, {3}, {5}}
+	for i := range 200 {
+		step.MustCall(x, wanted, float32(0.2/(1+0.01*float64(i))))
+	}
+	for _, v := range summary.Variables {
+		fmt.Printf("%s %.2f\n", v.Name, store.GetVariable(nn.Path(v.Name)).MustValue().Value())
+	}
+	// Output:
+	// dense1/weights [[2.00]]
+	// dense1/bias [[-1.00]]
 }

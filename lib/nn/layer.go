@@ -46,7 +46,8 @@ func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
 	return s.Apply(scope.In(root), x)
 }
 
-// Sequential applies layers one after another.
+// Sequential applies layers one after another. Without any it gives what it gets, as one of [Branches] for DenseNet's
+// blocks.
 func Sequential(layers ...Layer) Layer { return Named("", layers...) }
 
 // Named is Sequential with a name: of a network, for results and summaries, or of a block inside of one.
@@ -81,8 +82,12 @@ func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		count[label]++
 		scope := scope.In("%s", fmt.Sprint(label, count[label]))
 		done := trace.begin(scope, layer, x)
-		x = layer.Apply(scope, x)
-		done(x)
+		y := layer.Apply(scope, x)
+		if y == nil {
+			panicf("gives nil for its input: return the result's node")
+		}
+		done(y)
+		x = y
 	}
 	return x
 }

@@ -81,6 +81,7 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 		"has 2 groups for 3 channels and 4 filters":                                       {Conv(4, 1).Groups(2), []int{6, 6, 3}},
 		"has size 3 and padding 2":                                                        {MaxPool(3).Padding(2), []int{6, 6, 1}},
 		"only a max-pool can":                                                             {AvgPool(3).Ceil(), []int{6, 6, 1}},
+		"F, layer lost1, on images of 6×6×1: gives nil for its input":                     {Named("F", Func("lost", func(*graph.Node) *graph.Node { return nil })), []int{6, 6, 1}},
 		"E, layer residual1, on images of 6×6×1: its layer 2 is nil":                      {Named("E", Residual(ReLU, nil)), []int{6, 6, 1}},
 		`F, on images of 6×6×1: its layer 1 has the name "\xff", which is not UTF-8`:      {Named("F", Named("\xff", ReLU)), []int{6, 6, 1}},
 		`on images of 6×6×1: its name "\xff" is not UTF-8`:                                {Named("\xff", ReLU), []int{6, 6, 1}},
@@ -206,5 +207,41 @@ func TestActivationsOfLayers(t *testing.T) {
 	}
 	if len(layers) != 3 || layers[0].Path != "conv1" || layers[2].Path != "flatten1" {
 		t.Errorf("layers: %+v", layers)
+	}
+}
+
+// gated is a layer of a reader's own that is made of others: what it gives comes from none of them alone.
+type gated struct{ gate Layer }
+
+func (g gated) Info() Info { return Info{Kind: "gated"} }
+
+func (g gated) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	gate := g.gate.Apply(scope, x)
+	if gate.Rank() == 2 {
+		gate = graph.Reshape(gate, -1, 1, 1, x.Shape().Dim(-1))
+	}
+	return graph.Mul(x, gate)
+}
+
+// A value sees what the layers see that it is made of, through code that joins them, too.
+func TestFieldsBehindLayersOfLayers(t *testing.T) {
+	for _, c := range []struct {
+		gate Layer
+		want []int // of the layers in it, and of a convolution behind
+	}{
+		{Sequential(Conv(4, 3).Padding(1), Sigmoid), []int{5, 5, 7}},
+		{Sequential(GlobalAvgPool, Dense(4), Sigmoid), []int{32, 32, 32, 32}},
+	} {
+		summary, err := Summarize(Sequential(Conv(4, 3), gated{c.gate}, Conv(4, 3)), 32, 32, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, l := range summary.Layers[1:] {
+			got = append(got, l.Field)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("the layers see %v, want %v", got, c.want)
+		}
 	}
 }

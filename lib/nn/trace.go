@@ -105,6 +105,8 @@ func (t *tracer) begin(scope *model.Scope, layer Layer, x *graph.Node) (done fun
 			info := LayerInfo{Info: layer.Info(), Path: path, Parameters: parameters(scope) - before, MACs: t.cost.macs}
 			info.Block, info.Lane = t.outer.block, t.outer.lane
 			t.add(info, y, t.fieldOf(x).through(t.cost, t.input))
+		} else if _, known := t.fields[y]; !known { // made of its layers' results by code of its own
+			t.fields[y] = t.widest(t.outputs[first:]...)
 		}
 		p.lines = slices.Clone(t.layers[first:])
 	}
@@ -138,18 +140,12 @@ func (t *tracer) join(kind string, y *graph.Node, results ...*graph.Node) {
 	if t == nil {
 		return
 	}
-	var widest field
-	for _, result := range results {
-		if f := t.fieldOf(result); f.side > widest.side {
-			widest = f
-		}
-	}
 	block := t.last().path
 	info := LayerInfo{Info: Info{Kind: kind}, Path: block + "/" + kind, Block: block}
 	if t.outer.block != "" { // which holds this one
 		info.Block, info.Lane = t.outer.block, t.outer.lane
 	}
-	t.add(info, y, widest)
+	t.add(info, y, t.widest(results...))
 }
 
 // add adds a line for what gives y.
@@ -166,6 +162,16 @@ func (t *tracer) fieldOf(x *graph.Node) field {
 		return f
 	}
 	return field{1, 1}
+}
+
+// widest is how far those values see that see furthest.
+func (t *tracer) widest(values ...*graph.Node) (widest field) {
+	for _, x := range values {
+		if f := t.fieldOf(x); f.side > widest.side {
+			widest = f
+		}
+	}
+	return widest
 }
 
 // through is how far what a layer makes of the values sees, in an image of that side.

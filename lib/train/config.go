@@ -106,6 +106,7 @@ type Recipe struct {
 
 	Freeze    []string `json:"freeze,omitempty"` // in alphabetical order
 	StartRate float64  `json:"start_rate,omitempty"`
+	StartLast bool     `json:"start_last,omitempty"` // whether the last layer is not new
 }
 
 func (c Config) recipe() Recipe {
@@ -147,5 +148,8 @@ func (r Recipe) String() string {
 		parts = append(parts, "frozen "+strings.Join(r.Freeze, " "))
 	}
 	add("start rate %v", r.StartRate)
+	if r.StartLast {
+		parts = append(parts, "last layer kept")
+	}
 	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
 }

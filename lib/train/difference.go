@@ -140,6 +140,12 @@ var described = []struct {
 	{"start", "random weights", func(k known) any { return brief(k.Start) }},
 	{"frozen", "none", func(k known) any { return k.Recipe.Freeze }},
 	{"start rate", "1", func(k known) any { return k.Recipe.StartRate }},
+	{"last layer", "new", func(k known) any {
+		if k.Recipe.StartLast {
+			return "kept"
+		}
+		return ""
+	}},
 	{"seed", "0", func(k known) any { return k.Recipe.Seed }},
 }
 

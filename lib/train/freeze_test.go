@@ -287,7 +287,7 @@ func TestFreezesThatCannotBe(t *testing.T) {
 		"the task's StartRate is +Inf":                                  func(c *Task) { c.StartRate = math.Inf(1) },
 		`the task's Freeze has "conv[", which is no pattern: write one`: func(c *Task) { c.Freeze = []string{"conv1", "conv["} },
 		"the task has StartRate, but Freeze names all layers":           func(c *Task) { c.Freeze, c.StartRate = []string{"*"}, 0.5 },
-		// The last layer is always new.
+		// The last layer is new.
 		`the task's Freeze names "dense2": the layers that begin with the run's weights are ` +
 			"conv1, batch-norm1, conv2, batch-norm2, dense1": func(c *Task) { c.Freeze = []string{"conv1", "dense2"} },
 	} {

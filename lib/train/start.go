@@ -26,6 +26,8 @@ func (p *plan) planStart() (sum string, err error) {
 		return "", errors.New("the task has Freeze but no Start: only layers that begin with another run's weights can be frozen")
 	case !begins && p.StartRate != 1:
 		return "", errors.New("the task has StartRate but no Start: it is about the weights of another run")
+	case !begins && p.StartLast:
+		return "", errors.New("the task has StartLast but no Start: it is about the weights of another run")
 	case !begins:
 		return "", nil
 	case p.Start != nil && p.StartWeights != nil:
@@ -43,13 +45,20 @@ func (p *plan) planStart() (sum string, err error) {
 	if err != nil {
 		return "", err
 	}
-	p.taken = taken(p.summary, from)
-	if len(p.taken) == 0 {
-		return "", fmt.Errorf("%s cannot start from %s: the last layer is always new, and no other has "+
+	p.taken = taken(p.summary, from, p.StartLast)
+	switch all := p.summary.Variables; {
+	case p.StartLast && (len(p.taken) == 0 || p.taken[len(p.taken)-1].Name != all[len(all)-1].Name):
+		return "", fmt.Errorf("%s cannot start from %s with StartLast: its last layer has variables of other names or "+
+			"dimensions there", p.summary.Network, whose)
+	case len(p.taken) == 0:
+		return "", fmt.Errorf("%s cannot start from %s: the last layer is new without StartLast, and no other has "+
 			"variables of the same names and dimensions in both", p.summary.Network, whose)
 	}
 	if p.frozen, err = frozen(p.Freeze, p.taken); err != nil {
 		return "", err
+	}
+	if len(p.frozen) == len(p.summary.Variables) {
+		return "", errors.New("the task's Freeze names all layers, with StartLast the last one, too: nothing is left to learn")
 	}
 	if p.StartRate != 1 && len(p.frozen) == len(p.taken) {
 		return "", errors.New("the task has StartRate, but Freeze names all layers that it is for: leave one of the two out")
@@ -85,8 +94,8 @@ func (p *plan) startVariables() (variables []nn.Variable, whose, sum string, err
 }
 
 // taken lists the variables of a network that begin with the values of another one's: those of layers that fit as a
-// whole, but for the last layer that has any.
-func taken(to *nn.Summary, from []nn.Variable) (variables []nn.Variable) {
+// whole, but for the last layer that has any, unless it is kept.
+func taken(to *nn.Summary, from []nn.Variable, keepLast bool) (variables []nn.Variable) {
 	given := map[string][]int{}
 	for _, v := range from {
 		given[v.Name] = v.Dims
@@ -100,7 +109,7 @@ func taken(to *nn.Summary, from []nn.Variable) (variables []nn.Variable) {
 		}
 	}
 	for _, v := range to.Variables {
-		if layer := path.Dir(v.Name); layer != last && !different[layer] {
+		if layer := path.Dir(v.Name); (layer != last || keepLast) && !different[layer] {
 			variables = append(variables, v)
 		}
 	}

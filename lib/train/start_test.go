@@ -139,6 +139,37 @@ func TestStartWeights(t *testing.T) {
 	checkError(t, err, "After cannot start from its StartWeights")
 }
 
+// With its last layer, a network begins as another training ended: it gives the same before the first step.
+func TestStartLast(t *testing.T) {
+	isolate(t)
+	before := mustFit(t, quick().of(deep("Before", 12)))
+	task := quick().of(deep("After", 12))
+	task.Seed, task.Start, task.StartLast = 7, before, true
+	for name, values := range initial(t, task) {
+		if trained, err := before.Weights(name); err != nil || !slices.Equal(values, trained.Float64s()) {
+			t.Errorf("%s does not begin with the run's: %v", name, err)
+		}
+	}
+	without := task
+	without.StartLast = false
+	if got, want := difference(mustPlan(t, without).place, mustPlan(t, task).place), "last layer new → kept, the rest the same"; got != want {
+		t.Errorf("it differs in %q, want %q", got, want)
+	}
+	if got := mustPlan(t, task).recipe().String(); !strings.HasSuffix(got, ", last layer kept, seed 7") {
+		t.Errorf("the recipe is %q", got)
+	}
+	for want, change := range map[string]func(c *Task){
+		"the task has StartLast but no Start":                            func(c *Task) { c.Start = nil },
+		"After cannot start from the run of Before with StartLast":       func(c *Task) { c.Net = deep("After", 12, 9) },
+		"Freeze names all layers, with StartLast the last one, too: not": func(c *Task) { c.Freeze = []string{"*"} },
+	} {
+		c := task
+		change(&c)
+		_, err := c.FitContext(t.Context())
+		checkError(t, err, want)
+	}
+}
+
 func TestStartThatCannotBe(t *testing.T) {
 	isolate(t)
 	task := quick().of(deep("After", 5))
@@ -171,7 +202,7 @@ func TestTakenLayers(t *testing.T) {
 		"":                  nn.Named("To", dense...),
 	} {
 		var layers []string
-		for _, v := range taken(summarize(to), summarize(from).Variables) {
+		for _, v := range taken(summarize(to), summarize(from).Variables, false) {
 			layers = append(layers, path.Dir(v.Name))
 		}
 		if got := strings.Join(slices.Compact(layers), " "); got != want {

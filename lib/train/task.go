@@ -37,12 +37,18 @@ type Task struct {
 
 	// Start is a finished run whose weights are the initial ones: every layer of Net whose variables are also in the
 	// run's network, with the same names and dimensions, begins with the run's. The last layer that has variables is
-	// always new, since what it says is about other classes. If it is nil, all of them are drawn from the seed.
+	// new, since what it says is about other classes, unless StartLast is set. If Start is nil, all weights are drawn from
+	// the seed.
 	Start *Run
 
 	// StartWeights are weights to begin with instead of a run's: those of a file, such as pytorch.Read returns, by the
-	// names of the variables. Other values in them make another run.
+	// names of the variables. Here, too, the last layer that has variables is new, unless StartLast is set; for what a
+	// network with all of its weights gives, there are nn.Compute and package classify. Other values make another run.
 	StartWeights map[string]array.Array
+
+	// StartLast lets the last layer begin with these weights, too: for the same classes, with another learning rate, on
+	// more pictures, or for more epochs.
+	StartLast bool
 
 	// Freeze names layers that keep the weights of Start's run: conv1, a block such as residual2 with all that is in
 	// it, or patterns as path.Match takes them, such as conv* or batch-norm[1-4]. Of the layers that begin with the
@@ -127,6 +133,7 @@ func (p *plan) recipe() Recipe {
 	if p.StartRate != 1 {
 		r.StartRate = p.StartRate
 	}
+	r.StartLast = p.StartLast
 	return r
 }
 
