@@ -220,6 +220,15 @@ func TestConvolutionWithoutThreads(t *testing.T) {
 	}
 }
 
+// A convolution is divided among fewer processors where oneDNN has nothing for as few images as each would get.
+func TestConvolutionInFewerParts(t *testing.T) {
+	run := exec.Command(sanitized(t, "plugin/check/parts.c"))
+	run.Env = append(os.Environ(), "ASAN_OPTIONS=detect_leaks=0", "DNNL_MAX_CPU_ISA=AVX")
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
+	}
+}
+
 // Many convolutions at once, more than XLA has threads, end, and give what they give alone.
 func TestConvolutionsAtOnce(t *testing.T) {
 	backend, err := open(defaultBackend)

@@ -241,6 +241,8 @@ func leftToXLA(t *testing.T, program string) {
 		"a huge stride":         replaced(t, forward, "window_strides = array<i64: 1, 1>", "window_strides = array<i64: 1, 9999999999999>"),
 		"stretched images":      replaced(t, byImages, `"stablehlo.reverse"`, `"stablehlo.negate"`), // not the gradient
 		"another reversal":      replaced(t, byImages, "{ dimensions = array<i64: 0, 1> }", "{ dimensions = array<i64: 0> }"),
+		"channels reversed": replaced(t, replaced(t, byImages, "x[0, 1, o, i]", "x[o, i, 0, 1]"),
+			"3x3x64x128", "64x128x3x3"),
 		"a reversal of another function": replaced(t, byImages, "  %1471 =",
 			"}\nfunc.func @next(%1470: tensor<3x3x64x128xf32>) -> tensor<16x8x8x64xf32> {\n  %1471 ="),
 		"an argument of that name": replaced(t, byImages, "  %1471 =", "^block(%1470: tensor<3x3x64x128xf32>):\n  %1471 ="),

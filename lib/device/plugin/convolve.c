@@ -129,8 +129,24 @@ static bool clean(dnnl_memory_t memory) {
   return true;
 }
 
-// prepare makes a plan ready for that many parts, or returns false. What it made then is lost: that is rare, and
-// little.
+// weights_of is the order in which a described convolution wants its weights, or has the gradient by them.
+static const_dnnl_memory_desc_t weights_of(const struct plan *p, const_dnnl_primitive_desc_t description) {
+  return dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, ARGUMENTS[p->kind][1]);
+}
+
+// divisible tells whether a plan may be divided into that many parts: oneDNN may have nothing for as few images as a
+// part has, and parts of other sizes may want the weights in another order.
+static bool divisible(const struct plan *p, int parts) {
+  int64_t images = p->x[0] / parts;
+  bool two_sizes = p->x[0] % parts;
+  dnnl_primitive_desc_t fewer = describe(p, images), more = two_sizes ? describe(p, images + 1) : NULL;
+  bool may = fewer && (!two_sizes || (more && dnnl_memory_desc_equal(weights_of(p, fewer), weights_of(p, more))));
+  dnnl_primitive_desc_destroy(fewer);
+  dnnl_primitive_desc_destroy(more);
+  return may;
+}
+
+// prepare makes a plan ready for that many parts, or returns false. What it made then is lost: that is rare.
 static bool prepare(struct convolution *c) {
   const struct plan *p = &c->plan;
   const int *names = ARGUMENTS[p->kind];
@@ -153,9 +169,7 @@ static bool prepare(struct convolution *c) {
       part->operation = part[-1].operation;
     }
     part->image = i * (p->x[0] / c->parts) + (i < larger ? i : larger);
-    const_dnnl_memory_desc_t order = dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, names[1]);
-    if (inner && !dnnl_memory_desc_equal(inner, order)) return false;
-    inner = order;
+    inner = weights_of(p, description);
     if (i && p->kind != BY_WEIGHTS) part->w = c->part->w;
     else if (!memory_of(&part->w, description, names[1], true)) return false;
     if (!memory_of(&part->x, description, names[0], false) || !memory_of(&part->y, description, names[2], false) ||
@@ -176,11 +190,8 @@ static struct convolution *make(const struct plan *p) {
   c->plan = *p;
   c->products = as_products(p);
   c->parts = c->products || threads < p->x[0] ? threads : (int)p->x[0];
-  if (!c->products && !prepare(c)) { // parts of other sizes may want the weights in another order
-    memset(c->part, 0, (size_t)threads * sizeof *c->part);
-    while (p->x[0] % c->parts) c->parts--;
-    if (!prepare(c)) return NULL;
-  }
+  while (!c->products && c->parts > 1 && !divisible(p, c->parts)) c->parts--;
+  if (!c->products && !prepare(c)) return NULL;
   c->next = ready;
   ready = c;
   return c;

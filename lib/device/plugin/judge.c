@@ -110,7 +110,8 @@ static bool plan_of(
   if (!consistent(w, first, second, result)) return false;
   bool batch_last = first.at[0] == 3 && first.at[1] == 0, channels_last = first.at[0] == 0 && first.at[1] == 3;
   if (!batch_last && !channels_last) return false;
-  p->kind = batch_last ? BY_WEIGHTS : reversed ? BY_IMAGES : FORWARD;
+  bool in_space = second.at[2] < 2 && second.at[3] < 2; // else it is the filters and channels that are reversed
+  p->kind = batch_last ? BY_WEIGHTS : reversed && in_space ? BY_IMAGES : FORWARD;
   if (p->kind == BY_IMAGES && (w->stride[0] != 1 || w->stride[1] != 1)) return false;
   if (p->kind != BY_IMAGES && (w->input[0] != 1 || w->input[1] != 1)) return false;
   const int64_t *stride = w->stride, *dilation = w->kernel;

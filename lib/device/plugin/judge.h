@@ -15,7 +15,7 @@
 enum verdict { HANDED, LEFT, UNREADABLE }; // over to what computes it here, to XLA, and an error
 
 // judge_convolution reads a convolution and makes a plan of it. Its weights are as they are, or those of a layer,
-// reversed in height and width. What it cannot read goes to problem.
+// reversed in their first two axes. What it cannot read goes to problem.
 enum verdict judge_convolution(const struct operation *o, bool reversed, struct plan *p, struct span *problem);
 
 // judge_ended makes a plan of a convolution with a bias, whose ending it has. Its stride and padding are what its name
