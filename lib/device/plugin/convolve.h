@@ -25,7 +25,7 @@ struct plan {
   int64_t ending; // of the way forward
 };
 
-enum { NOTHING, BIAS, BIAS_AND_RELU };
+enum { NOTHING, BIAS, BIAS_AND_RELU }; // oneDNN's ReLU gives 0 for what is not a number, where XLA's gives that
 
 enum { PLAN = sizeof(struct plan) / sizeof(int64_t) }; // how many numbers it is
 
