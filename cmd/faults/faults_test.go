@@ -86,7 +86,7 @@ func book(kind string, load, fresh bool, args string) error {
 	if _, err := os.Stat(run); err == nil && !fresh {
 		return look()
 	} else if load {
-		return errors.New("it was not trained yet: run the cell with Fit first")
+		return errors.New("it was not trained yet: train it with Fit first")
 	}
 	training := run + trainingSuffix
 	if err := errors.Join(os.MkdirAll(training, 0o755), os.MkdirAll(os.Getenv("CONVBOOK_COMPILED"), 0o755)); err != nil {

@@ -188,7 +188,7 @@ func TestCurves(t *testing.T) {
 // Runs of a network stand in a table by what differs between them, and are drawn together under that or their names.
 func TestStoredRuns(t *testing.T) {
 	t.Setenv(train.RunsEnv, t.TempDir())
-	if _, err := look.Runs("Tiny net"); err == nil || err.Error() != "no run of Tiny net is stored: run a cell with Fit first, or name another network" {
+	if _, err := look.Runs("Tiny net"); err == nil || err.Error() != "no run of Tiny net is stored: train one with Fit first, or name another network" {
 		t.Errorf("no run: %v", err)
 	}
 	slow := task()

@@ -27,7 +27,7 @@ func Runs(network string) (Listing, error) {
 		}
 	}
 	if len(l.runs) == 0 {
-		return l, fmt.Errorf("no run of %s is stored: run a cell with Fit first, or name another network", network)
+		return l, fmt.Errorf("no run of %s is stored: train one with Fit first, or name another network", network)
 	}
 	return l, nil
 }

@@ -627,14 +627,14 @@ func TestLoadNamesTheNearestRun(t *testing.T) {
 	asked := near
 	asked.Epochs = 3
 	_, err := asked.Load()
-	checkError(t, err, "Linear was not trained on MNIST sample with these settings yet", "run the cell with Fit first; against the run of ",
+	checkError(t, err, "Linear was not trained on MNIST sample with these settings yet", "train it with Fit first; against the run of ",
 		fmt.Sprintf(`("最好") with %.2f %%: epochs 2 → 3, the rest the same`, run.Result.TestAccuracy))
 	asked = far
 	asked.Seed = 8
 	_, err = asked.Load()
-	checkError(t, err, "run the cell with Fit first; against the run of ", ": seed 9 → 8, the rest the same")
+	checkError(t, err, "train it with Fit first; against the run of ", ": seed 9 → 8, the rest the same")
 	_, err = quick().of(zoo.CNN(2)).Load()
-	if checkError(t, err, "run the cell with Fit first"); strings.Contains(err.Error(), "against") {
+	if checkError(t, err, "train it with Fit first"); strings.Contains(err.Error(), "against") {
 		t.Errorf("%v", err)
 	}
 }

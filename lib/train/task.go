@@ -274,14 +274,18 @@ func (t Task) Load() (*Run, error) {
 }
 
 // missing is the error of a task whose run is not there. Mostly a number was changed, so it says what differs from the
-// run that is most like it.
+// run that is most like it, unless its own training has begun.
 func (p *plan) missing() error {
+	if step := p.place.Kept(); step > 0 {
+		return fmt.Errorf("the training of %s on %s with these settings (%v) stands after step %d: finish it with Fit",
+			p.summary.Network, p.Data.Name, p.recipe(), step)
+	}
 	nearest := ""
 	if runs := p.others(p.namesakes()); len(runs) > 0 {
 		least := slices.MinFunc(runs, func(a, b Stored) int { return p.distance(a) - p.distance(b) })
 		nearest = fmt.Sprintf("; against %s: %s", least.trained(), difference(least.place, p.place))
 	}
-	return fmt.Errorf("%s was not trained on %s with these settings yet (%v): run the cell with Fit first%s",
+	return fmt.Errorf("%s was not trained on %s with these settings yet (%v): train it with Fit first%s",
 		p.summary.Network, p.Data.Name, p.recipe(), nearest)
 }
 

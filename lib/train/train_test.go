@@ -655,7 +655,10 @@ func TestSettingsThatCannotWork(t *testing.T) {
 func TestLoadWithoutRun(t *testing.T) {
 	isolate(t)
 	_, err := quick().Load()
-	checkError(t, err, "Linear was not trained on MNIST sample with these settings yet", "run the cell with Fit first")
+	checkError(t, err, "Linear was not trained on MNIST sample with these settings yet", "train it with Fit first")
+	checkError(t, interruptAt(t, 3, quick()), "interrupted")
+	_, err = quick().Load()
+	checkError(t, err, "the training of Linear on MNIST sample with these settings (2 epochs", "stands after step 3: finish it with Fit")
 }
 
 // The second of two processes waits for the first and then finds the run done.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -51,6 +52,16 @@ func (r *Run) checkpoints() (paths []string) {
 	}
 	slices.Reverse(paths)
 	return paths
+}
+
+// Kept is the step of the newest checkpoint, or 0 without one.
+func (r *Run) Kept() int {
+	paths := r.checkpoints()
+	if len(paths) == 0 {
+		return 0
+	}
+	step, _ := checkpointStep(filepath.Base(paths[0]))
+	return step
 }
 
 // Save writes a checkpoint, variables and where the training stands after the step, and removes those that are too old.
