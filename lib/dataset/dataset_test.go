@@ -413,10 +413,10 @@ func TestDataSetsThatCannotBe(t *testing.T) {
 			s := &dataset.Split{Labels: []byte{0}}
 			return s, s, nil
 		}),
-		"nothing has no test images":                                  dataset.New("nothing", digits, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) { a, _ := open(t, sample.MNIST()); return a, nil, nil }),
-		`the data set "bare" has no images: make it with dataset.New`: {Name: "bare", Classes: digits, Height: 28, Width: 28, Channels: 1},
-		"cannot normalise with a mean of NaN":                         sample.MNIST().Normalize(math.NaN(), 1),
-		"cannot normalise with a standard deviation of +Inf":          sample.MNIST().Normalize(0, math.Inf(1)),
+		"nothing has no test images": dataset.New("nothing", digits, 28, 28, 1, func() (*dataset.Split, *dataset.Split, error) { a, _ := open(t, sample.MNIST()); return a, nil, nil }),
+		`the data set "bare" has no images: make it with dataset.New, and with a function that gives them`: {Name: "bare", Classes: digits, Height: 28, Width: 28, Channels: 1},
+		"cannot normalise with a mean of NaN":                sample.MNIST().Normalize(math.NaN(), 1),
+		"cannot normalise with a standard deviation of +Inf": sample.MNIST().Normalize(0, math.Inf(1)),
 	} {
 		_, _, err := both(data)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

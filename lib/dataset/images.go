@@ -225,7 +225,7 @@ func (d Images) Check() error {
 		return d.err
 	}
 	if d.train == nil || d.test == nil {
-		return fmt.Errorf("the data set %q has no images: make it with dataset.New", d.Name)
+		return fmt.Errorf("the data set %q has no images: make it with dataset.New, and with a function that gives them", d.Name)
 	}
 	if d.Height < 1 || d.Width < 1 || d.Channels < 1 {
 		return fmt.Errorf("%s has pictures of %d×%d×%d: height, width and channels must be at least 1",

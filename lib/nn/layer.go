@@ -94,6 +94,9 @@ func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 
 // Func makes a layer of a plain GoMLX function, such as activation.Swish or one of your own.
 func Func(name string, f func(x *graph.Node) *graph.Node) Layer {
+	if f == nil {
+		return ModelFunc(name, nil)
+	}
 	return ModelFunc(name, func(_ *model.Scope, x *graph.Node) *graph.Node { return f(x) })
 }
 
@@ -112,7 +115,12 @@ type function struct {
 func (f function) Info() Info { return Info{Kind: "function", Name: f.name} }
 
 // Apply implements [Layer].
-func (f function) Apply(scope *model.Scope, x *graph.Node) *graph.Node { return f.f(scope, x) }
+func (f function) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	if f.f == nil {
+		panicf("has no function")
+	}
+	return f.f(scope, x)
+}
 
 // plain is a layer of this package that has no settings.
 type plain struct {

@@ -81,6 +81,7 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 		"has 2 groups for 3 channels and 4 filters":                                       {Conv(4, 1).Groups(2), []int{6, 6, 3}},
 		"has size 3 and padding 2":                                                        {MaxPool(3).Padding(2), []int{6, 6, 1}},
 		"only a max-pool can":                                                             {AvgPool(3).Ceil(), []int{6, 6, 1}},
+		"F, layer none1, on images of 6×6×1: has no function":                             {Named("F", Func("none", nil)), []int{6, 6, 1}},
 		"F, layer lost1, on images of 6×6×1: gives nil for its input":                     {Named("F", Func("lost", func(*graph.Node) *graph.Node { return nil })), []int{6, 6, 1}},
 		"E, layer residual1, on images of 6×6×1: its layer 2 is nil":                      {Named("E", Residual(ReLU, nil)), []int{6, 6, 1}},
 		`F, on images of 6×6×1: its layer 1 has the name "\xff", which is not UTF-8`:      {Named("F", Named("\xff", ReLU)), []int{6, 6, 1}},
