@@ -224,7 +224,11 @@ func TestConvolutionWithoutThreads(t *testing.T) {
 func TestConvolutionInFewerParts(t *testing.T) {
 	run := exec.Command(sanitized(t, "plugin/check/parts.c"))
 	run.Env = append(os.Environ(), "ASAN_OPTIONS=detect_leaks=0", "DNNL_MAX_CPU_ISA=AVX")
-	if output, err := run.CombinedOutput(); err != nil {
+	output, err := run.CombinedOutput()
+	if run.ProcessState.ExitCode() == 3 {
+		t.Skip("on this processor oneDNN computes this convolution for a single image, too, or not at all")
+	}
+	if err != nil {
 		t.Errorf("%v: %s", err, output)
 	}
 }
