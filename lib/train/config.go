@@ -97,6 +97,7 @@ type Recipe struct {
 	Turn        float64 `json:"turn,omitempty"`         // the rate of Muon's filters, if they keep their size
 	Decay       float64 `json:"decay,omitempty"`        // by which weights shrink, apart from their gradients
 	WeightDecay float64 `json:"weight_decay,omitempty"` // of the penalty that is part of the gradients
+	Clip        float64 `json:"clip,omitempty"`         // the norm that the gradients have at most
 	Schedule    string  `json:"schedule,omitempty"`
 	WarmUp      float64 `json:"warm_up,omitempty"` // the share of the steps in which the rate rises
 	Precision   string  `json:"precision,omitempty"`
@@ -114,7 +115,7 @@ func (c Config) recipe() Recipe {
 		Epochs: c.Epochs, Batch: c.Batch, Seed: c.Seed,
 		Loss: c.Loss.name, Smoothing: c.Loss.smoothing,
 		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
-		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay,
+		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay, Clip: c.Optimizer.clip,
 		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, Precision: string(c.Precision),
 	}
 }
@@ -136,6 +137,7 @@ func (r Recipe) String() string {
 	add("filters turn by %v", r.Turn)
 	add("decay %v", r.Decay)
 	add("weight decay %v", r.WeightDecay)
+	add("gradients clipped to norm %v", r.Clip)
 	add("learning rate %v", r.Rate)
 	if r.Schedule != "" {
 		parts = append(parts, r.Schedule)

@@ -117,6 +117,7 @@ var described = []struct {
 	{"filters turn by", "none", func(k known) any { return k.Recipe.Turn }},
 	{"decay", "none", func(k known) any { return k.Recipe.Decay }},
 	{"weight decay", "none", func(k known) any { return k.Recipe.WeightDecay }},
+	{"clip norm", "none", func(k known) any { return k.Recipe.Clip }},
 	{"schedule", "none", func(k known) any { return k.Recipe.Schedule }},
 	{"warm-up", "none", func(k known) any { return k.Recipe.WarmUp }},
 	{"precision", "float32", func(k known) any { return k.Recipe.Precision }},

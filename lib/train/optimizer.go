@@ -19,6 +19,7 @@ type Optimizer struct {
 	turn        float64 // of Muon, see Turn
 	decay       float64 // see AdamW
 	weightDecay float64 // see WeightDecay
+	clip        float64 // see Clip; 0 without
 	invalid     error   // a setting that cannot work
 
 	rule
@@ -239,15 +240,45 @@ func toward(mean, value *graph.Node, keep float64) *graph.Node {
 	return graph.Add(graph.MulScalar(mean, keep), graph.MulScalar(value, 1-keep))
 }
 
-// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p before all else: the gradient
-// of a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no penalty; in
-// PyTorch's optim.SGD they have one unless they are put into a group of their own.
+// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p, before all else but Clip: the
+// gradient of a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no
+// penalty; in PyTorch's optim.SGD they have one unless they are put into a group of their own.
 func (o Optimizer) WeightDecay(decay float64) Optimizer {
 	o.weightDecay = decay
 	if !(decay >= 0) || infinite(decay) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
 	return o
+}
+
+// Clip returns the optimizer with gradients of at most that norm: before all else the gradients of everything that is
+// trained, taken as one vector, are multiplied by norm/(the vector's length + 1e-6) if that is below 1, as PyTorch's
+// clip_grad_norm_ does (Pascanu et al., "On the difficulty of training recurrent neural networks", 2012). So a batch with
+// huge gradients makes no huge step. Frozen layers do not count.
+func (o Optimizer) Clip(norm float64) Optimizer {
+	o.clip = norm
+	if !(float32(norm) > 0) || infinite(norm) {
+		o.invalid = fmt.Errorf("gradients are clipped to norm %v: it must be above 0 and finite", norm)
+	}
+	return o
+}
+
+// clipped are the gradients as Clip leaves them.
+func (o Optimizer) clipped(gradients []*graph.Node) []*graph.Node {
+	if o.clip == 0 || len(gradients) == 0 {
+		return gradients
+	}
+	squares := graph.ScalarZero(gradients[0].Graph(), gradients[0].DType())
+	for _, gradient := range gradients {
+		squares = graph.Add(squares, graph.ReduceAllSum(graph.Square(gradient)))
+	}
+	total := graph.AddScalar(graph.Sqrt(squares), 1e-6)
+	share := graph.MinScalar(graph.Div(graph.Scalar(total.Graph(), total.DType(), o.clip), total), 1)
+	var clipped []*graph.Node
+	for _, gradient := range gradients {
+		clipped = append(clipped, graph.Mul(gradient, share))
+	}
+	return clipped
 }
 
 // infinite reports whether a number is infinite as a float32, as networks are computed.
@@ -323,7 +354,7 @@ func (vs optimized) step(o Optimizer, loss, row *graph.Node, rate func(*model.Va
 		nodes = append(nodes, v.NodeValue(loss))
 	}
 	now := numbersIn(row)
-	gradients := graph.Gradient(loss, nodes...)
+	gradients := o.clipped(graph.Gradient(loss, nodes...))
 	store := model.GetStore(loss)
 	for i, v := range vs {
 		p := parameter{value: nodes[i], gradient: gradients[i], kind: v.Name()}

@@ -5,12 +5,14 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"gonum.org/v1/gonum/mat"
 
+	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
 	"example.org/convbook/lib/nn"
@@ -338,6 +340,51 @@ func untested(t *testing.T, task Task) *Worker {
 		t.Fatal(err)
 	}
 	return &Worker{t: newTraining(e, about)}
+}
+
+// The first step's velocities, which are its gradients, clipped and not, against the formula of PyTorch's
+// clip_grad_norm_ in float64: over all layers together, without those that are frozen, and before weight decay.
+func TestClippedGradientsAgainstTheirFormula(t *testing.T) {
+	isolate(t)
+	const decay = 0.1
+	task := startsFrom(t)
+	for _, freeze := range [][]string{nil, {"conv1", "batch-norm1"}} {
+		task.Freeze = freeze
+		velocities := func(optimizer Optimizer) map[string]array.Array {
+			task.Optimizer = optimizer
+			worker, _ := stepped(t, task, 1)
+			kept, err := worker.Kept("velocity")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kept
+		}
+		gradients, decayed := velocities(SGD(0.1, 0.9)), velocities(SGD(0.1, 0.9).WeightDecay(decay))
+		if _, ok := gradients["conv1/weights"]; ok != (freeze == nil) {
+			t.Fatalf("frozen %v: conv1 has a gradient: %v", freeze, ok)
+		}
+		var all []float64
+		for _, gradient := range gradients {
+			all = append(all, gradient.Float64s()...)
+		}
+		total := mat.Norm(mat.NewVecDense(len(all), all), 2)
+		for _, norm := range []float64{total / 3, total * 3} {
+			share := min(1, norm/(total+1e-6))
+			for name, clipped := range velocities(SGD(0.1, 0.9).WeightDecay(decay).Clip(norm)) {
+				for i, got := range clipped.Float64s() {
+					gradient := gradients[name].Float64s()[i]
+					want := share*gradient + decayed[name].Float64s()[i] - gradient
+					if !(math.Abs(got-want) <= 1e-6*total) {
+						t.Fatalf("frozen %v, clipped to %v of %v: value %d of %s is %v, want %v", freeze, norm, total, i, name, got, want)
+					}
+				}
+			}
+		}
+	}
+	task.Optimizer = SGD(0.1, 0).Clip(1)
+	if got := task.recipe().String(); !strings.Contains(got, ", gradients clipped to norm 1, ") {
+		t.Errorf("the recipe is %q", got)
+	}
 }
 
 // newtonSchulz is the iteration of Muon as Jordan writes it.

@@ -448,6 +448,7 @@ func TestDifference(t *testing.T) {
 		"label smoothing none → 0.1":                func(c *Task) { c.Loss = CrossEntropy.Smooth(0.1) },
 		"momentum 0.5 → none":                       func(c *Task) { c.Optimizer = SGD(0.05, 0) },
 		"weight decay none → 0.0005":                func(c *Task) { c.Optimizer = SGD(0.05, 0.5).WeightDecay(5e-4) },
+		"clip norm none → 1":                        func(c *Task) { c.Optimizer = SGD(0.05, 0.5).Clip(1) },
 		"optimizer SGD → Adam, momentum 0.5 → none": func(c *Task) { c.Optimizer = Adam(0.05) },
 		"optimizer SGD → Muon, momentum 0.5 → none, filters turn by none → 0.2, decay none → 0.1": func(c *Task) { c.Optimizer = Muon(0.05, 0.1).Turn(0.2) },
 		"schedule none → one cycle, warm-up none → 0.25":                                          func(c *Task) { c.Schedule = OneCycle(0.25) },
