@@ -99,7 +99,8 @@ type Recipe struct {
 	WeightDecay float64 `json:"weight_decay,omitempty"` // of the penalty that is part of the gradients
 	Clip        float64 `json:"clip,omitempty"`         // the norm that the gradients have at most
 	Schedule    string  `json:"schedule,omitempty"`
-	WarmUp      float64 `json:"warm_up,omitempty"` // the share of the steps in which the rate rises
+	WarmUp      float64 `json:"warm_up,omitempty"`      // the share of the steps in which the rate rises
+	ScheduleSum string  `json:"schedule_sum,omitempty"` // of the values of a ScheduleFunc
 	Precision   string  `json:"precision,omitempty"`
 	Seed        int     `json:"seed"`
 
@@ -116,7 +117,7 @@ func (c Config) recipe() Recipe {
 		Loss: c.Loss.name, Smoothing: c.Loss.smoothing,
 		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
 		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay, Clip: c.Optimizer.clip,
-		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, Precision: string(c.Precision),
+		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, ScheduleSum: c.Schedule.sum, Precision: string(c.Precision),
 	}
 }
 

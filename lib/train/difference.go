@@ -120,6 +120,7 @@ var described = []struct {
 	{"clip norm", "none", func(k known) any { return k.Recipe.Clip }},
 	{"schedule", "none", func(k known) any { return k.Recipe.Schedule }},
 	{"warm-up", "none", func(k known) any { return k.Recipe.WarmUp }},
+	{"schedule's values", "none", func(k known) any { return brief(k.Recipe.ScheduleSum) }},
 	{"precision", "float32", func(k known) any { return k.Recipe.Precision }},
 	{"data", "none", func(k known) any { return k.Data.Name }},
 	{"classes", "all", func(k known) any { return k.Data.Classes }},

@@ -124,6 +124,7 @@ func TestSchedulesByHand(t *testing.T) {
 		{OneCycle(0.25), map[int]float64{0: 1. / 25, 9: 1, 24: (1 + 1./25e4) / 2, 39: 1. / 25e4}},
 		{OneCycle(0.025), map[int]float64{0: 1, 39: 1. / 25e4}}, // a warm-up of one step: its peak is the first
 		{OneCycle(0.525), map[int]float64{0: 1. / 25, 10: (1 + 1./25) / 2, 20: 1, 39: 1. / 25e4}},
+		{ScheduleFunc("squares", func(done float64) float64 { return done * done }), map[int]float64{0: 0, 10: 1. / 16, 39: 39. * 39 / 1600}},
 	} {
 		for step, want := range c.at {
 			if got := c.schedule.at(step, perEpoch, epochs); !(math.Abs(got-want) <= 1e-9) {
@@ -133,6 +134,48 @@ func TestSchedulesByHand(t *testing.T) {
 	}
 	if f := OneCycle(0.1).at(0, 1, 1); math.IsNaN(f) || f < 0 || f > 1 {
 		t.Errorf("a training of one step has %v of the rate", f)
+	}
+}
+
+// Cosine written as a function gives the same losses, in a run of its own. A run is known by the function's name and
+// values, though they differ in a single step alone.
+func TestScheduleFunc(t *testing.T) {
+	isolate(t)
+	task := quick()
+	task.Schedule = Cosine()
+	run := mustFit(t, task)
+	cosine := func() Schedule {
+		return ScheduleFunc("cosine", func(done float64) float64 { return (1 + math.Cos(math.Pi*done)) / 2 })
+	}
+	task.Schedule = cosine()
+	written := mustFit(t, task)
+	if written.Dir() == run.Dir() || !slices.Equal(written.History.Losses, run.History.Losses) {
+		t.Errorf("losses %v in %s, want %v in another folder than %s", written.History.Losses, written.Dir(), run.History.Losses, run.Dir())
+	}
+	jump := func(down func(done float64) bool) Schedule {
+		return ScheduleFunc("cosine", func(done float64) float64 {
+			if down(done) {
+				return 0.1
+			}
+			return 1
+		})
+	}
+	seen := map[string]bool{run.Dir(): true, written.Dir(): true}
+	for _, schedule := range []Schedule{
+		ScheduleFunc("another name", func(done float64) float64 { return (1 + math.Cos(math.Pi*done)) / 2 }),
+		jump(func(done float64) bool { return done > 0.3 }), jump(func(done float64) bool { return done >= 0.3 }),
+		jump(func(done float64) bool { return done > 2./3 }), jump(func(done float64) bool { return done >= 2./3 }),
+	} {
+		task.Schedule = schedule
+		dir := mustPlan(t, task).place.Dir()
+		if seen[dir] {
+			t.Errorf("%s has the place of another schedule", schedule.name)
+		}
+		seen[dir] = true
+	}
+	task.Schedule = cosine()
+	if dir := mustPlan(t, task).place.Dir(); dir != written.Dir() {
+		t.Errorf("the same function again has the place %s, not %s", dir, written.Dir())
 	}
 }
 

@@ -1,6 +1,9 @@
 package train
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -9,6 +12,7 @@ import (
 type Schedule struct {
 	name    string  // as in a Recipe
 	warmUp  float64 // see OneCycle
+	sum     string  // of a ScheduleFunc's values
 	invalid error
 	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs, with perEpoch steps
 	// each.
@@ -63,6 +67,38 @@ func OneCycle(warmUp float64) Schedule {
 	}
 	return s
 }
+
+// ScheduleFunc is a schedule of one's own: share tells which share of the optimizer's learning rate a step has, by the
+// part of all steps that were done before it, from 0 to just below 1. Cosine, for one, is
+//
+//	func(done float64) float64 { return (1 + math.Cos(math.Pi*done)) / 2 }
+//
+// A run is known by the name and by the function's values at 126,000 parts, evenly spaced: with another function the
+// network is trained anew.
+func ScheduleFunc(name string, share func(done float64) float64) Schedule {
+	s := Schedule{name: name}
+	if name == "" || share == nil {
+		s.invalid = errors.New(`a schedule of your own has a name and a function: train.ScheduleFunc("by halves", halve)`)
+		return s
+	}
+	sum := sha256.New()
+	for i := range scheduleParts {
+		done := float64(i) / scheduleParts
+		value := share(done)
+		if !(value >= 0) || infinite(value) {
+			s.invalid = fmt.Errorf("the schedule %q gives %v of the learning rate when %.3g of the training is done: "+
+				"it must be at least 0 and finite", name, value, done)
+			return s
+		}
+		sum.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(value)))
+	}
+	s.sum = fmt.Sprintf("%x", sum.Sum(nil))
+	s.factor = func(step, perEpoch, epochs int) float64 { return share(float64(step) / float64(perEpoch*epochs)) }
+	return s
+}
+
+// scheduleParts are so many that halves, thirds, sevenths and thousandths, at which functions jump, are among them.
+const scheduleParts = 126_000
 
 // between goes from one number to another along half a cosine, as part goes from 0 to 1.
 func between(from, to, part float64) float64 { return to + (from-to)*(1+math.Cos(math.Pi*part))/2 }

@@ -623,6 +623,16 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"progress every 0 steps: it must be at least 1":                   func(c *Task) { c.Progress = Dots(0) },
 		"a checkpoint every -1s":                                          func(c *Task) { c.SaveEvery = -time.Second },
 		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Task) { c.Schedule = OneCycle(1) },
+		`the schedule "down" gives -0.5 of the learning rate when 0.5 of the training is done: it must be at least 0 and`: func(c *Task) {
+			c.Schedule = ScheduleFunc("down", func(done float64) float64 { return min(1, math.Floor(4-4*done)-1.5) })
+		},
+		`the schedule "root" gives NaN of the learning rate when 0 of the`: func(c *Task) {
+			c.Schedule = ScheduleFunc("root", func(done float64) float64 { return math.Sqrt(done - 0.5) })
+		},
+		`the schedule "inverse" gives +Inf of the learning rate when 0 of the`: func(c *Task) {
+			c.Schedule = ScheduleFunc("inverse", func(done float64) float64 { return 1 / done })
+		},
+		"a schedule of your own has a name and a function: train.ScheduleFunc": func(c *Task) { c.Schedule = ScheduleFunc("none", nil) },
 		"512 training images in batches of 73, a batch is one image, and batch-norm1 of Small needs more than one value": func(c *Task) {
 			c.Net, c.Batch = onePixel(), 73
 		},
