@@ -94,10 +94,7 @@ func operations(layer Layer, image []int) string {
 		var y *graph.Node
 		// Code that fails here fails where the network is used as well, and says so there.
 		_ = exceptions.TryCatch[error](func() { y = layer.Apply(store.RootScope().In(root), x) })
-		if y != nil && slices.ContainsFunc(x.Graph().Nodes(), op.Foreign) {
-			_ = exceptions.TryCatch[error](func() { graph.Gradient(graph.ReduceAllSum(y), x) })
-		}
-		write(sum, x.Graph())
+		writeFunction(sum, x, y)
 		if training {
 			writeValues(sum, store)
 			sum.Write(initialOperations(store, t.initial))
@@ -105,6 +102,22 @@ func operations(layer Layer, image []int) string {
 		x.Graph().Finalize()
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// Operations is a sum of the operations that make y of x in their graph, which holds nothing else, with the gradient by x
+// where they set one of their own. Functions are the same where that is the same.
+func Operations(x, y *graph.Node) string {
+	sum := sha256.New()
+	writeFunction(sum, x, y)
+	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// writeFunction writes the nodes of a graph that makes y of x, and those of a gradient that no operation shows.
+func writeFunction(to io.Writer, x, y *graph.Node) {
+	if y != nil && slices.ContainsFunc(x.Graph().Nodes(), op.Foreign) {
+		_ = exceptions.TryCatch[error](func() { graph.Gradient(graph.ReduceAllSum(y), x) })
+	}
+	write(to, x.Graph())
 }
 
 // write writes the nodes of a graph.

@@ -117,8 +117,8 @@ func ExampleModelFunc() {
 	// Output: [3 6 9] <nil>
 }
 
-// What package train does not have, such as another loss, another schedule or a limit for gradients, takes a training of
-// its own: GoMLX differentiates a network like any other function. This one draws a line through four points, by the
+// What package train does not have, such as another optimizer, or numbers to learn where it has classes, takes a training
+// of its own: GoMLX differentiates a network like any other function. This one draws a line through four points, by the
 // mean squared error and with a rate that falls.
 func ExampleApply() {
 	net := nn.Named("line", nn.Dense(1))

@@ -42,7 +42,7 @@ const (
 
 // withDefaults fills in what is not set.
 func (c Config) withDefaults() Config {
-	if c.Loss.each == nil {
+	if c.Loss.each == nil && !c.Loss.own {
 		c.Loss = CrossEntropy
 	}
 	if c.TestBatch == 0 {
@@ -90,6 +90,7 @@ type Recipe struct {
 	Epochs      int     `json:"epochs"`
 	Batch       int     `json:"batch"`
 	Loss        string  `json:"loss"`
+	LossSum     string  `json:"loss_sum,omitempty"`  // of the operations of a LossFunc
 	Smoothing   float64 `json:"smoothing,omitempty"` // the share of every label that is spread over all classes
 	Optimizer   string  `json:"optimizer"`
 	Rate        float64 `json:"rate"`
@@ -114,7 +115,7 @@ type Recipe struct {
 func (c Config) recipe() Recipe {
 	return Recipe{
 		Epochs: c.Epochs, Batch: c.Batch, Seed: c.Seed,
-		Loss: c.Loss.name, Smoothing: c.Loss.smoothing,
+		Loss: c.Loss.name, LossSum: c.Loss.sum, Smoothing: c.Loss.smoothing,
 		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
 		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay, Clip: c.Optimizer.clip,
 		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, ScheduleSum: c.Schedule.sum, Precision: string(c.Precision),

@@ -111,6 +111,7 @@ var described = []struct {
 	{"epochs", "0", func(k known) any { return k.Recipe.Epochs }},
 	{"batch", "0", func(k known) any { return k.Recipe.Batch }},
 	{"loss", "none", func(k known) any { return k.Recipe.Loss }},
+	{"loss's operations", "none", func(k known) any { return brief(k.Recipe.LossSum) }},
 	{"label smoothing", "none", func(k known) any { return k.Recipe.Smoothing }},
 	{"optimizer", "none", func(k known) any { return k.Recipe.Optimizer }},
 	{"momentum", "none", func(k known) any { return k.Recipe.Momentum }},

@@ -3,6 +3,8 @@ package train_test
 import (
 	"fmt"
 
+	"github.com/gomlx/gomlx/core/graph"
+
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/train"
@@ -95,6 +97,55 @@ func (tests) Tell(e train.Event) {
 	case train.Ended:
 		fmt.Println("ended with", e.Err)
 	}
+}
+
+// A loss of one's own: the focal loss (Lin et al., "Focal Loss for Dense Object Detection", 2017), in which images count
+// little that the network is sure of already, and eights and nines twice.
+func ExampleLossFunc() {
+	weights := []float32{1, 1, 1, 1, 1, 1, 1, 1, 2, 2} // of the classes
+	focal := train.LossFunc("focal loss", func(logits, labels *graph.Node) *graph.Node {
+		label := graph.OneHot(labels, len(weights), logits.DType())
+		log := graph.ReduceSum(graph.Mul(graph.LogSoftmax(logits, -1), label), -1) // of the label's probability
+		weight := graph.Gather(graph.Const(logits.Graph(), weights), graph.ExpandAxes(labels, -1))
+		unsure := graph.Square(graph.OneMinus(graph.Exp(log)))
+		return graph.Neg(graph.Mul(weight, graph.Mul(unsure, log)))
+	})
+	focused := task
+	focused.Net = nn.Named("Linear", nn.Flatten, nn.Dense(10))
+	focused.Loss = focal
+	run, err := focused.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(run.Result.Recipe)
+	fmt.Println("better than a guess:", run.Result.TestAccuracy > 50)
+	// Output:
+	// 3 epochs, batches of 64, focal loss, SGD, momentum 0.5, learning rate 0.05, seed 1
+	// better than a guess: true
+}
+
+// A schedule of one's own: the rate is divided by ten when half of the training is done, and again after three quarters.
+func ExampleScheduleFunc() {
+	stepped := task
+	stepped.Optimizer = train.SGD(0.05, 0.5).Clip(5)
+	stepped.Schedule = train.ScheduleFunc("tenths", func(done float64) float64 {
+		switch {
+		case done < 0.5:
+			return 1
+		case done < 0.75:
+			return 0.1
+		}
+		return 0.01
+	})
+	run, err := stepped.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(run.Result.Recipe)
+	// Output:
+	// 3 epochs, batches of 64, negative log-likelihood, SGD, momentum 0.5, gradients clipped to norm 5, learning rate 0.05, tenths, seed 1
 }
 
 // A Progress of one's own is a type that is told what happens.

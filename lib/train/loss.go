@@ -1,9 +1,16 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/support/exceptions"
+
+	"example.org/convbook/lib/nn"
 )
 
 // Loss says how wrong a network's outputs are. A batch's loss is the mean over its images.
@@ -12,6 +19,8 @@ type Loss struct {
 	logs      func(outputs *graph.Node) *graph.Node         // outputs [batch, classes] → logarithms of probabilities
 	each      func(outputs, labels *graph.Node) *graph.Node // float32 [batch, classes], int32 [batch] → float32 [batch]
 	smoothing float64                                       // see Smooth
+	own       bool                                          // made by LossFunc
+	sum       string                                        // of its operations then, in a plan
 }
 
 // likelihood is the negative logarithm of the probability of the label.
@@ -38,6 +47,46 @@ var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node
 	return graph.ReduceMean(graph.Square(graph.Sub(graph.Softmax(logits, -1), wanted)), -1)
 }}
 
+// LossFunc is a loss of one's own. The function gives each image's loss: what the network gives, float32 [batch, classes],
+// and the labels, int32 [batch] → float32 [batch]. Training takes the mean over a batch, and a test over all images;
+// PyTorch's CrossEntropyLoss divides by the sum of the weights instead where classes have weights.
+//
+// The class with the largest output is the network's answer, and its probabilities are the softmax of the outputs,
+// whatever the loss. So outputs are to be scores of any size (logits) or logarithms of probabilities; where they are
+// something else, such as scores for one sigmoid each, only [Predictions]' Outputs, classes and losses count.
+//
+// A run is known by the name and by the function's operations in a graph, as layers made by [nn.Func] are: with another
+// function or constant the network is trained anew.
+func LossFunc(name string, each func(outputs, labels *graph.Node) *graph.Node) Loss {
+	return Loss{name: name, each: each, own: true}
+}
+
+// described is the loss with the sum of its operations for that number of classes.
+func (l Loss) described(classes int) (Loss, error) {
+	if !l.own {
+		return l, nil
+	}
+	g := graph.NewGraph(gobackend.GetBackend(), "") // which is only built
+	defer g.Finalize()
+	images := classes + 1 // another number, so a mean over the wrong axis shows
+	cause := exceptions.Try(func() {
+		outputs := graph.Parameter(g, "outputs", shapes.Make(dtypes.Float32, images, classes))
+		each := l.each(outputs, graph.Parameter(g, "labels", shapes.Make(dtypes.Int32, images)))
+		want, gives := shapes.Make(dtypes.Float32, images), "nil"
+		if each != nil {
+			gives = each.Shape().String()
+		}
+		if gives != want.String() {
+			panic(fmt.Errorf("it gives %s, and must give a number for each image, %v", gives, want))
+		}
+		l.sum = nn.Operations(outputs, each)
+	})
+	if cause != nil {
+		return l, oneLine(fmt.Errorf("the loss %q, for %d images of %d classes: %v", l.name, images, classes, cause))
+	}
+	return l, nil
+}
+
 // Smooth returns the loss with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2015): in
 // training, that share of every label is spread evenly over all classes, so no output needs to grow without end.
 // Tests measure the plain loss.
@@ -47,6 +96,9 @@ func (l Loss) Smooth(share float64) Loss {
 }
 
 func (l Loss) check() error {
+	if l.own && (l.name == "" || l.each == nil) {
+		return errors.New(`a loss of your own has a name and a function: train.LossFunc("focal loss", focal)`)
+	}
 	if !(l.smoothing >= 0 && l.smoothing < 1) {
 		return fmt.Errorf("labels are smoothed by %v: it must be at least 0 and below 1", l.smoothing)
 	}

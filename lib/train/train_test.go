@@ -633,6 +633,18 @@ func TestSettingsThatCannotWork(t *testing.T) {
 			c.Schedule = ScheduleFunc("inverse", func(done float64) float64 { return 1 / done })
 		},
 		"a schedule of your own has a name and a function: train.ScheduleFunc": func(c *Task) { c.Schedule = ScheduleFunc("none", nil) },
+		"a loss of your own has a name and a function: train.LossFunc":         func(c *Task) { c.Loss = LossFunc("none", nil) },
+		`the loss "all", for 11 images of 10 classes: it gives (Float32)[11, 10], and must give a number for each image`: func(c *Task) {
+			c.Loss = LossFunc("all", func(outputs, _ *graph.Node) *graph.Node { return outputs })
+		},
+		`the loss "sum", for 11 images of 10 classes: it gives (Float32), and`: func(c *Task) {
+			c.Loss = LossFunc("sum", func(outputs, _ *graph.Node) *graph.Node { return graph.ReduceAllSum(outputs) })
+		},
+		`the loss "nothing", for 11 images of 10 classes: it gives nil`: func(c *Task) {
+			c.Loss = LossFunc("nothing", func(_, _ *graph.Node) *graph.Node { return nil })
+		},
+		`the loss "mixed", for 11 images of 10 classes: data types`: func(c *Task) { c.Loss = LossFunc("mixed", graph.Mul) },
+		"labels cannot be smoothed for the mixed":                   func(c *Task) { c.Loss = LossFunc("mixed", graph.Mul).Smooth(0.1) },
 		"512 training images in batches of 73, a batch is one image, and batch-norm1 of Small needs more than one value": func(c *Task) {
 			c.Net, c.Batch = onePixel(), 73
 		},
