@@ -47,9 +47,9 @@ var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node
 	return graph.ReduceMean(graph.Square(graph.Sub(graph.Softmax(logits, -1), wanted)), -1)
 }}
 
-// LossFunc is a loss of one's own. The function gives each image's loss: what the network gives, float32 [batch, classes],
-// and the labels, int32 [batch] → float32 [batch]. Training takes the mean over a batch, and a test over all images;
-// PyTorch's CrossEntropyLoss divides by the sum of the weights instead where classes have weights.
+// LossFunc is a loss of one's own. The function gives each image's loss: the network's outputs, float32 [batch,
+// classes], and the labels, int32 [batch] → float32 [batch]. Training takes the mean over a batch, and a test that over
+// all images; PyTorch's CrossEntropyLoss divides by the sum of the weights instead where classes have weights.
 //
 // The class with the largest output is the network's answer, and its probabilities are the softmax of the outputs,
 // whatever the loss. So outputs are to be scores of any size (logits) or logarithms of probabilities; where they are

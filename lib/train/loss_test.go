@@ -21,8 +21,8 @@ func written(scale float64) Loss {
 	})
 }
 
-// Cross-entropy written as a function gives the same losses, with short batches and an auxiliary classifier, in a run of
-// its own.
+// Cross-entropy written as a function gives the same losses, with short batches and an auxiliary classifier, in a run
+// of its own.
 func TestLossFunc(t *testing.T) {
 	isolate(t)
 	task := quick().of(nn.Named("Guessing", nn.Flatten, nn.Dense(20), nn.Auxiliary(0.5, nn.Dense(10)), nn.ReLU, nn.Dense(10)))

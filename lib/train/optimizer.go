@@ -253,8 +253,8 @@ func (o Optimizer) WeightDecay(decay float64) Optimizer {
 
 // Clip returns the optimizer with gradients of at most that norm: before all else the gradients of everything that is
 // trained, taken as one vector, are multiplied by norm/(the vector's length + 1e-6) if that is below 1, as PyTorch's
-// clip_grad_norm_ does (Pascanu et al., "On the difficulty of training recurrent neural networks", 2012). So a batch with
-// huge gradients makes no huge step. Frozen layers do not count.
+// clip_grad_norm_ does (Pascanu et al., "On the difficulty of training recurrent neural networks", 2012). So a batch
+// with huge gradients makes no huge step. Frozen layers do not count.
 func (o Optimizer) Clip(norm float64) Optimizer {
 	o.clip = norm
 	if !(float32(norm) > 0) || infinite(norm) {
