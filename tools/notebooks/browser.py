@@ -13,11 +13,12 @@ import signal
 import sys
 import time
 
+from playwright.sync_api import TimeoutError, sync_playwright
+
 from browser_live import IDLE, live
 from browser_looks import looks
 from browser_touch import touch
 from lab import Lab
-from playwright.sync_api import TimeoutError, sync_playwright
 from run import BUILD, SIGNALS, UserError, find
 
 OUT = BUILD / "browser"

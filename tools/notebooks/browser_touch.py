@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from browser_live import HEAD, IDLE, OUTPUTS, run, theme
 from playwright.sync_api import TimeoutError
+
+from browser_live import HEAD, IDLE, OUTPUTS, run, theme
 
 NAME = "touch"
 CELLS = [

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import kernel
 import papermill
 import psutil
 from jupyter_client.kernelspec import KernelSpecManager
@@ -21,6 +20,8 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from traitlets import CaselessStrEnum
+
+import kernel
 
 GUARD = Path(__file__).with_name("guard.py")
 LOG = Path(sys.prefix) / "gonb.log"

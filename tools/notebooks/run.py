@@ -40,9 +40,10 @@ if __name__ == "__main__":  # as early as this, since the imports take a second
     for number in SIGNALS:
         signal.signal(number, stop_at_once)
 
+import nbformat
+
 import execution
 import gotranslator
-import nbformat
 from execution import Execution, UserError, one_line, told
 
 CLONE = Path(__file__).resolve().parents[2]

@@ -14,12 +14,13 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-import execution
 import nbformat
 import psutil
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import execution
 import run
 from gotranslator import GoTranslator
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 PARAMETERS = """var (
 	epochs  = 1    // rounds through the data

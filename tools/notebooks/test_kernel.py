@@ -7,8 +7,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from execution import GuardedKernel
 from jupyter_client import BlockingKernelClient
+
+from execution import GuardedKernel
 
 PATIENCE = 120  # seconds for an answer, on a busy machine
 IMPORTS = '%noautoget\nimport "fmt"'

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
+
 from lab import CLONE, Lab
 
 # What a user, or the image that this runs in, may have set up for other servers.

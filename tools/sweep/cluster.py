@@ -6,6 +6,7 @@ import re
 import signal
 
 import trial
+
 from execution import UserError, one_line
 
 TIMEOUT = 10  # seconds that a scheduler has to answer

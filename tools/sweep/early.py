@@ -3,6 +3,7 @@
 import math
 
 import optuna
+
 from execution import UserError
 
 

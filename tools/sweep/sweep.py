@@ -32,6 +32,7 @@ import early
 import results
 import space
 import trial
+
 from execution import UserError, ready, told
 
 LAST = 20  # seconds that trainings have to save what they learned

@@ -19,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
 import cluster
 import early
-import execution
 import nbformat
 import results
-import run
 import space
 import sweep
 import trial
 from nbformat.v4 import new_code_cell, new_notebook
+
+import execution
+import run
 
 ENGINE = importlib.util.find_spec("distributed") and importlib.util.find_spec("optuna")
 

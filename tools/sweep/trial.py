@@ -15,8 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
-import execution
 import nbformat
+
+import execution
 import run
 
 TOPIC = "convbook-sweep"  # under which workers tell of epochs
