@@ -458,7 +458,8 @@ func (pressed) Done() <-chan struct{} {
 // A step that takes long is left alone after an interrupt: with the variables as they were, or without them where a
 // checkpoint has them.
 func TestInterruptDuringALongStep(t *testing.T) {
-	defer func(before time.Duration) { patience = before }(patience)
+	before := patience
+	defer func() { patience = before }()
 	c := quick().of(nn.Named("slow", nn.Conv(32, 5).Padding(2), nn.Conv(32, 5).Padding(2), nn.Flatten, nn.Dense(10), nn.LogSoftmax))
 	c.Batch = 256
 	isolate(t)
@@ -467,16 +468,7 @@ func TestInterruptDuringALongStep(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			isolate(t)
 			checkError(t, interruptAt(t, 1, c), "interrupted after batch 1 of 2 in epoch 1")
-			p := mustPlan(t, c)
-			e, err := p.untrained(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			about, err := p.training()
-			if err != nil {
-				t.Fatal(err)
-			}
-			now := newTraining(e, about)
+			now := untested(t, c).t
 			if err := errors.Join(now.resume(), now.compile(t.Context())); err != nil {
 				t.Fatal(err)
 			}
@@ -492,8 +484,8 @@ func TestInterruptDuringALongStep(t *testing.T) {
 			patience = 0
 			portion := now.portion(now.order(0), 1, 1)
 			portion.stop = now.stop(time.Hour)
-			_, err = now.trainer.steps(pressed{t.Context()}, portion)
-			patience = time.Second / 2
+			_, err := now.trainer.steps(pressed{t.Context()}, portion)
+			patience = before
 			if !errors.Is(err, ErrInterrupted) {
 				t.Fatalf("a step that was interrupted gave the error %v", err)
 			}
