@@ -207,7 +207,7 @@ lint-python: $(VENV)/.lint
 
 lint-text: $(VENV)/.lint
 	$(PYTHON) tools/lint/prose.py
-	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones tools/sweep/ssh tools/sweep/slurm.sh
+	$(VENV)/bin/shellcheck .ci/run tools/check tools/clones tools/notebooks/link tools/sweep/ssh tools/sweep/slurm.sh
 	$(VENV)/bin/hadolint docker/Dockerfile tools/sweep/Dockerfile
 
 vulncheck: setup ## look up known vulnerabilities in the Go code that the book calls (asks vuln.go.dev; VULNDB=file:///... instead)
@@ -332,7 +332,7 @@ ifneq ($(file <$(VENV)/.kernel),$(CURDIR))
 $(VENV)/.kernel: FORCE
 endif
 
-$(VENV)/.kernel: tools/notebooks/kernel.py Makefile $(VENV)/.python
+$(VENV)/.kernel: tools/notebooks/kernel.py tools/notebooks/link Makefile $(VENV)/.python
 	@$(ALONE); $(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS); pwd -P > $@
 
 # The whole library is compiled, and what cells import besides, so the first cell of a notebook need not wait for it.

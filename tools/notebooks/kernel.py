@@ -6,10 +6,12 @@ else.
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 NAME = "convbook"
+LINKER = "convbook-link"
 
 
 def spec(clone: Path, settings: dict[str, str]) -> dict:
@@ -31,8 +33,10 @@ def spec(clone: Path, settings: dict[str, str]) -> dict:
             **settings,
             # GoNB looks for goimports and gopls here; Jupyter puts in the user's own PATH, and takes $$ for a $.
             "PATH": f"{tools}{os.pathsep}".replace("$", "$$") + "${PATH}",
-            # Every cell is a program that is built and linked: without debug information it takes half the time.
-            "GOFLAGS": "-ldflags=-s -buildvcs=false",
+            # Every cell is a program that is built and linked: without debug information it takes half the time. The
+            # linker is found in PATH, for GOFLAGS has quotation marks of one kind only, and this folder's name may have
+            # others.
+            "GOFLAGS": f"'-ldflags=-s -extld={LINKER}' -buildvcs=false",
             "GOWORK": "auto",  # the one that GoNB makes
         },
     }
@@ -57,6 +61,12 @@ def install(clone: Path, settings: dict[str, str]) -> None:
     share = Path(sys.prefix) / "share" / "jupyter"
     write(share / "kernels" / NAME / "kernel.json", spec(clone, settings))
     write(share / "lab" / "settings" / "overrides.json", DEFAULTS)
+    linker = Path(sys.prefix) / "bin" / LINKER
+    for note in linker.parent.glob(f"{LINKER}-known*"):  # gcc may have changed
+        note.unlink()
+    partial = linker.with_suffix(".partial")
+    shutil.copy(clone / "tools" / "notebooks" / "link", partial)
+    partial.replace(linker)
 
 
 if __name__ == "__main__":
