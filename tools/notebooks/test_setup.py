@@ -1,6 +1,7 @@
 """Tests of what `make` sets before any of its steps, and of when it repeats them. `make test-clones` runs the steps."""
 
 import os
+import shlex
 import shutil
 import string
 import subprocess
@@ -32,7 +33,8 @@ class Make(unittest.TestCase):
         (clone / "tools" / "requirements").mkdir(parents=True)
         (clone / "tools" / "requirements" / "book.txt").touch()
         (clone / "tools" / "notebooks").mkdir()
-        (clone / "tools" / "notebooks" / "kernel.py").touch()
+        for name in "kernel.py", "link":
+            (clone / "tools" / "notebooks" / name).touch()
         return clone
 
     def make(self, clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -207,6 +209,64 @@ class Settings(Make):
             "HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "npm_config_registry", "HOME")}
         found = self.environment(clone, **given)
         self.assertEqual({name: found[name] for name in given}, given)
+
+
+class Link(Make):
+    """The kernel's linker, which asks gcc once about a flag."""
+
+    def setUp(self):
+        super().setUp()
+        self.bin = self.place / "a'b c" / "bin"
+        self.bin.mkdir(parents=True)
+        shutil.copy(CLONE / "tools" / "notebooks" / "link", self.bin / "linker")
+        gcc = self.bin / "gcc"
+        gcc.write_text(f"""#!/bin/sh
+printf '<%s>' "$@" >> {shlex.quote(str(self.place / "asked"))}
+case $* in *-bad*) echo "unrecognized option" >&2; exit 1;; *-odd*) echo "unknown, but well";; esac
+""")
+        gcc.chmod(0o755)
+
+    def link(self, *arguments: str) -> tuple[int, str, str]:
+        """How gcc ended, what was said, and what gcc was asked since the last time."""
+        done = subprocess.run(["linker", *arguments], env={"PATH": f"{self.bin}:/usr/bin:/bin"}, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        asked = self.place / "asked"
+        asked.touch()
+        text = asked.read_text()
+        asked.unlink()
+        return done.returncode, done.stdout, text
+
+    def trial(self, flag: str, folder: str = "/tmp/go-link-1") -> tuple[int, str, str]:
+        return self.link("-m64", "-o", f"{folder}/a.out", flag, f"{folder}/trivial.c")
+
+    def test_a_known_flag_is_asked_for_once(self):
+        asked = "<-m64><-o></tmp/go-link-1/a.out><-no-pie></tmp/go-link-1/trivial.c>"
+        self.assertEqual(self.trial("-no-pie"), (0, "", asked))
+        self.assertEqual(self.trial("-no-pie", "/tmp/go link-2"), (0, "", ""))
+        self.assertEqual(self.trial("-Wl,--build-id=0x12")[2].count("build-id"), 1)
+        self.assertEqual(self.trial("-Wl,--build-id=0x12"), (0, "", ""))
+
+    def test_other_flags_are_asked_for_each_time(self):
+        for _ in range(2):
+            status, said, asked = self.trial("-bad")
+            self.assertEqual((status, said.strip(), asked.count("-bad")), (1, "unrecognized option", 1))
+            status, said, asked = self.trial("-odd")
+            self.assertEqual((status, said.strip(), asked.count("-odd")), (0, "unknown, but well", 1))
+
+    def test_without_a_place_for_notes_gcc_is_asked_each_time(self):
+        for kept in self.bin.glob("linker-known*"):
+            kept.unlink()
+        (self.bin / "linker-known-m64-o-no-pie").symlink_to("/nosuch/note")
+        for _ in range(2):
+            status, said, asked = self.trial("-no-pie")
+            self.assertEqual((status, said, asked.count("-no-pie")), (0, "", 1))
+
+    def test_programs_are_linked_by_gcc(self):
+        for _ in range(2):
+            self.assertEqual(self.link("-s", "-o", "/tmp/x y/a.out", "/tmp/go.o", "-lm"),
+                             (0, "", "<-s><-o></tmp/x y/a.out></tmp/go.o><-lm>"))
+            self.assertEqual(self.link("-L/some/where", "-o", "/tmp/a.out", "/tmp/trivial.c")[2].count("where"), 1)
+        self.assertEqual(self.link("-bad", "main.o")[0], 1)
 
 
 class Again(Make):
