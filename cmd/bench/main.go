@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -79,8 +80,8 @@ func works() []work {
 // large tells whether a round takes seconds, and compiling a minute.
 func (w work) large() bool { return w.data.Height > 100 }
 
-// start makes a worker of it. Momentum makes the optimizer keep the gradient of the first step, for -agree.
-func (w work) start(precision train.Precision) (*train.Worker, error) {
+// start makes a worker of it, with these weights or, without any, with new ones. Momentum makes the optimizer keep the gradient of the first step, for -agree.
+func (w work) start(precision train.Precision, weights map[string]array.Array) (*train.Worker, error) {
 	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1, Precision: precision}
 	data := w.data
 	if w.tests > 0 {
@@ -89,7 +90,7 @@ func (w work) start(precision train.Precision) (*train.Worker, error) {
 	if w.tests < 1000 {
 		config.TestBatch = w.tests // all at once
 	}
-	return train.Task{Net: w.net, Data: data, Config: config}.Worker()
+	return train.Task{Net: w.net, Data: data, Config: config, StartWeights: weights, StartLast: weights != nil}.Worker()
 }
 
 // round does the work once.
@@ -215,7 +216,7 @@ func withWork(name string, do func(work) error) error {
 
 // server does a round for each line that it reads.
 func server(w work, precision train.Precision) error {
-	worker, err := w.start(precision)
+	worker, err := w.start(precision, nil)
 	if err != nil {
 		return err
 	}
@@ -236,6 +237,10 @@ func server(w work, precision train.Precision) error {
 // The images are noise, and few. In photographs, neighbours in a flat area give equal numbers but for rounding, and
 // which of them a max-pool's gradient goes to is up to the last bit; and of the 20 million values that pass VGG16's ReLUs
 // in a batch of 128, about one in a million is so close to 0 that rounding decides whether it passes.
+//
+// Nothing is dropped: that would be something else in each training. And batch norms begin with the variance of which
+// they make one, a sixth: as weights are drawn, a layer's outputs have a third of its inputs' mean square, which a ReLU
+// halves. With the usual one the images would hardly show in the scores of a network of many layers.
 func (w work) agreement(path string) error {
 	if w.batch = 4; !w.large() {
 		w.data = noise(w.data, 1024, 1000)
@@ -243,8 +248,26 @@ func (w work) agreement(path string) error {
 	if w.tests > 0 {
 		w.data = w.data.FirstTest(w.tests)
 	}
-	worker, err := w.start(train.Float32)
+	var err error
+	if w.net, err = undropped(w); err != nil {
+		return err
+	}
+	worker, err := w.start(train.Float32, nil)
 	if err != nil {
+		return err
+	}
+	weights, err := worker.Weights()
+	if err != nil {
+		return err
+	}
+	for name, a := range weights {
+		if strings.HasSuffix(name, "/variance") {
+			for i := range a.Values {
+				a.Values[i] = 1. / 6
+			}
+		}
+	}
+	if worker, err = w.start(train.Float32, weights); err != nil {
 		return err
 	}
 	train, err := w.data.Train()
@@ -261,8 +284,7 @@ func (w work) agreement(path string) error {
 			all[kind+"/"+name] = safetensors.Float32(a.Values, a.Dims...)
 		}
 	}
-	weights, err := worker.Weights()
-	if err != nil {
+	if weights, err = worker.Weights(); err != nil {
 		return err
 	}
 	add("weights", weights)
@@ -287,6 +309,24 @@ func (w work) agreement(path string) error {
 	}
 	add("gradients", gradients)
 	return safetensors.Write(path, all, nil)
+}
+
+// undropped is the network with dropouts that drop nothing.
+func undropped(w work) (nn.Layer, error) {
+	summary, err := nn.Summarize(w.net, w.data.Height, w.data.Width, w.data.Channels)
+	if err != nil {
+		return nil, err
+	}
+	described, err := json.Marshal(summary.Description())
+	if err != nil {
+		return nil, err
+	}
+	described = regexp.MustCompile(`,"rate":[^,}]+`).ReplaceAll(described, nil)
+	var d nn.Description
+	if err := json.Unmarshal(described, &d); err != nil {
+		return nil, err
+	}
+	return d.Network(nn.Name(w.net))
 }
 
 // noise is a data set of the same form, normalised alike, of random pixels.
@@ -384,12 +424,12 @@ func all(out string) error {
 		if w.large() {
 			continue // `make bench-peers` times them
 		}
-		start := func() error { _, err := w.start(train.Float32); return err }
+		start := func() error { _, err := w.start(train.Float32, nil); return err }
 		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin
 		run(timed("compile "+w.name, start))
 		os.Setenv("CONVBOOK_COMPILED", compiled)
 		run(timed("load compiled "+w.name, start))
-		worker, err := w.start(train.Float32)
+		worker, err := w.start(train.Float32, nil)
 		if err != nil {
 			return err
 		}
