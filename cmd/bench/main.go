@@ -17,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -238,9 +239,10 @@ func server(w work, precision train.Precision) error {
 // which of them a max-pool's gradient goes to is up to the last bit; and of the 20 million values that pass VGG16's ReLUs
 // in a batch of 128, about one in a million is so close to 0 that rounding decides whether it passes.
 //
-// Nothing is dropped: that would be something else in each training. And batch norms begin with the variance of which
-// they make one, a sixth: as weights are drawn, a layer's outputs have a third of its inputs' mean square, which a ReLU
-// halves. With the usual one the images would hardly show in the scores of a network of many layers.
+// Nothing is dropped: that would be something else in each training. And the weights are those of PyTorch and of this
+// book times √6, as He et al. draw them ("Delving Deep into Rectifiers", 2015): with smaller ones, what differs between
+// images shrinks in each layer, until little but rounding decides which value a max-pool takes, and the scores are
+// those of the last bias.
 func (w work) agreement(path string) error {
 	if w.batch = 4; !w.large() {
 		w.data = noise(w.data, 1024, 1000)
@@ -261,9 +263,9 @@ func (w work) agreement(path string) error {
 		return err
 	}
 	for name, a := range weights {
-		if strings.HasSuffix(name, "/variance") {
+		if strings.HasSuffix(name, "/weights") {
 			for i := range a.Values {
-				a.Values[i] = 1. / 6
+				a.Values[i] *= float32(math.Sqrt(6))
 			}
 		}
 	}

@@ -135,7 +135,6 @@ def branches(ways):
     return Branches()
 
 
-VARIANCE = 1 / 6  # that batch norms begin with where scores are compared (cmd/bench, agreement)
 JAX_KINDS = {"conv", "dense", "flatten", "relu", "log-softmax", "max-pool", "batch-norm"}  # that in_jax has
 
 
@@ -160,8 +159,8 @@ def in_jax(description: dict, parameters: dict, x, training: bool):
             x = jnp.maximum(x, 0)
         elif kind == "log-softmax":
             x = jax.nn.log_softmax(x)
-        elif kind == "batch-norm":  # before training its averages are these
-            mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else (0, VARIANCE)
+        elif kind == "batch-norm":  # before training its averages are 0 and 1
+            mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else (0, 1)
             x = (x - mean) * jax.lax.rsqrt(variance + layer["epsilon"])
             x = x * parameters[f"{path}/scale"] + parameters[f"{path}/shift"]
     return x
