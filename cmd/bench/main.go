@@ -81,8 +81,13 @@ func works() []work {
 // large tells whether a round takes seconds, and compiling a minute.
 func (w work) large() bool { return w.data.Height > 100 }
 
-// start makes a worker of it, with these weights or, without any, with new ones. Momentum makes the optimizer keep the gradient of the first step, for -agree.
-func (w work) start(precision train.Precision, weights map[string]array.Array) (*train.Worker, error) {
+// start makes a worker of it.
+func (w work) start(precision train.Precision) (*train.Worker, error) {
+	return w.task(precision).Worker()
+}
+
+// task is the training that it is part of. Momentum makes the optimizer keep the gradient of the first step, for -agree.
+func (w work) task(precision train.Precision) train.Task {
 	config := train.Config{Epochs: 1000, Batch: w.batch, Optimizer: train.SGD(0.001, 0.5), Seed: 1, Precision: precision}
 	data := w.data
 	if w.tests > 0 {
@@ -91,7 +96,7 @@ func (w work) start(precision train.Precision, weights map[string]array.Array) (
 	if w.tests < 1000 {
 		config.TestBatch = w.tests // all at once
 	}
-	return train.Task{Net: w.net, Data: data, Config: config, StartWeights: weights, StartLast: weights != nil}.Worker()
+	return train.Task{Net: w.net, Data: data, Config: config}
 }
 
 // round does the work once.
@@ -217,7 +222,7 @@ func withWork(name string, do func(work) error) error {
 
 // server does a round for each line that it reads.
 func server(w work, precision train.Precision) error {
-	worker, err := w.start(precision, nil)
+	worker, err := w.start(precision)
 	if err != nil {
 		return err
 	}
@@ -254,7 +259,8 @@ func (w work) agreement(path string) error {
 	if w.net, err = undropped(w); err != nil {
 		return err
 	}
-	worker, err := w.start(train.Float32, nil)
+	task := w.task(train.Float32)
+	worker, err := task.Worker()
 	if err != nil {
 		return err
 	}
@@ -269,7 +275,8 @@ func (w work) agreement(path string) error {
 			}
 		}
 	}
-	if worker, err = w.start(train.Float32, weights); err != nil {
+	task.StartWeights, task.StartLast = weights, true
+	if worker, err = task.Worker(); err != nil {
 		return err
 	}
 	train, err := w.data.Train()
@@ -426,12 +433,12 @@ func all(out string) error {
 		if w.large() {
 			continue // `make bench-peers` times them
 		}
-		start := func() error { _, err := w.start(train.Float32, nil); return err }
+		start := func() error { _, err := w.start(train.Float32); return err }
 		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin
 		run(timed("compile "+w.name, start))
 		os.Setenv("CONVBOOK_COMPILED", compiled)
 		run(timed("load compiled "+w.name, start))
-		worker, err := w.start(train.Float32, nil)
+		worker, err := w.start(train.Float32)
 		if err != nil {
 			return err
 		}

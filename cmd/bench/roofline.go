@@ -86,7 +86,7 @@ func (w work) roofline(backend compute.Backend, rate float64) error {
 			operations += c.operations(images, training)
 		}
 	}
-	worker, err := w.start(train.Float32, nil)
+	worker, err := w.start(train.Float32)
 	if err != nil {
 		return err
 	}

@@ -254,8 +254,6 @@ case $* in *-bad*) echo "unrecognized option" >&2; exit 1;; *-odd*) echo "unknow
             self.assertEqual((status, said.strip(), asked.count("-odd")), (0, "unknown, but well", 1))
 
     def test_without_a_place_for_notes_gcc_is_asked_each_time(self):
-        for kept in self.bin.glob("linker-known*"):
-            kept.unlink()
         (self.bin / "linker-known-m64-o-no-pie").symlink_to("/nosuch/note")
         for _ in range(2):
             status, said, asked = self.trial("-no-pie")
