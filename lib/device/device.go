@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ const compiledEnv = "CONVBOOK_COMPILED"
 
 // defaultBackend is the backend when the variable GOMLX_BACKEND is not set.
 const defaultBackend = "xla:cpu"
+
+// cudaChecksEnv tells go-xla whether to look for NVIDIA's libraries.
+const cudaChecksEnv = "GOPJRT_CUDA_CHECKS"
 
 // install says, for each plugin that the book knows, which command installs it.
 var install = map[string]string{"cpu": "make setup", "cuda": "make cuda"}
@@ -81,6 +85,10 @@ func open(config string) (compute.Backend, error) {
 				"and make sure that nvidia-smi shows a GPU", command)
 		}
 		return nil, fmt.Errorf("XLA's plugin for %q is not installed: run `%s` in the book's folder", plugin, command)
+	}
+	// go-xla looks for NVIDIA's libraries where its own installer puts them, and warns; XLA finds them where pip does.
+	if os.Getenv(cudaChecksEnv) == "" {
+		os.Setenv(cudaChecksEnv, "no")
 	}
 	backend, err := xla.New(options)
 	if err != nil {
@@ -131,7 +139,20 @@ func hardware(backend compute.Backend) string {
 	if IsCPU(backend) {
 		return fmt.Sprintf("%s, %d cores", processor(), runtime.GOMAXPROCS(0))
 	}
+	if name := gpu(); name != "" {
+		return name
+	}
 	return backend.DeviceDescription(0)
+}
+
+// gpu is the name of this machine's NVIDIA GPU, or of its GPUs if all are alike. XLA knows it, but go-xla does not ask.
+func gpu() string {
+	told, err := exec.Command("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").Output()
+	names := slices.Compact(strings.Split(strings.TrimSpace(string(told)), "\n"))
+	if err != nil || len(names) != 1 {
+		return ""
+	}
+	return names[0]
 }
 
 // IsCPU reports whether the backend computes on the processor.

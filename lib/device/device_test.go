@@ -69,6 +69,25 @@ func TestOpenWithoutAPluginThatLoads(t *testing.T) {
 	}
 }
 
+// The accelerator's name is that of all GPUs; without one, or with several kinds, there is none.
+func TestNameOfTheGPU(t *testing.T) {
+	for told, want := range map[string]string{
+		"echo NVIDIA H200":                       "NVIDIA H200",
+		"echo NVIDIA H200; echo NVIDIA H200":     "NVIDIA H200",
+		"echo NVIDIA H200; echo NVIDIA A100":     "",
+		"echo No devices were found >&2; exit 6": "",
+	} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "nvidia-smi"), []byte("#!/bin/sh\n"+told+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", folder)
+		if name := gpu(); name != want {
+			t.Errorf("where nvidia-smi does %q: %q, want %q", told, name, want)
+		}
+	}
+}
+
 // go-xla has read its plugin folders before any test runs; that it finds the plugin shows that pluginpath was first.
 func TestPluginPathIsSetBeforeGoXLAReadsIt(t *testing.T) {
 	if os.Getenv(pluginpath.Env) == "" {
