@@ -263,7 +263,7 @@ bench-serve: setup data peers ## put load on cmd/serve, and on PyTorch behind Fa
 	@go build -o build/ ./cmd/bench ./cmd/serve ./cmd/runs ./tools/bench/load
 	@build/peers/bin/python tools/bench/serve.py --rounds="$$ROUNDS" --model="$$MODEL"
 
-bench-gpu: setup data cuda ## VGG16 and Net on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
+bench-gpu: setup data cuda ## CNN, Net, VGG16 and ResNet-50 on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
 	@go build -o build/bench ./cmd/bench
 	@python3 tools/bench/gpu.py --rounds="$$ROUNDS"
 

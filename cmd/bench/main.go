@@ -59,6 +59,7 @@ func works() []work {
 		{"Net, epoch", zoo.Net(10), cifar, 64, 0, 0},
 		{"Net, inference", zoo.Net(10), cifar, 64, -1, 1000},
 		{"VGG16, step", zoo.VGG16(10), cifar, 128, 1, 0},
+		{"VGG16, 100 steps", zoo.VGG16(10), cifar, 128, 100, 0},
 		{"VGG16, inference", zoo.VGG16(10), cifar, 128, -1, 1000},
 	}
 	add := func(net nn.Layer, data dataset.Images, batch, tests int) {
@@ -80,6 +81,9 @@ func works() []work {
 
 // large tells whether a round takes seconds, and compiling a minute.
 func (w work) large() bool { return w.data.Height > 100 }
+
+// forGPU tells whether a round is one for a GPU, which does a step in milliseconds.
+func (w work) forGPU() bool { return w.steps > 1 }
 
 // start makes a worker of it.
 func (w work) start(precision train.Precision) (*train.Worker, error) {
@@ -430,8 +434,8 @@ func all(out string) error {
 		}))
 	}
 	for _, w := range works() {
-		if w.large() {
-			continue // `make bench-peers` times them
+		if w.large() || w.forGPU() {
+			continue // `make bench-peers` and `make bench-gpu` time them
 		}
 		start := func() error { _, err := w.start(train.Float32); return err }
 		os.Setenv("CONVBOOK_COMPILED", "off") // see lib/device/plugin

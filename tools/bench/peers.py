@@ -229,8 +229,13 @@ def serve(name: str, work: str, file: str) -> None:
 class Process:
     def __init__(self, command: list[str]):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CLONE)
-        self.line()
-        self.before = self.memory("VmRSS")
+        self.before = None
+
+    def ready(self) -> None:
+        """Waits until it has read its data, and notes what memory that takes."""
+        if self.before is None:
+            self.line()
+            self.before = self.memory("VmRSS")
 
     def memory(self, name: str) -> int:
         """What Linux tells of its memory, in bytes."""
@@ -261,41 +266,65 @@ class Process:
         self.process.wait()
 
 
-def compare(work: str, peers: list[str], rounds: int) -> dict:
+def able(peers: list[str], work: str) -> list[str]:
+    """Those of the peers that can do the work."""
+    return [name for name in peers
+            if name != "JAX" or networks.kinds(works()[work]["network"]["layers"]) <= networks.JAX_KINDS]
+
+
+def agree(work: str, peers: list[str], file: str) -> None:
+    """Writes our weights, scores and gradients to the file, and compares the peers' with them."""
+    # TF32, which only a GPU has, is for the timing.
+    exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+    if DEVICE == "cuda":
+        exact["GOMLX_BACKEND"] = "xla:cuda,tf32=false"
+    subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE, env=exact)
+    for name in peers:
+        told = subprocess.run([sys.executable, __file__, "--agree", name, work, file], check=True, cwd=CLONE,
+                              env=exact, stdout=subprocess.PIPE, text=True).stdout
+        found = json.loads(told.splitlines()[-1])
+        wrong = [what for what in found if not found[what] <= tolerance(name, work, what)]  # or no number
+        worst = wrong[0] if wrong else max(found, key=lambda what: found[what] / tolerance(name, work, what))
+        print(f"{work}: {name} agrees to {found[worst]:.1e} ({worst} of {len(found)})", flush=True)
+        if wrong:
+            raise SystemExit(f"error: {work}: {name} and the book differ by {found[worst]:.1e} in {worst}: not timed")
+
+
+def started(work: str, peers: list[str], file: str) -> dict[str, Process]:
+    """The processes that do the work, by peer."""
+    processes = {"convbook": Process([str(OURS), "-serve", work])}
+    if any(name.endswith(BFLOAT16) for name in peers):
+        processes[f"convbook, {BFLOAT16}"] = Process([str(OURS), "-serve", work, "-precision", BFLOAT16])
+    for name in peers:
+        processes[name] = Process([sys.executable, __file__, "--serve", name, work, file])
+    return processes
+
+
+def timed(processes: dict[str, Process], rounds: int) -> dict:
     """Seconds of each round and bytes that the rounds took, by peer."""
+    for process in processes.values():  # they start beside each other
+        process.ready()
+    seconds = {name: [] for name in processes}
+    for i in range(rounds + 1):
+        for name, process in processes.items():
+            time.sleep(0.5)  # until the threads of the one before have stopped waiting for more work in a loop
+            took = process.round()
+            if i > 0:  # the first round warms up, and compiles
+                seconds[name].append(took)
+            else:
+                process.forget()
+    memory = {name: process.took() for name, process in processes.items()}
+    for process in processes.values():
+        process.stop()
+    return {"seconds": seconds, "bytes": memory}
+
+
+def compare(work: str, peers: list[str], rounds: int) -> dict:
+    """Seconds of each round and bytes that the rounds took, by peer, if they agree."""
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "ours.safetensors")
-        # TF32, which only a GPU has, is for the timing.
-        exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
-        subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE, env=exact)
-        for name in peers:
-            told = subprocess.run([sys.executable, __file__, "--agree", name, work, file], check=True, cwd=CLONE,
-                                  env=exact, stdout=subprocess.PIPE, text=True).stdout
-            found = json.loads(told.splitlines()[-1])
-            wrong = [what for what in found if not found[what] <= tolerance(name, work, what)]  # or no number
-            worst = wrong[0] if wrong else max(found, key=lambda what: found[what] / tolerance(name, work, what))
-            print(f"{work}: {name} agrees to {found[worst]:.1e} ({worst} of {len(found)})", flush=True)
-            if wrong:
-                raise SystemExit(f"error: {work}: {name} and the book differ by {found[worst]:.1e} in {worst}: "
-                                 "not timed")
-        processes = {"convbook": Process([str(OURS), "-serve", work])}
-        if any(name.endswith(BFLOAT16) for name in peers):
-            processes[f"convbook, {BFLOAT16}"] = Process([str(OURS), "-serve", work, "-precision", BFLOAT16])
-        for name in peers:
-            processes[name] = Process([sys.executable, __file__, "--serve", name, work, file])
-        seconds = {name: [] for name in processes}
-        for i in range(rounds + 1):
-            for name, process in processes.items():
-                time.sleep(0.5)  # until the threads of the one before have stopped waiting for more work in a loop
-                took = process.round()
-                if i > 0:  # the first round warms up, and compiles
-                    seconds[name].append(took)
-                else:
-                    process.forget()
-        memory = {name: process.took() for name, process in processes.items()}
-        for process in processes.values():
-            process.stop()
-    return {"seconds": seconds, "bytes": memory}
+        agree(work, peers, file)
+        return timed(started(work, peers, file), rounds)
 
 
 def report(work: str, found: dict) -> str:
@@ -333,10 +362,8 @@ def main() -> None:
         if work not in works():
             parser.error(f"there is no work {work!r}: there is {'; '.join(works())}")
     found = {}
-    for work in options.works or works():
-        peers = [name for name in options.peers.split(";")
-                 if name != "JAX" or networks.kinds(works()[work]["network"]["layers"]) <= networks.JAX_KINDS]
-        found[work] = compare(work, peers, options.rounds)
+    for work in options.works or [name for name, work in works().items() if work["steps"] <= 1]:
+        found[work] = compare(work, able(options.peers.split(";"), work), options.rounds)
         print(report(work, found[work]), flush=True)
     Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
     return None
