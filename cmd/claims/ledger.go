@@ -37,8 +37,11 @@ type Row struct {
 	Commit     string            `json:"commit,omitempty"` // of the source; a plus sign: and what was not committed
 }
 
-// quiet reports whether its seconds may be quoted: nothing else took a tenth of a processor.
-func (r Row) quiet() bool { return r.Others != nil && *r.Others < 0.1 }
+// quiet reports whether its seconds may be quoted: a processor computed, and nothing else took a tenth of it.
+func (r Row) quiet() bool { return !r.onGPU() && r.Others != nil && *r.Others < 0.1 }
+
+// onGPU reports whether a GPU computed it.
+func (r Row) onGPU() bool { return strings.Contains(r.Device, "cuda") }
 
 // ledger is the rows that count, sorted.
 type ledger struct {
@@ -157,7 +160,7 @@ func (l *ledger) estimate(w Work) time.Duration {
 
 // costs are seconds for 10,000 training images on two cores, about.
 var costs = map[string]float64{
-	"FC2Layer": 0.03, "CNN": 0.25, "Net": 0.45, "VGG16": 25, "SpeedNet": 33, withoutNorm: 22,
+	"FC2Layer": 0.03, "CNN": 0.25, "Net": 0.45, "VGG16": 25, "SpeedNet": 33, withoutNorm: 22, withReLU: 33,
 	"plain-6": 1.5, "plain-14": 3, "plain-26": 6, "plain-50": 11,
 	"residual-6": 1.5, "residual-14": 3, "residual-26": 6, "residual-50": 11,
 }

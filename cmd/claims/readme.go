@@ -127,6 +127,9 @@ func (r Row) machine() string {
 		return r.Device
 	}
 	name := fmt.Sprintf("%s, %d cores, %s", r.Processor, r.Cores, r.Vectors)
+	if r.onGPU() {
+		name = strings.Split(r.Device, " · ")[1]
+	}
 	var with []string
 	for _, package_ := range []string{"gomlx", "go-xla", "onednn", "torch"} {
 		if version := r.Versions[package_]; version != "" {

@@ -88,6 +88,7 @@ var networks = map[string]nn.Layer{
 	"VGG16":       zoo.VGG16(10),
 	"SpeedNet":    zoo.SpeedNet(10),
 	withoutNorm:   vgg16WithoutNorm(),
+	withReLU:      speedNetWithReLU(),
 	"plain-6":     tower(2, false),
 	"plain-14":    tower(6, false),
 	"plain-26":    tower(12, false),
@@ -111,6 +112,20 @@ func vgg16WithoutNorm() nn.Layer {
 		}
 	}
 	return nn.Named(withoutNorm, append(layers, nn.Flatten, nn.Dense(10))...)
+}
+
+const withReLU = "SpeedNet-with-ReLU"
+
+// speedNetWithReLU is zoo.SpeedNet with the corner in its activations.
+func speedNetWithReLU() nn.Layer {
+	norm := nn.BatchNorm.NoScale()
+	layers := []nn.Layer{nn.Conv(24, 2).NoBias(), nn.ReLU}
+	for _, filters := range []int{64, 256, 256} {
+		layers = append(layers,
+			nn.Conv(filters, 3).Padding(1).NoBias(), nn.MaxPool(2), norm, nn.ReLU,
+			nn.Conv(filters, 3).Padding(1).NoBias(), norm, nn.ReLU)
+	}
+	return nn.Named(withReLU, append(layers, nn.MaxPool(3), nn.Flatten, nn.Dense(10), nn.Times(1./9))...)
 }
 
 // tower is the tower of notebook 06: so many blocks of two convolutions, with a shortcut around each or not.
@@ -417,7 +432,7 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 		return fmt.Errorf("tools/bench/claims.py printed %q: %w", out.String(), err)
 	}
 	row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
-	row.Device, row.Date = "cpu", now.UTC().Format(time.DateOnly)
+	row.Date = now.UTC().Format(time.DateOnly)
 	return nil
 }
 

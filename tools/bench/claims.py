@@ -5,7 +5,7 @@ initial weights, order and random changes.
 
 The work is what a row of figures/ledger.jsonl says of one, the network its description, and the folder has the data
 set's files as the cache has them. What it reached is printed as JSON in the last line. A training that is interrupted
-begins anew.
+begins anew. With CONVBOOK_BENCH_DEVICE=cuda it trains on a GPU.
 """
 
 import json
@@ -30,8 +30,9 @@ FILES = {  # pixels and labels, and how many bytes of a header come before them
               ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"), 16, 8),
     "CIFAR-10": (("train-pixels", "train-labels"), ("test-pixels", "test-labels"), 0, 0),
 }
+DEVICE = torch.device(os.environ.get("CONVBOOK_BENCH_DEVICE") or "cpu")
 # The others gain less by compiling than it takes, and little by a second thread, which waits beside other work.
-LARGE = {"VGG16"}
+LARGE = {"VGG16"} if DEVICE.type == "cpu" else set()
 
 
 def read(data: dict, folder: Path, permutation: list[int] | None):
@@ -49,7 +50,7 @@ def read(data: dict, folder: Path, permutation: list[int] | None):
         tensors += [(x - mean) / std, y]
     first = data.get("first") or len(tensors[0])
     black = (-mean / std).flatten().tolist()
-    return tensors[0][:first], tensors[1][:first], tensors[2], tensors[3], black
+    return *(t.to(DEVICE) for t in (tensors[0][:first], tensors[1][:first], tensors[2], tensors[3])), black
 
 
 class Changes:
@@ -64,17 +65,19 @@ class Changes:
             self.images = torch.stack([functional.pad(images[:, c], around, value=value)
                                        for c, value in enumerate(black)], 1)
         self.size = images.shape[-1]
-        self.sides = torch.rand(len(images))  # for turns that alternate
+        self.sides = torch.rand(len(images), device=DEVICE)  # for turns that alternate
 
     def batch(self, chosen: torch.Tensor, epoch: int) -> torch.Tensor:
         x = self.images[chosen]
         if self.most:
-            places = torch.randint(0, 2 * self.most + 1, (2, len(chosen), 1)) + torch.arange(self.size)
-            picture = torch.arange(len(chosen)).reshape(-1, 1, 1, 1)
-            channel = torch.arange(x.shape[1]).reshape(1, -1, 1, 1)
+            places = (torch.randint(0, 2 * self.most + 1, (2, len(chosen), 1), device=DEVICE)
+                      + torch.arange(self.size, device=DEVICE))
+            picture = torch.arange(len(chosen), device=DEVICE).reshape(-1, 1, 1, 1)
+            channel = torch.arange(x.shape[1], device=DEVICE).reshape(1, -1, 1, 1)
             x = x[picture, channel, places[0][:, None, :, None], places[1][:, None, None, :]]
         if self.kind:
-            sides = torch.rand(len(chosen)) if self.kind == "random" else (self.sides[chosen] + epoch % 2 / 2) % 1
+            sides = (torch.rand(len(chosen), device=DEVICE) if self.kind == "random"
+                     else (self.sides[chosen] + epoch % 2 / 2) % 1)
             x = torch.where((sides < 0.5).reshape(-1, 1, 1, 1), x.flip(3), x)
         return x
 
@@ -122,7 +125,7 @@ def train(work: dict, network: dict, folder: Path, permutation: list[int] | None
     large = work["network"] in LARGE
     torch.set_num_threads(len(os.sched_getaffinity(0)) if large else 1)
     torch.manual_seed(work["seed"])
-    net = networks.InPyTorch(network).net.to(memory_format=torch.channels_last)
+    net = networks.InPyTorch(network).net.to(DEVICE, memory_format=torch.channels_last)
     images, labels, test_images, test_labels, black = read(data, folder, permutation)
     changes = Changes(data, images, black)
     apply = torch.compile(net, dynamic=False) if large else net
@@ -134,7 +137,7 @@ def train(work: dict, network: dict, folder: Path, permutation: list[int] | None
     for epoch in range(recipe["epochs"]):
         net.train()
         start = time.perf_counter()
-        order, losses = torch.randperm(len(images)), []
+        order, losses = torch.randperm(len(images), device=DEVICE), []
         for chosen in order.split(recipe["batch"]):
             for optimizer in made:
                 optimizer.zero_grad()
@@ -162,6 +165,7 @@ def train(work: dict, network: dict, folder: Path, permutation: list[int] | None
         "loss": criterion(scores, test_labels).item(),
         "train_loss": train_loss,
         "seconds": seconds,
+        "device": "cpu" if DEVICE.type == "cpu" else f"cuda · {torch.cuda.get_device_name()}",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
 
