@@ -229,13 +229,11 @@ def serve(name: str, work: str, file: str) -> None:
 class Process:
     def __init__(self, command: list[str]):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CLONE)
-        self.before = None
 
     def ready(self) -> None:
         """Waits until it has read its data, and notes what memory that takes."""
-        if self.before is None:
-            self.line()
-            self.before = self.memory("VmRSS")
+        self.line()
+        self.before = self.memory("VmRSS")
 
     def memory(self, name: str) -> int:
         """What Linux tells of its memory, in bytes."""
