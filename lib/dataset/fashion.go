@@ -7,7 +7,7 @@ import (
 	"example.org/convbook/lib/dataset/internal/origin"
 )
 
-// fashionMNIST is 70,000 pictures of clothes, shoes and bags of 28 × 28 gray pixels, in the form of MNIST: Xiao, Rasul
+// fashionMNIST is 70,000 pictures of clothes, shoes and bags of 28 × 28 grey pixels, in the form of MNIST: Xiao, Rasul
 // and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms", 2017. The SHA-256
 // sums are of what Debian's package dataset-fashion-mnist has. It is what the authors publish: with the names and times
 // that Debian leaves out of the packed files put back (31 August 2017, 10:50:06 and 10:50:27 UTC), those have the
@@ -46,7 +46,7 @@ var fashionMNIST = origin.Source{
 }
 
 // FashionMNIST is photographs of ten kinds of clothes, shoes and bags: 60,000 training and 10,000 test images of
-// 28 × 28 gray pixels, white on black as the digits of MNIST. They can be fetched from the authors' host, or are taken
+// 28 × 28 grey pixels, white on black as the digits of MNIST. They can be fetched from the authors' host, or are taken
 // from Debian's package dataset-fashion-mnist if that is installed.
 func FashionMNIST() Images {
 	classes := []string{"T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"}

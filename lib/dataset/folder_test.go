@@ -398,7 +398,7 @@ func TestFolderRefuses(t *testing.T) {
 		{damaged, small4, damaged + ` has no picture of the class "horse" to learn from: add some`},
 		{untested, small4, untested + " has no pictures for the test, which are one of 5, drawn by their names: add some"},
 		{shut, small4, shut + " has no pictures in test: put some there"},
-		{hollow, picture.Frame{Height: 4, Width: 4}, "pictures cannot be brought to 0 channels: it must be 1, gray, or 3, red, green and blue"},
+		{hollow, picture.Frame{Height: 4, Width: 4}, "pictures cannot be brought to 0 channels: it must be 1, grey, or 3, red, green and blue"},
 		{filepath.Join(one, "cat", "1.png"), small4, "open " + one + "/cat/1.png: not a directory"},
 	} {
 		if _, err := Folder(c.path, c.frame).Train(); err == nil || err.Error() != c.want {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// IDX is a data set in files as MNIST has them, of gray pictures: Fashion-MNIST, KMNIST, EMNIST or one of your own.
+// IDX is a data set in files as MNIST has them, of grey pictures: Fashion-MNIST, KMNIST, EMNIST or one of your own.
 // Path is the folder with the four files, or the folder and how their names begin, if it has those of several data
 // sets: /data/emnist/emnist-letters. Gzipped files need not be unpacked.
 //

@@ -9,7 +9,7 @@ import (
 	"example.org/convbook/lib/dataset/internal/origin"
 )
 
-// mnist is 70,000 handwritten digits of 28 × 28 gray pixels: LeCun, Cortes and Burges, "The MNIST database of
+// mnist is 70,000 handwritten digits of 28 × 28 grey pixels: LeCun, Cortes and Burges, "The MNIST database of
 // handwritten digits", 1998. The MD5 sums of the four files, as published: train-images
 // 6bbc9ace898e44ae57da46a324031adb, train-labels a25bea736e30d166cdddb491f175f624, t10k-images
 // 2646ac647ad5339dbf082846283269ea, t10k-labels 27ae3e4e09519cfbb04c329615203637. The SHA-256 sums below are of the
@@ -44,7 +44,7 @@ var mnistGzipMD5 = map[string]string{
 
 const mnistIntegrity = "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNzjZMDB2CmUITeAV2dvI7FhuWpBGkAw/k3RGoUw=="
 
-// MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 gray pixels.
+// MNIST is the handwritten digits 0 to 9: 60,000 training and 10,000 test images of 28 × 28 grey pixels.
 func MNIST() Images {
 	return published(mnist.Name, strings.Split("0123456789", ""), 28, 28, 1,
 		mnistFiles(mnist, "train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -62,7 +62,7 @@ func (s *Split) Name(i int) string {
 }
 
 // Image is picture i as the network sees it, permuted if the data set is, but before normalisation: the first three
-// channels as red, green and blue, or the first one as gray if there are fewer. It panics if there is no image i.
+// channels as red, green and blue, or the first one as grey if there are fewer. It panics if there is no image i.
 func (s *Split) Image(i int) image.Image {
 	return s.of().picture(s.picture(i))
 }

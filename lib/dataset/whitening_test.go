@@ -10,7 +10,7 @@ import (
 	"example.org/convbook/lib/dataset"
 )
 
-// handmade is a data set of these training pictures, gray or in colour.
+// handmade is a data set of these training pictures, grey or in colour.
 func handmade(t *testing.T, pixels []byte, height, width, channels int) dataset.Images {
 	t.Helper()
 	split := &dataset.Split{Pixels: pixels, Labels: make([]byte, len(pixels)/(height*width*channels))}
@@ -31,7 +31,7 @@ func whitening(t *testing.T, d dataset.Images, kernel int) array.Array {
 	return filters
 }
 
-// A patch of one gray pixel is divided by the root of the pixels' mean square: (0² + 0.6²)/2 and the floor.
+// A patch of one grey pixel is divided by the root of the pixels' mean square: (0² + 0.6²)/2 and the floor.
 func TestWhiteningOfOneNumber(t *testing.T) {
 	filters := whitening(t, handmade(t, []byte{0, 153}, 1, 2, 1), 1)
 	want := 1 / math.Sqrt(0.18+5e-4)

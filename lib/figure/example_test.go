@@ -22,10 +22,10 @@ func ExampleGrid() {
 	filter := array.New([]float32{1, 0, -1, 2, 0, -2, 1, 0, -1}, 3, 3)
 	f := figure.Grid(figure.Pictures{
 		Title: "A filter twice", Images: []image.Image{figure.RedBlue(filter), figure.Gray(filter)},
-		Captions: []string{"in colours", "in gray"},
+		Captions: []string{"in colours", "in grey"},
 	})
 	fmt.Println(f.Alt)
-	// Output: 2 pictures: A filter twice (in colours, in gray)
+	// Output: 2 pictures: A filter twice (in colours, in grey)
 }
 
 // What cannot be drawn is a figure with an error inside.

@@ -155,7 +155,7 @@ func PerClass(runs ...*train.Run) figure.Figure {
 const mostColumns = 16
 
 // Filters draws the weights of a convolution that sees an image: red positive and blue negative where the image is
-// gray, in their own colours where it is not. The layer is named as in the network's summary, such as conv1.
+// grey, in their own colours where it is not. The layer is named as in the network's summary, such as conv1.
 func Filters(run *train.Run, layer string, title ...string) figure.Figure {
 	weights, err := run.Weights(layer + "/weights")
 	if err != nil {

@@ -30,7 +30,7 @@ func (f Frame) Check() error {
 		return fmt.Errorf("pictures cannot be brought to %d×%d pixels: height and width must be 1 to %d",
 			f.Height, f.Width, maxSide)
 	case f.Channels != 1 && f.Channels != 3:
-		return fmt.Errorf("pictures cannot be brought to %d channels: it must be 1, gray, or 3, red, green and blue",
+		return fmt.Errorf("pictures cannot be brought to %d channels: it must be 1, grey, or 3, red, green and blue",
 			f.Channels)
 	case f.Shorter < 0 || f.Shorter > maxSide:
 		return fmt.Errorf("pictures cannot be scaled to %d pixels on the shorter side: it must be 0 to %d",

@@ -119,7 +119,7 @@ func TestPixelsOfLongPictures(t *testing.T) {
 		}
 		got := Frame{Height: 224, Width: 200, Channels: 1, Shorter: 256}.Pixels(img)
 		if off := off(got, bytes.Repeat([]byte{77}, 224*200)); off > 0 {
-			t.Errorf("%v of one gray: a byte is %d off", size, off)
+			t.Errorf("%v of one grey: a byte is %d off", size, off)
 		}
 	}
 	got := Frame{2, 2, 1, 0}.Pixels(image.NewGray(image.Rectangle{}))

@@ -4,7 +4,7 @@ import "image"
 
 // likeTelevision is a picture as it is meant where its luminance is in 16 to 235 and its colours are in 16 to 240. A
 // lossy WebP has them so (RFC 6386, section 9.2), and its decoder hands them on as if they went from 0 to 255, as in a
-// JPEG: white would be a light gray. Other pictures stay as they are.
+// JPEG: white would be a light grey. Other pictures stay as they are.
 func likeTelevision(img image.Image) image.Image {
 	alpha := func(x, y int) byte { return 255 }
 	var from *image.YCbCr
