@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"math/rand/v2"
@@ -9,11 +10,14 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/support/exceptions"
 
 	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/nn"
 )
 
 // Augmentation changes training pictures at random, in the graph, so the network does not see the same one twice.
@@ -23,6 +27,7 @@ type Augmentation struct {
 	// alternates: a picture's numbers do not change from epoch to epoch, but by one half, there and back
 	alternates bool
 	check      func(d Images) error
+	own        bool // made by AugmentFunc
 	// apply changes a batch of pictures: uint8 [batch, height, width, channels] and float32 [batch, numbers], each
 	// equally likely from 0 to below 1 → the pictures' shape
 	apply func(x, random *graph.Node) *graph.Node
@@ -30,10 +35,11 @@ type Augmentation struct {
 
 // AugmentationInfo says what an augmentation does.
 type AugmentationInfo struct {
-	Kind      string `json:"kind"`           // random-crop, random-flip, alternate-flip
+	Kind      string `json:"kind"`           // random-crop, random-flip, alternate-flip, or the name of an AugmentFunc
 	Size      int    `json:"size,omitempty"` // of a crop, with its padding
 	Padding   int    `json:"padding,omitempty"`
 	Reflected bool   `json:"reflected,omitempty"` // the padding is the picture's mirror image
+	Sum       string `json:"sum,omitempty"`       // of the operations of an AugmentFunc
 }
 
 // String says it in a few words.
@@ -44,6 +50,9 @@ func (i AugmentationInfo) String() string {
 	}
 	if i.Reflected {
 		s += ", reflected"
+	}
+	if i.Sum != "" {
+		s += " " + i.Sum[:8]
 	}
 	return s
 }
@@ -146,6 +155,60 @@ func flip(x, random *graph.Node) *graph.Node {
 	turn := graph.LessThan(random, graph.Const(x.Graph(), float32(0.5)))
 	turn = graph.BroadcastToShape(graph.Reshape(turn, -1, 1, 1, 1), shapes.Make(dtypes.Bool, x.Shape().Dimensions...))
 	return graph.Where(turn, graph.Reverse(x, 2), x)
+}
+
+// AugmentFunc is an augmentation of one's own. The function changes a batch of pictures, uint8 [batch, height, width,
+// channels], by random numbers, float32 [batch, numbers], each equally likely from 0 to below 1. It gives pictures of the
+// same shape and type: compute with float32 and use [graph.ClipScalar] and [graph.ConvertDType] before they become bytes
+// again. It is called while a program is built and writes operations into its graph; the numbers are drawn anew for each
+// picture and epoch, the same ones for the same seed.
+//
+// A run is known by the name and by the function's operations in a graph: with another function or constant the network
+// is trained anew.
+func AugmentFunc(name string, numbers int, change func(pictures, random *graph.Node) *graph.Node) Augmentation {
+	return Augmentation{
+		info: AugmentationInfo{Kind: name}, numbers: max(numbers, 0), own: true, apply: change,
+		check: func(d Images) error {
+			if name == "" || numbers < 0 {
+				return fmt.Errorf("%s: an augmentation of your own has a name and takes 0 random numbers or more: "+
+					`dataset.AugmentFunc("brighter", 1, change)`, d.Name)
+			}
+			_, err := operations(name, d, numbers, change)
+			return err
+		},
+	}
+}
+
+// operations is a sum of those by which the function changes the data set's pictures, with an error where it cannot.
+func operations(name string, d Images, numbers int, change func(pictures, random *graph.Node) *graph.Node) (string, error) {
+	g := graph.NewGraph(gobackend.GetBackend(), "") // which is only built
+	defer g.Finalize()
+	shape := shapes.Make(dtypes.Uint8, 3, d.Height, d.Width, d.Channels)
+	var sum string
+	err := exceptions.TryCatch[error](func() {
+		pictures := graph.Parameter(g, "pictures", shape)
+		changed := change(pictures, graph.Parameter(g, "random", shapes.Make(dtypes.Float32, 3, numbers)))
+		switch {
+		case changed == nil:
+			panic(errors.New("it gives nil"))
+		case !changed.Shape().Equal(shape):
+			panic(fmt.Errorf("it gives %v, and must give what it gets, %v", changed.Shape(), shape))
+		}
+		sum = nn.Operations(pictures, changed)
+	})
+	if err != nil {
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		return "", fmt.Errorf("%s: the augmentation %q: %s", d.Name, name, why)
+	}
+	return sum, nil
+}
+
+// described says what the augmentation does to the data set's pictures.
+func (a Augmentation) described(d Images) AugmentationInfo {
+	if a.own && a.apply != nil {
+		a.info.Sum, _ = operations(a.info.Kind, d, a.numbers, a.apply) // Check tells the error
+	}
+	return a.info
 }
 
 // Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"image"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"example.org/convbook/lib/device"
@@ -197,12 +200,19 @@ func digits1() Images {
 	})
 }
 
+func same(pictures, _ *graph.Node) *graph.Node { return pictures }
+
 func TestAugmentationsThatCannotWork(t *testing.T) {
 	for want, a := range map[string]Augmentation{
-		"digits: a random crop of 40×40 is larger than the pictures of 28×28 with padding 2: crop to 28":                   RandomCrop(40, 2),
-		"digits: a random crop of 24×24 from pictures of 28×28: training and test pictures must have one size, crop to 28": RandomCrop(24, 2),
-		"digits: pictures of 28×28 cannot be reflected on 28 pixels around them: it must be fewer than they have":          ReflectedCrop(28, 28),
-		"digits: a random crop with padding -1: it must be at least 0":                                                     RandomCrop(28, -1),
+		"digits: a random crop of 40×40 is larger than the pictures of 28×28 with padding 2: crop to 28":                                RandomCrop(40, 2),
+		"digits: a random crop of 24×24 from pictures of 28×28: training and test pictures must have one size, crop to 28":              RandomCrop(24, 2),
+		"digits: pictures of 28×28 cannot be reflected on 28 pixels around them: it must be fewer than they have":                       ReflectedCrop(28, 28),
+		"digits: a random crop with padding -1: it must be at least 0":                                                                  RandomCrop(28, -1),
+		`digits: an augmentation of your own has a name and takes 0 random numbers or more: dataset.AugmentFunc("brighter", 1, change)`: AugmentFunc("", 1, same),
+		"digits: an augmentation that does nothing: use dataset.RandomFlip, for example":                                                AugmentFunc("none", 1, nil),
+		`digits: the augmentation "bytes": it gives (Float32)[3, 28, 28, 1], and must give what it gets, (Uint8)[3, 28, 28, 1]`: AugmentFunc("bytes", 1,
+			func(pictures, _ *graph.Node) *graph.Node { return graph.ConvertDType(pictures, dtypes.Float32) }),
+		`digits: the augmentation "nil": it gives nil`: AugmentFunc("nil", 1, func(_, _ *graph.Node) *graph.Node { return nil }),
 	} {
 		if _, err := digits1().Augment(a).Train(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
@@ -213,6 +223,34 @@ func TestAugmentationsThatCannotWork(t *testing.T) {
 		t.Error(err)
 	}
 	if s := data.String(); !strings.HasSuffix(s, "training pictures changed by random crop 28×28, padding 2, random flip") {
+		t.Errorf("it calls itself %q", s)
+	}
+}
+
+// flipped is RandomFlip as a reader would write it.
+func flipped(below float32) Augmentation {
+	return AugmentFunc("flip", 1, func(pictures, random *graph.Node) *graph.Node {
+		chosen := graph.LessThan(random, graph.Const(random.Graph(), below)) // [batch, 1]
+		chosen = graph.BroadcastToShape(graph.Reshape(chosen, -1, 1, 1, 1), shapes.Make(dtypes.Bool, pictures.Shape().Dimensions...))
+		return graph.Where(chosen, graph.Reverse(pictures, 2), pictures)
+	})
+}
+
+func TestAugmentFunc(t *testing.T) {
+	random := [][]float32{{0}, {0.49}, {0.5}, {0.99}}
+	want := augmented(t, RandomFlip, pixels23, random)
+	if got := augmented(t, flipped(0.5), pixels23, random); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	about := func(a Augmentation) AugmentationInfo { return digits1().Augment(a).Description().Augmentations[0] }
+	half := about(flipped(0.5))
+	if half.Kind != "flip" || half.Sum == "" || about(flipped(0.5)) != half {
+		t.Errorf("it is described as %v, and again as %v", half, about(flipped(0.5)))
+	}
+	if about(flipped(0.25)) == half {
+		t.Errorf("with another constant it is %v, too", half)
+	}
+	if s := digits1().Augment(flipped(0.5)).String(); !strings.HasSuffix(s, "changed by flip "+half.Sum[:8]) {
 		t.Errorf("it calls itself %q", s)
 	}
 }

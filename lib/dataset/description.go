@@ -34,7 +34,7 @@ func (d Images) Description() Description {
 	}
 	about.PerClass, about.PerClassSeed = d.perClass, d.perClassSeed
 	for _, a := range d.augmentations {
-		about.Augmentations = append(about.Augmentations, a.info)
+		about.Augmentations = append(about.Augmentations, a.described(d))
 	}
 	return about
 }

@@ -984,3 +984,23 @@ func TestKeptProgramsTrainAlike(t *testing.T) {
 		}
 	}
 }
+
+// An augmentation of one's own trains as the library's does.
+func TestAugmentFunc(t *testing.T) {
+	isolate(t)
+	task := quick()
+	task.Data = digits().Augment(dataset.RandomFlip)
+	want := mustFit(t, task)
+	task.Data = digits().Augment(dataset.AugmentFunc("flip", 1, func(pictures, random *graph.Node) *graph.Node {
+		chosen := graph.Reshape(graph.LessThan(random, graph.Const(random.Graph(), float32(0.5))), -1, 1, 1, 1)
+		return graph.Where(graph.BroadcastToDims(chosen, pictures.Shape().Dimensions...), graph.Reverse(pictures, 2), pictures)
+	}))
+	run := mustFit(t, task)
+	if !slices.Equal(run.History.Losses, want.History.Losses) || run.Result.TestLoss != want.Result.TestLoss {
+		t.Errorf("losses %v and test loss %v, want %v and %v", run.History.Losses, run.Result.TestLoss,
+			want.History.Losses, want.Result.TestLoss)
+	}
+	if run.Dir() == want.Dir() {
+		t.Errorf("both are stored in %s", run.Dir())
+	}
+}
