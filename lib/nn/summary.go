@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -38,6 +39,17 @@ type LayerInfo struct {
 	Field      int    // the receptive field's side: how many of the input's pixels, across, one output value can see
 
 	inside string // what is in a block of which this is the only line
+	gets   row    // what comes into it
+}
+
+// Flattened is the image whose numbers the layer gets in the order of [Flatten]: height, width and channels, or nil.
+// Libraries that keep an image's channels first have these numbers in another order. Where others are mixed with them,
+// by a [Residual] or by [Branches], there is an error.
+func (l LayerInfo) Flattened() (image []int, err error) {
+	if l.gets.mixed {
+		return nil, fmt.Errorf("%s gets the numbers of a flattened image together with others", l.Path)
+	}
+	return slices.Clone(l.gets.image), nil
 }
 
 // Details are the layer's settings for people, as Info's are. A block's are the filters in it.

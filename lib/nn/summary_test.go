@@ -39,7 +39,8 @@ func TestSummary(t *testing.T) {
 			Parameters: 3*3*16*16 + 16, MACs: 10 * 10 * 16 * 3 * 3 * 16, Field: 18},
 		{Info: pool, Path: "max-pool2", Output: []int{5, 5, 16}, Field: 20},
 		{Info: Info{Kind: "flatten"}, Path: "flatten1", Output: []int{400}, Field: 20},
-		{Info: Info{Kind: "dense", Units: 10}, Path: "dense1", Output: []int{10}, Parameters: 4010, MACs: 4000, Field: 32},
+		{Info: Info{Kind: "dense", Units: 10}, Path: "dense1", Output: []int{10}, Parameters: 4010, MACs: 4000, Field: 32,
+			gets: row{image: []int{5, 5, 16}}},
 	}
 	if !reflect.DeepEqual(summary.Layers, want) {
 		t.Errorf("layers:\n%+v\nwant\n%+v", summary.Layers, want)

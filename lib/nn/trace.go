@@ -22,6 +22,7 @@ type tracer struct {
 	outer struct{ block, lane string } // the outermost block with several ways that is being applied, and the way
 
 	fields  map[*graph.Node]field
+	rows    map[*graph.Node]row // those values that are a flattened image's
 	initial map[string]initial
 	input   int // the image's longer side
 	cost    cost
@@ -41,6 +42,12 @@ type part struct {
 // neighbours lie apart.
 type field struct{ side, step int }
 
+// row is what a row of values holds: the numbers of an image, in Flatten's order, or these together with others.
+type row struct {
+	image []int // height, width, channels; none if it is not an image
+	mixed bool
+}
+
 // cost is what a layer notes of itself while it is traced.
 type cost struct {
 	macs           int  // for one image
@@ -54,6 +61,7 @@ type tracerKey struct{}
 func newTracer(x *graph.Node) *tracer {
 	t := &tracer{
 		fields:  map[*graph.Node]field{x: {1, 1}},
+		rows:    map[*graph.Node]row{},
 		initial: map[string]initial{},
 	}
 	image := x.Shape().Dimensions[1:]
@@ -104,6 +112,8 @@ func (t *tracer) begin(scope *model.Scope, layer Layer, x *graph.Node) (done fun
 		if len(t.layers) == first { // not a block, for which its layers stand
 			info := LayerInfo{Info: layer.Info(), Path: path, Parameters: parameters(scope) - before, MACs: t.cost.macs}
 			info.Block, info.Lane = t.outer.block, t.outer.lane
+			info.gets = t.rows[x]
+			t.rows[y] = info.gets.through(info.Kind, x, y)
 			t.add(info, y, t.fieldOf(x).through(t.cost, t.input))
 		} else if _, known := t.fields[y]; !known { // made of its layers' results by code of its own
 			t.fields[y] = t.widest(t.outputs[first:]...)
@@ -145,6 +155,7 @@ func (t *tracer) join(kind string, y *graph.Node, results ...*graph.Node) {
 	if t.outer.block != "" { // which holds this one
 		info.Block, info.Lane = t.outer.block, t.outer.lane
 	}
+	t.rows[y] = t.together(kind, results...)
 	t.add(info, y, t.widest(results...))
 }
 
@@ -183,6 +194,28 @@ func (f field) through(c cost, input int) field {
 		return field{min(f.side+(c.kernel-1)*f.step, input), f.step * c.stride}
 	}
 	return f
+}
+
+// through is what the row y holds that a layer of that kind makes of x.
+func (r row) through(kind string, x, y *graph.Node) row {
+	switch {
+	case kind == "flatten" && x.Rank() == 4:
+		return row{image: x.Shape().Dimensions[1:]}
+	case kind == "dense" || !x.Shape().EqualDimensions(y.Shape()):
+		return row{}
+	}
+	return r
+}
+
+// together is what a row holds that a block makes of the results of its ways: their sum, or one behind another.
+func (t *tracer) together(kind string, results ...*graph.Node) row {
+	first := t.rows[results[0]]
+	for _, x := range results[1:] {
+		if r := t.rows[x]; r.mixed || !slices.Equal(r.image, first.image) || kind == "concat" && r.image != nil {
+			return row{mixed: true}
+		}
+	}
+	return first
 }
 
 // parameters counts the trainable values under the scope.

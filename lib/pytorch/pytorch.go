@@ -66,7 +66,10 @@ func Write(file string, weights map[string]array.Array, net nn.Layer, image ...i
 	if err != nil {
 		return err
 	}
-	flattened := flattenedInto(summary)
+	flattened, err := flattenedInto(summary)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", file, err)
+	}
 	tensors := map[string]safetensors.Tensor{}
 	full, ones := withScales(summary)
 	for i, name := range namesOf(full) {
@@ -116,17 +119,20 @@ func convert(tensors map[string]safetensors.Tensor, order string, net *nn.Summar
 	if err != nil {
 		return nil, err
 	}
+	flattened, err := flattenedInto(net)
+	if err != nil {
+		return nil, err
+	}
 	names := namesOf(net)
 	lacks := func(name string) bool { _, ok := state[name]; return !ok }
 	if order != "" && slices.ContainsFunc(names, lacks) {
-		names, err = ordered(order, state, net)
+		names, err = ordered(order, state, net, flattened)
 	} else {
-		err = compare(state, names, net)
+		err = compare(state, names, net, flattened)
 	}
 	if err != nil {
 		return nil, err
 	}
-	flattened := flattenedInto(net)
 	weights := map[string]array.Array{}
 	for i, v := range net.Variables {
 		values, err := state[names[i]].Float32s()
@@ -198,7 +204,8 @@ func plainName(name string) string {
 }
 
 // ordered are the state dict's names in the order that the file gives them.
-func ordered(order string, state map[string]safetensors.Tensor, net *nn.Summary) (names []string, err error) {
+func ordered(order string, state map[string]safetensors.Tensor, net *nn.Summary, flattened map[string][]int) (
+	names []string, err error) {
 	for full := range strings.SplitSeq(order, "\n") {
 		if name := plainName(full); path.Ext(name) != ".num_batches_tracked" {
 			names = append(names, name)
@@ -207,7 +214,6 @@ func ordered(order string, state map[string]safetensors.Tensor, net *nn.Summary)
 	if len(names) != len(net.Variables) {
 		return nil, fmt.Errorf("%d weights for a network that has %d, %s", len(names), len(net.Variables), net.Network)
 	}
-	flattened := flattenedInto(net)
 	for i, v := range net.Variables {
 		if slices.Contains(names[:i], names[i]) {
 			return nil, fmt.Errorf("its order names %s twice", names[i])
@@ -224,8 +230,7 @@ func ordered(order string, state map[string]safetensors.Tensor, net *nn.Summary)
 }
 
 // compare finds what a state dict lacks, has besides, or has of other dimensions than the network.
-func compare(state map[string]safetensors.Tensor, names []string, net *nn.Summary) error {
-	flattened := flattenedInto(net)
+func compare(state map[string]safetensors.Tensor, names []string, net *nn.Summary, flattened map[string][]int) error {
 	var missing, others, shapes []string
 	for i, v := range net.Variables {
 		t, ok := state[names[i]]
@@ -289,23 +294,22 @@ func checkFinite(values []float32) error {
 		n, len(values), first)
 }
 
-// flattenedInto finds the dense layers that get a flattened image, with its height, width and channels.
-func flattenedInto(net *nn.Summary) map[string][]int {
+// flattenedInto finds the dense layers that get a flattened image's numbers, with its height, width and channels. PyTorch
+// has them in the order of channels, height, width.
+func flattenedInto(net *nn.Summary) (map[string][]int, error) {
 	images := map[string][]int{}
-	var before, image []int // what came before, and the image that was flattened last
 	for _, layer := range net.Layers {
-		switch layer.Kind {
-		case "flatten":
-			image = before
-		case "dense":
-			if image != nil {
-				images[layer.Path] = image
-			}
-			image = nil
+		if layer.Kind != "dense" {
+			continue
 		}
-		before = layer.Output
+		image, err := layer.Flattened()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: PyTorch has them in another order, and no other order of weights makes up for that",
+				net.Network, err)
+		}
+		images[layer.Path] = image
 	}
-	return images
+	return images, nil
 }
 
 // tensorLayout is how PyTorch lays a variable out.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -405,6 +406,96 @@ func TestBatchNormsWithoutScale(t *testing.T) {
 	}
 	_, err := Read(file, net, 1, 1, 1)
 	checkError(t, err, "1.weight is not 1, but that batch norm of plain has no scale")
+}
+
+// PyTorch flattens channel by channel, the book pixel by pixel. So the weights of each dense layer that gets a flattened
+// image are reordered, wherever it stands, and those of no other.
+func TestFlattenedImages(t *testing.T) {
+	relu, conv, dense := nn.ReLU, nn.Conv(4, 2), func() nn.Layer { return nn.Dense(3) }
+	of := func(height, width, channels int) []int { return []int{height, width, channels} }
+	for name, c := range map[string]struct {
+		net  nn.Layer
+		want map[string][]int // of each dense layer, its image
+	}{
+		"first":     {nn.Sequential(nn.Flatten, dense(), relu, dense()), map[string][]int{"dense1": of(3, 4, 2), "dense2": nil}},
+		"twice":     {nn.Sequential(conv, nn.Flatten, relu, nn.Flatten, nn.Dropout(0.5), dense()), map[string][]int{"dense1": of(2, 3, 4)}},
+		"pooled":    {nn.Sequential(conv, nn.GlobalAvgPool, nn.Flatten, dense()), map[string][]int{"dense1": nil}},
+		"auxiliary": {nn.Sequential(conv, nn.Auxiliary(0.3, nn.Flatten, dense()), nn.Flatten, dense()), map[string][]int{"auxiliary1/dense1": of(2, 3, 4), "dense1": of(2, 3, 4)}},
+		"branches": {nn.Sequential(conv, nn.Flatten, nn.Branches(dense(), nn.Sequential(relu, dense())), dense()),
+			map[string][]int{"branches1/branch1/dense1": of(2, 3, 4), "branches1/branch2/dense1": of(2, 3, 4), "dense1": nil}},
+		"residual": {nn.Sequential(nn.Flatten, nn.Residual(dense(), nn.Dense(24)).Shortcut(nn.Dense(24)), dense()),
+			map[string][]int{"residual1/dense1": of(3, 4, 2), "residual1/dense2": nil, "residual1/shortcut/dense1": of(3, 4, 2), "dense1": nil}},
+	} {
+		summary, err := nn.Summarize(c.net, 3, 4, 2)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		weights := map[string]array.Array{}
+		for _, v := range summary.Variables {
+			values := make([]float32, v.Size())
+			for i := range values {
+				values[i] = float32(i)
+			}
+			weights[v.Name] = array.New(values, v.Dims...)
+		}
+		file := filepath.Join(t.TempDir(), "net.safetensors")
+		if err := Write(file, weights, c.net, 3, 4, 2); err != nil {
+			t.Fatal(name, err)
+		}
+		state, _, err := safetensors.Read(file)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		names := namesOf(summary)
+		seen := 0
+		for i, v := range summary.Variables {
+			image, ok := c.want[path.Dir(v.Name)]
+			if !ok || path.Base(v.Name) != "weights" {
+				continue
+			}
+			seen++
+			checkOrder(t, name+", "+v.Name, state[names[i]], weights[v.Name], image)
+		}
+		if seen != len(c.want) {
+			t.Errorf("%s has %d dense layers, want %d", name, seen, len(c.want))
+		}
+		if back, err := Read(file, c.net, 3, 4, 2); err != nil || !reflect.DeepEqual(back, weights) {
+			t.Errorf("%s comes back as %v, %v", name, back, err)
+		}
+	}
+}
+
+// checkOrder compares PyTorch's weights [units, inputs] with the book's, which are its inputs × units.
+func checkOrder(t *testing.T, name string, theirs safetensors.Tensor, ours array.Array, image []int) {
+	t.Helper()
+	values, err := theirs.Float32s()
+	if err != nil {
+		t.Fatal(name, err)
+	}
+	inputs, units := ours.Dims[0], ours.Dims[1]
+	for k := range inputs {
+		at := k
+		if image != nil { // channel c of pixel (y, x) is PyTorch's input (c × height + y) × width + x
+			c, x, y := k%image[2], k/image[2]%image[1], k/image[2]/image[1]
+			at = (c*image[0]+y)*image[1] + x
+		}
+		for u := range units {
+			if got, want := values[u*inputs+at], ours.At(k, u); got != want {
+				t.Fatalf("%s: the weight of unit %d for input %d is %v, want %v", name, u, at, got, want)
+			}
+		}
+	}
+}
+
+func TestFlattenedImagesThatAreMixed(t *testing.T) {
+	for _, net := range []nn.Layer{
+		nn.Named("sum", nn.Flatten, nn.Residual(nn.Dense(24)), nn.Dense(1)),
+		nn.Named("side", nn.Branches(nn.Flatten, nn.Flatten), nn.ReLU, nn.Dense(1)),
+		nn.Named("behind", nn.Flatten, nn.Branches(nn.ReLU, nn.Dense(2)), nn.Dense(1)),
+	} {
+		checkError(t, Write(filepath.Join(t.TempDir(), "net.safetensors"), nil, net, 3, 4, 2),
+			nn.Name(net)+": dense1 gets the numbers of a flattened image together with others: PyTorch has them in another order")
+	}
 }
 
 // Every small network of the zoo comes back as it was, and its file is what fixtures.py says of PyTorch's.
