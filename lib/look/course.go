@@ -146,10 +146,11 @@ func (c *course) outcome() string {
 	case c.err != nil:
 		return c.err.Error()
 	}
+	last := c.epochs[len(c.epochs)-1]
+	c.seconds = last.TrainSeconds // also if nothing but the last test was left to do
 	if c.Stored != nil {
 		c.seconds = c.Stored.TrainSeconds
 	}
-	last := c.epochs[len(c.epochs)-1]
 	epochs := "1 epoch"
 	if c.Epochs > 1 {
 		epochs = fmt.Sprintf("%d epochs", c.Epochs)

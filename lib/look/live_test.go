@@ -254,6 +254,22 @@ func TestPageOfAResumedTraining(t *testing.T) {
 	}
 }
 
+// A training that was stopped in its last test has nothing but that left to do, and took as long as it had before.
+func TestPageOfATrainingOfWhichOnlyTheTestIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, all := shows()
+		p.Tell(train.Started{Training: about})
+		p.Tell(train.Resumed{Training: about, Step: 200,
+			History: train.History{Losses: steps(200), Epochs: []train.EpochHistory{epoch(81, 64)}}})
+		p.Tell(train.Tested{Training: about, Epoch: 2, EpochHistory: epoch(82, 128)})
+		p.Tell(train.Ended{Training: about})
+		displays := all()
+		if said := displays[len(displays)-2].text(); !strings.Contains(said, "2 epochs in 2 min 8 s, 200 images a second: ") {
+			t.Errorf("said %q", said)
+		}
+	})
+}
+
 func sum(losses []float32) (sum float64) {
 	for _, loss := range losses {
 		sum += float64(loss)

@@ -21,7 +21,7 @@ type Gradient struct {
 }
 
 // Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in
-// the order of the layers.
+// the order of the layers: what the first step follows, with the same augmentations and the same values dropped.
 func (t Task) Gradients() ([]Gradient, error) {
 	ctx := context.Background()
 	plan, err := t.plan(ctx)
@@ -36,19 +36,25 @@ func (t Task) Gradients() ([]Gradient, error) {
 	if err != nil {
 		return nil, err
 	}
+	order := shuffled(e.splits.train.Len(), e.Seed, 0)[:e.Batch]
+	numbers := e.Data.RandomNumbers()
+	random := tensors.FromFlatDataAndDimensions(e.Data.Random(order, e.Seed, 0), e.Batch, numbers)
 	var names []string
-	inputs := []shapes.Shape{split.pixels.Shape(), split.labels.Shape(), shapes.Make(dtypes.Int32, e.Batch)}
+	inputs := []shapes.Shape{split.pixels.Shape(), split.labels.Shape(), shapes.Make(dtypes.Int32, e.Batch), random.Shape(),
+		shapes.Make(dtypes.Uint64, randomState)}
 	p, err := e.program("gradients of", mode{training: true, changes: true}, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) (sizes []*graph.Node) {
 			images, wanted := take(in[0], in[1], in[2])
-			outputs := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Preprocess(images))
+			nn.SetRandom(in[4])
+			outputs := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Augmented(images, in[3]))
 			names, sizes = e.gradientSizes(graph.ReduceAllMean(e.losses(outputs, wanted)))
 			return sizes
 		})
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := p.run(ctx, keeps, split.pixels, split.labels, shuffled(e.splits.train.Len(), e.Seed, 0)[:e.Batch])
+	state := randomStateOf(e.Seed, 0)
+	outputs, err := p.run(ctx, keeps, split.pixels, split.labels, order, random, state[:])
 	if err != nil {
 		return nil, err
 	}

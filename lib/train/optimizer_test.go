@@ -165,6 +165,8 @@ func TestScheduleFunc(t *testing.T) {
 		ScheduleFunc("another name", func(done float64) float64 { return (1 + math.Cos(math.Pi*done)) / 2 }),
 		jump(func(done float64) bool { return done > 0.3 }), jump(func(done float64) bool { return done >= 0.3 }),
 		jump(func(done float64) bool { return done > 2./3 }), jump(func(done float64) bool { return done >= 2./3 }),
+		jump(func(done float64) bool { return done > 1./11 }), jump(func(done float64) bool { return done >= 1./11 }),
+		jump(func(done float64) bool { return done > 5./13 }), jump(func(done float64) bool { return done >= 5./13 }),
 	} {
 		task.Schedule = schedule
 		dir := mustPlan(t, task).place.Dir()
@@ -332,14 +334,15 @@ func TestGradientsOfALinearLayer(t *testing.T) {
 	}
 }
 
-// What Gradients finds in a network with batch norm and an auxiliary classifier is what the first step of training has:
-// its velocity.
+// What Gradients finds in a network with batch norm, dropout and an auxiliary classifier, and of augmented images, is what
+// the first step of training has: its velocity.
 func TestGradientsAreThoseOfTheFirstStep(t *testing.T) {
 	isolate(t)
 	net := nn.Named("Normalised",
 		nn.Conv(4, 3).NoBias(), nn.BatchNorm, nn.ReLU, nn.Auxiliary(0.5, nn.GlobalAvgPool, nn.Dense(10)),
-		nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.GlobalAvgPool, nn.Dense(10))
-	task := Task{Net: net, Data: digits(), Config: Config{Epochs: 1, Batch: 16, Optimizer: SGD(0.1, 0.9), Seed: 2, Progress: Quiet}}
+		nn.Conv(4, 3), nn.BatchNorm, nn.ReLU, nn.Dropout(0.5), nn.GlobalAvgPool, nn.Dense(10))
+	task := Task{Net: net, Data: digits().Augment(dataset.RandomCrop(28, 4), dataset.RandomFlip),
+		Config: Config{Epochs: 1, Batch: 16, Optimizer: SGD(0.1, 0.9), Seed: 2, Progress: Quiet}}
 	gradients, err := task.Gradients()
 	if err != nil {
 		t.Fatal(err)

@@ -73,8 +73,8 @@ func OneCycle(warmUp float64) Schedule {
 //
 //	func(done float64) float64 { return (1 + math.Cos(math.Pi*done)) / 2 }
 //
-// A run is known by the name and by the function's values at 126,000 parts, evenly spaced: with another function the
-// network is trained anew.
+// A run is known by the name and by the function's values at 126,000 parts, evenly spaced, and at all halves, thirds and so
+// on to 400ths, where the epochs of a training begin: with another function the network is trained anew.
 func ScheduleFunc(name string, share func(done float64) float64) Schedule {
 	s := Schedule{name: name}
 	if name == "" || share == nil {
@@ -82,23 +82,35 @@ func ScheduleFunc(name string, share func(done float64) float64) Schedule {
 		return s
 	}
 	sum := sha256.New()
-	for i := range scheduleParts {
-		done := float64(i) / scheduleParts
-		value := share(done)
-		if !(value >= 0) || infinite(value) {
-			s.invalid = fmt.Errorf("the schedule %q gives %v of the learning rate when %.3g of the training is done: "+
-				"it must be at least 0 and finite", name, value, done)
-			return s
+	add := func(parts int) {
+		for i := 0; i < parts && s.invalid == nil; i++ {
+			done := float64(i) / float64(parts)
+			value := share(done)
+			if !(value >= 0) || infinite(value) {
+				s.invalid = fmt.Errorf("the schedule %q gives %v of the learning rate when %.3g of the training is done: "+
+					"it must be at least 0 and finite", name, value, done)
+			}
+			sum.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(value)))
 		}
-		sum.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(value)))
+	}
+	add(scheduleParts)
+	for parts := range scheduleEpochs {
+		add(parts + 1)
+	}
+	if s.invalid != nil {
+		return s
 	}
 	s.sum = fmt.Sprintf("%x", sum.Sum(nil))
 	s.factor = func(step, perEpoch, epochs int) float64 { return share(float64(step) / float64(perEpoch*epochs)) }
 	return s
 }
 
-// scheduleParts are so many that halves, thirds, sevenths and thousandths, at which functions jump, are among them.
-const scheduleParts = 126_000
+const (
+	// scheduleParts are so many that the thousandths, at which functions jump, are among them.
+	scheduleParts = 126_000
+	// scheduleEpochs are as many as a training may have for a function that jumps between two of them.
+	scheduleEpochs = 400
+)
 
 // between goes from one number to another along half a cosine, as part goes from 0 to 1.
 func between(from, to, part float64) float64 { return to + (from-to)*(1+math.Cos(math.Pi*part))/2 }

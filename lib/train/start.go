@@ -94,22 +94,30 @@ func (p *plan) startVariables() (variables []nn.Variable, whose, sum string, err
 }
 
 // taken lists the variables of a network that begin with the values of another one's: those of layers that fit as a
-// whole, but for the last layer that has any, unless it is kept.
+// whole, but for the last layer that has any, and that of each auxiliary classifier, unless they are kept.
 func taken(to *nn.Summary, from []nn.Variable, keepLast bool) (variables []nn.Variable) {
 	given := map[string][]int{}
 	for _, v := range from {
 		given[v.Name] = v.Dims
 	}
+	auxiliary := map[string]string{} // by layer, the classifier that it belongs to
+	for _, l := range to.Layers {
+		if l.Lane == "auxiliary" {
+			auxiliary[l.Path] = l.Block
+		}
+	}
 	different := map[string]bool{} // by layer
-	last := ""
+	last := map[string]string{}    // by classifier, the network's own being ""
 	for _, v := range to.Variables {
-		last = path.Dir(v.Name)
+		layer := path.Dir(v.Name)
+		last[auxiliary[layer]] = layer
 		if dims, ok := given[v.Name]; !ok || !slices.Equal(dims, v.Dims) {
-			different[last] = true
+			different[layer] = true
 		}
 	}
 	for _, v := range to.Variables {
-		if layer := path.Dir(v.Name); (layer != last || keepLast) && !different[layer] {
+		layer := path.Dir(v.Name)
+		if (layer != last[auxiliary[layer]] || keepLast) && !different[layer] {
 			variables = append(variables, v)
 		}
 	}

@@ -181,6 +181,28 @@ func TestStartThatCannotBe(t *testing.T) {
 	checkError(t, err, "After cannot start from the run of Before")
 }
 
+// An auxiliary classifier's last layer speaks of other classes as the network's own does.
+func TestTakenLayersOfAuxiliaryClassifiers(t *testing.T) {
+	net := nn.Named("Guessing", nn.Conv(4, 3), nn.Auxiliary(0.3, nn.Flatten, nn.Dense(6), nn.Dense(5)),
+		nn.Conv(4, 3), nn.Auxiliary(0.3, nn.Flatten, nn.Dense(5)), nn.Flatten, nn.Dense(5))
+	summary, err := nn.Summarize(net, 12, 12, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for keepLast, want := range map[bool]string{
+		false: "conv1 auxiliary1/dense1 conv2",
+		true:  "conv1 auxiliary1/dense1 auxiliary1/dense2 conv2 auxiliary2/dense1 dense1",
+	} {
+		var layers []string
+		for _, v := range taken(summary, summary.Variables, keepLast) {
+			layers = append(layers, path.Dir(v.Name))
+		}
+		if got := strings.Join(slices.Compact(layers), " "); got != want {
+			t.Errorf("the layers taken are %q, want %q", got, want)
+		}
+	}
+}
+
 // A layer is taken as a whole or not at all, and the last one never.
 func TestTakenLayers(t *testing.T) {
 	conv := nn.Conv(4, 3)

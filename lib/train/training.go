@@ -278,10 +278,15 @@ func (t *training) stepNumbers(i int) (all []stepNumbers[float64]) {
 	return all
 }
 
-// randomState is where the random generator of the i-th step from here starts: drawn on the host from the seed and the
-// step, so a training that was stopped goes on with the same numbers.
-func (t *training) randomState(i int) (state [randomState]uint64) {
-	random := rand.New(rand.NewPCG(uint64(t.engine.Seed), 2<<32+uint64(t.at.Step+i)))
+// randomState is where the random generator of the i-th step from here starts.
+func (t *training) randomState(i int) [randomState]uint64 {
+	return randomStateOf(t.engine.Seed, t.at.Step+i)
+}
+
+// randomStateOf is drawn on the host from the seed and the step, so a training that was stopped goes on with the same
+// numbers.
+func randomStateOf(seed, step int) (state [randomState]uint64) {
+	random := rand.New(rand.NewPCG(uint64(seed), 2<<32+uint64(step)))
 	for k := range state {
 		state[k] = random.Uint64()
 	}
