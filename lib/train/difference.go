@@ -19,8 +19,11 @@ type known struct {
 	Network json.RawMessage `json:"network"`
 }
 
-// knownOf reads a config.json. What is not in it is not compared.
+// knownOf reads a config.json. What is not in it is not compared, and nothing is known without a run.
 func knownOf(place *store.Run) (k known) {
+	if place == nil {
+		return k
+	}
 	_ = json.Unmarshal(place.About(), &k)
 	return k
 }

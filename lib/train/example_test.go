@@ -182,12 +182,16 @@ func ExampleFind() {
 		return
 	}
 	best, err := train.Find("my best")
-	fmt.Println(best.Result.Network, best.Result.Recipe, err)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(best.Result.Network, best.Result.Recipe)
 	fmt.Println("removed:", best.Remove())
 	_, err = train.Find("my best")
 	fmt.Println(err)
 	// Output:
-	// Linear 3 epochs, batches of 64, negative log-likelihood, SGD, momentum 0.5, learning rate 0.05, seed 7 <nil>
+	// Linear 3 epochs, batches of 64, negative log-likelihood, SGD, momentum 0.5, learning rate 0.05, seed 7
 	// removed: <nil>
 	// there is no run "my best": make runs lists those that there are
 }

@@ -19,7 +19,8 @@ import (
 	"example.org/convbook/lib/train/internal/store"
 )
 
-// Stored is what is known of a run on disk without reading its weights.
+// Stored is what is known of a run on disk without reading its weights. [Runs] and [Find] give one; one that is made by
+// hand is no run, and its methods refuse it.
 type Stored struct {
 	ID     string `json:"id"`    // the name of its folder
 	Dir    string `json:"dir"`   // its folder
@@ -37,8 +38,17 @@ type Stored struct {
 	// Result is the finished run's. That of an unfinished one has only the network's name, the data and the recipe.
 	Result Result `json:"result,omitzero"`
 
-	place  *store.Run
-	digits string // by which its folder's name ends
+	place  *store.Run // of the folder that was found, whatever Dir is made to say
+	digits string     // by which its folder's name ends
+}
+
+// check refuses what did not come from the disk, such as what a failed Find returns: it names no run, or a folder that is
+// none.
+func (s Stored) check() error {
+	if s.place == nil {
+		return errors.New("this is not a stored run: get one with train.Find or train.Runs")
+	}
+	return nil
 }
 
 // Runs lists the runs on disk, those with the latest date first:
@@ -180,6 +190,9 @@ func (s Stored) History() (h History, err error) {
 
 // load reads and checks the files of a finished run and decodes those that into names.
 func (s Stored) load(into map[string]any) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	if s.State != "finished" && s.State != "replaced" {
 		return fmt.Errorf("the run %s was not trained to its end: it is %s", s.ID, s.Status())
 	}
@@ -262,6 +275,9 @@ const longestName = 60
 // SetName gives the run a name of the user's, by which Find finds it, or takes it away if it is empty. The run itself
 // stays what it is.
 func (s Stored) SetName(name string) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	name = strings.TrimSpace(name)
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == '/' || !unicode.IsPrint(r) }) {
 		return fmt.Errorf("a run cannot be called %q: leave out slashes, line breaks and what cannot be seen", name)
@@ -278,16 +294,24 @@ func (s Stored) SetName(name string) error {
 			return fmt.Errorf("another run is called %q already, %s: take another name", name, other.ID)
 		}
 	}
-	return store.SetLabel(s.Dir, func(l *store.Label) { l.Name = name })
+	return store.SetLabel(s.place.Dir(), func(l *store.Label) { l.Name = name })
 }
 
 // Pin says whether the run is to be kept. A pinned run is not removed, and not replaced for good.
 func (s Stored) Pin(pinned bool) error {
-	return store.SetLabel(s.Dir, func(l *store.Label) { l.Pinned = pinned })
+	if err := s.check(); err != nil {
+		return err
+	}
+	return store.SetLabel(s.place.Dir(), func(l *store.Label) { l.Pinned = pinned })
 }
 
 // Remove deletes the run, unless it is pinned or another process is training it.
-func (s Stored) Remove() error { return store.Remove(s.Dir) }
+func (s Stored) Remove() error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return store.Remove(s.place.Dir())
+}
 
 // namesakes are the runs of a network and a data set that are called as the task's are. Where they cannot be listed there
 // are none: the task itself says what is wrong with the folder.

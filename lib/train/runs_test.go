@@ -674,3 +674,66 @@ func TestRemovalAndLocks(t *testing.T) {
 		}
 	}
 }
+
+// What did not come from the disk is no run: nothing is deleted, written or read, wherever its folder points.
+func TestStoredByHand(t *testing.T) {
+	runs := isolate(t)
+	t.Chdir(t.TempDir()) // where the zero one's folder would be
+	mine := filepath.Join(t.TempDir(), "Mine-0123456789ab")
+	if err := os.CopyFS(mine, os.DirFS(mustFit(t, quick()).Dir())); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, filepath.Dir(mine))
+	_, err := Find("nobody")
+	checkError(t, err, "there is no run")
+	for _, s := range []Stored{{}, {Dir: mine}, {ID: filepath.Base(mine), Dir: mine, State: "finished"}} {
+		_, unread := s.History()
+		_, unbuilt := s.Model()
+		for _, err := range []error{s.Remove(), s.SetName("mine"), s.Pin(true), unread, unbuilt} {
+			if err == nil || err.Error() != "this is not a stored run: get one with train.Find or train.Runs" {
+				t.Errorf("%+v: error %v", s, err)
+			}
+		}
+	}
+	if settings, _ := Differences(Stored{}, Stored{Dir: mine}); len(settings) != 0 {
+		t.Errorf("two runs that are none differ in %v", settings)
+	}
+	for _, dir := range []string{mine, "", ".", runs, filepath.Join(runs, "my notes"), filepath.Join(runs, "x", "Mine-0123456789ab")} {
+		checkError(t, store.Remove(dir), "is not the folder of a run in "+runs)
+		checkError(t, store.SetLabel(dir, func(*store.Label) {}), "is not the folder of a run in "+runs)
+	}
+	if after := snapshot(t, filepath.Dir(mine)); !slices.Equal(after, before) {
+		t.Errorf("left is %v, want %v", after, before)
+	}
+	if left, _ := os.ReadDir("."); len(left) != 0 {
+		t.Errorf("the working folder has %v", left)
+	}
+	// One that was found is the run that was found.
+	s := mustList(t)[0]
+	s.Dir = mine
+	if err := s.Remove(); err != nil || len(mustList(t)) != 0 || !exists(mine) {
+		t.Errorf("removed %v, left %v", err, mustList(t))
+	}
+}
+
+// What diverged is what its training left, and not the finished run that it was to replace.
+func TestRemovingWhatDiverged(t *testing.T) {
+	isolate(t)
+	task := quick()
+	task.Net, task.Loss, task.Optimizer = nn.Named("Linear", nn.Flatten, nn.Dense(10)), CrossEntropy, SGD(1e38, 0)
+	_, err := task.FitContext(context.Background())
+	var diverged Diverged
+	if !errors.As(err, &diverged) {
+		t.Fatalf("error %v", err)
+	}
+	if listed := mustList(t)[0]; listed.ID != diverged.Run.ID || listed.Dir != diverged.Run.Dir || listed.State != diverged.Run.State {
+		t.Errorf("it is %v, and listed as %v", diverged.Run, listed)
+	}
+	finished := strings.TrimSuffix(diverged.Run.Dir, ".training")
+	if err := os.Mkdir(finished, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := diverged.Run.Remove(); err != nil || exists(diverged.Run.Dir) || !exists(finished) {
+		t.Errorf("error %v; the training is there: %v, the run: %v", err, exists(diverged.Run.Dir), exists(finished))
+	}
+}

@@ -321,7 +321,7 @@ func (d Diverged) Unwrap() error { return d.error }
 func (t *training) diverged(format string, args ...any) error {
 	err := fmt.Errorf("%s: the learning rate %v is too high for this network, try a tenth of it",
 		fmt.Sprintf(format, args...), t.engine.Optimizer.rate)
-	place := t.engine.place
+	place := t.engine.place.InTraining() // a finished run may stand beside it, which Fresh: true was to replace
 	dir := place.Dir()
 	return Diverged{err, Stored{ID: filepath.Base(dir), Dir: dir, State: "unfinished", Step: t.at.Step, place: place}}
 }

@@ -45,6 +45,9 @@ func labelOf(dir string) Label {
 
 // SetLabel changes what the user says of the run in a folder.
 func SetLabel(dir string, change func(*Label)) error {
+	if err := checkListed(dir); err != nil {
+		return err
+	}
 	l := labelOf(dir)
 	change(&l)
 	text, err := json.Marshal(l)

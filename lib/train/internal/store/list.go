@@ -43,6 +43,9 @@ var folderName = regexp.MustCompile(fmt.Sprintf(`^[^.]+-([0-9a-f]{%d}(\%s|\%s(?:
 // Place is the run itself, to be loaded.
 func (e Entry) Place() *Run { return &Run{dir: e.Dir, about: e.About} }
 
+// InTraining is the place that List gives the run as long as it is trained.
+func (r *Run) InTraining() *Run { return &Run{dir: r.dir + trainingSuffix, about: r.about} }
+
 // List lists what is stored under a label, or everything if that is empty. It writes nothing, waits for nothing, and
 // leaves out what is removed meanwhile and whatever is not called as runs are.
 func List(label string) (entries []Entry, err error) {

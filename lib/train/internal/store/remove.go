@@ -30,8 +30,23 @@ func discard(dir string) error {
 	return os.RemoveAll(rest)
 }
 
+// checkListed refuses a folder that List would not list, since nobody may change or delete what is not a run's.
+func checkListed(dir string) error {
+	runs, err := folder()
+	if err != nil {
+		return err
+	}
+	if filepath.Dir(dir) != filepath.Clean(runs) || !folderName.MatchString(filepath.Base(dir)) {
+		return fmt.Errorf("%s is not the folder of a run in %s: name one that make runs lists", dir, runs)
+	}
+	return nil
+}
+
 // Remove removes a folder that List listed, unless it is pinned or a process trains the run.
 func Remove(dir string) error {
+	if err := checkListed(dir); err != nil {
+		return err
+	}
 	id := filepath.Base(dir)
 	base := strings.TrimSuffix(dir, filepath.Ext(dir)) // labels and sums have no dots
 	lock, got, err := tryLock(base)
