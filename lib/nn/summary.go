@@ -104,6 +104,23 @@ func images(store *model.Store, name string, training bool, image []int) *graph.
 	return graph.Parameter(g, "images", shapes.Make(dtypes.Float32, append([]int{batch}, image...)...))
 }
 
+// Last is the layer that gives the network's output, if that is sure: one of this package with no others in it. A
+// reader's own type may make something else of what the layers in it give.
+func (s *Summary) Last() (last Info, sure bool) {
+	for parts := s.parts; len(parts) > 0; {
+		p := parts[len(parts)-1]
+		if _, block := p.layer.(sequence); block {
+			parts = p.parts
+			continue
+		}
+		if !own(p.layer) || len(p.parts) > 0 {
+			break
+		}
+		return p.layer.Info(), true
+	}
+	return Info{}, false
+}
+
 // Parameters is the number of trainable values in the network.
 func (s *Summary) Parameters() int {
 	total := 0

@@ -247,3 +247,33 @@ func TestFieldsBehindLayersOfLayers(t *testing.T) {
 		}
 	}
 }
+
+// The last layer is known, through blocks, unless code of a reader's own has the last word.
+func TestLastLayer(t *testing.T) {
+	same := Func("same", func(x *graph.Node) *graph.Node { return x })
+	for _, c := range []struct {
+		net  Layer
+		want string // empty where it is not sure
+	}{
+		{Sequential(Flatten, Dense(3)), "dense"},
+		{Dense(3), "dense"},
+		{Named("N", Flatten, Named("head", Dense(3), LogSoftmax)), "log-softmax"},
+		{Sequential(Flatten, Dense(3), same), ""},
+		{Sequential(Conv(4, 3), gated{Sequential(GlobalAvgPool, Dense(4))}), ""},
+		{gated{Sequential(Conv(2, 1), Sigmoid)}, ""},
+		{Sequential(Residual(Conv(2, 1))), ""},
+		{Sequential(Flatten, Dense(3), Sequential()), ""},
+	} {
+		image := []int{4, 4, 2}
+		if c.want == "dense" && Name(c.net) == "dense" {
+			image = []int{5}
+		}
+		summary, err := Summarize(c.net, image...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last, sure := summary.Last(); last.Kind != c.want || sure != (c.want != "") {
+			t.Errorf("%s ends in %q, sure: %v; want %q", Name(c.net), last.Kind, sure, c.want)
+		}
+	}
+}

@@ -17,8 +17,8 @@ var ErrInterrupted = errors.New("interrupted")
 // one that was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
 //
 // An interrupt (the stop button, Ctrl-C, a closed terminal) is heard within a second, whatever is being computed. It
-// keeps what was learned and returns ErrInterrupted. A loss that is not a number ends the training with [Diverged].
-// Nothing that was stored before is lost either way.
+// keeps what was learned and returns ErrInterrupted. A loss that becomes infinite or NaN ends the training with
+// [Diverged]. Nothing that was stored before is lost either way.
 func (t Task) Fit() (*Run, error) {
 	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup

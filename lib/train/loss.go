@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/gobackend"
@@ -31,7 +32,8 @@ func likelihood(name string, logs func(outputs *graph.Node) *graph.Node) Loss {
 }
 
 // NLL is the negative log-likelihood: −outputs[label]. The outputs must be logarithms of probabilities, so the network
-// ends in nn.LogSoftmax.
+// ends in nn.LogSoftmax. A task whose network ends in a layer that gives scores is refused, and where that is not sure, a
+// loss below 0 ends the training.
 var NLL = likelihood("negative log-likelihood", func(outputs *graph.Node) *graph.Node { return outputs })
 
 // CrossEntropy is −log of the probability that softmax gives the label. The outputs are scores of any size (logits).
@@ -106,6 +108,37 @@ func (l Loss) check() error {
 		return fmt.Errorf("labels cannot be smoothed for the %s: use train.CrossEntropy", l.name)
 	}
 	return nil
+}
+
+// takesLogarithms reports whether the outputs must be logarithms of probabilities.
+func (l Loss) takesLogarithms() bool { return l.name == NLL.name && !l.own }
+
+// scorers are the kinds of layers that give a network's scores, or make something of them that is no logarithm.
+var scorers = []string{"dense", "relu", "gelu", "sigmoid"}
+
+// checkEnd finds a network whose outputs are surely not what the loss takes.
+func (l Loss) checkEnd(net *nn.Summary) error {
+	if last, sure := net.Last(); sure && l.takesLogarithms() && slices.Contains(scorers, last.Kind) {
+		return noLogarithms("%s ends in %s", net.Network, last.Kind)
+	}
+	return nil
+}
+
+// belowZero is how far a loss of NLL may be below 0: what rounding does to the logarithm of a probability near 1.
+const belowZero = 1e-4
+
+// checkValue finds a loss, the mean over some images, that logarithms of probabilities cannot have.
+func (l Loss) checkValue(loss float64, net *nn.Summary) error {
+	if l.takesLogarithms() && loss < -belowZero {
+		return noLogarithms("the loss of %s is %.4g", net.Network, loss)
+	}
+	return nil
+}
+
+// noLogarithms is the error of outputs that are something else, and what shows it.
+func noLogarithms(format string, args ...any) error {
+	return fmt.Errorf("NLL needs logarithms of probabilities, and %s: end the network with nn.LogSoftmax, "+
+		"or use train.CrossEntropy", fmt.Sprintf(format, args...))
 }
 
 // train is each image's loss with smoothed labels. float32 [batch, classes], int32 [batch] → float32 [batch]

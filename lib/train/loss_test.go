@@ -1,12 +1,15 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/nn"
 )
@@ -113,5 +116,61 @@ func TestLossFuncsAreToldApart(t *testing.T) {
 			}
 			seen = append(seen, dir)
 		}
+	}
+}
+
+// logHead gives logarithms of probabilities by code of its own, behind a layer of package nn.
+type logHead struct{ nn.Layer }
+
+func (h logHead) Info() nn.Info { return nn.Info{Kind: "log-head"} }
+
+func (h logHead) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	return graph.LogSoftmax(nn.Sequential(h.Layer).Apply(scope, x), -1)
+}
+
+// Scores are nothing that NLL can measure: a network that ends in them is refused before anything is written, and where
+// only the loss tells, it ends the training.
+func TestNLLNeedsLogarithms(t *testing.T) {
+	runs := isolate(t)
+	const remedy = ": end the network with nn.LogSoftmax, or use train.CrossEntropy"
+	for end, net := range map[string]nn.Layer{
+		"dense": nn.Named("Scores", nn.Flatten, nn.Named("head", nn.Dense(10))),
+		"relu":  nn.Named("Scores", nn.Flatten, nn.Dense(10), nn.ReLU),
+	} {
+		_, err := quick().of(net).FitContext(context.Background())
+		checkError(t, err, "NLL needs logarithms of probabilities, and Scores ends in "+end+remedy)
+	}
+	if left, _ := filepath.Glob(filepath.Join(runs, "*.training")); len(left) != 0 {
+		t.Errorf("refused, but there is %v", left)
+	}
+	same := nn.Func("same", func(x *graph.Node) *graph.Node { return x })
+	_, err := quick().of(nn.Named("Mine", nn.Flatten, nn.Dense(10), same)).FitContext(context.Background())
+	checkError(t, err, "NLL needs logarithms of probabilities, and the loss of Mine is -", remedy)
+	want := mustFit(t, quick()).History.Losses
+	softmax := nn.Func("log-softmax", func(x *graph.Node) *graph.Node { return graph.LogSoftmax(x, -1) })
+	for _, net := range []nn.Layer{
+		nn.Named("Own function", nn.Flatten, nn.Dense(10), softmax),
+		nn.Named("Own type", nn.Flatten, logHead{nn.Dense(10)}),
+	} {
+		run := mustFit(t, quick().of(net))
+		if got := run.History.Losses; got[len(got)-1] > want[0]/2 {
+			t.Errorf("%s: losses %v, with nn.LogSoftmax %v", nn.Name(net), got, want)
+		}
+	}
+}
+
+// What rounding does to the logarithm of a certain answer is no error.
+func TestLossesThatNLLMayHave(t *testing.T) {
+	net, err := nn.Summarize(linear(), 28, 28, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for loss, wrong := range map[float64]bool{0: false, -1e-6: false, 3: false, math.NaN(): false, -0.01: true, math.Inf(-1): true} {
+		if err := NLL.checkValue(loss, net); (err != nil) != wrong {
+			t.Errorf("loss %v: error %v", loss, err)
+		}
+	}
+	if err := LossFunc(NLL.name, NLL.each).checkValue(-1, net); err != nil {
+		t.Errorf("a loss of a reader's own: %v", err)
 	}
 }

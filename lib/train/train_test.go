@@ -564,15 +564,34 @@ func TestLossThatIsNotANumber(t *testing.T) {
 	c.Optimizer = SGD(1e20, 0.5)
 	_, err := c.of(zoo.CNN(2)).FitContext(context.Background())
 	checkError(t, err, "the loss became", "in epoch 1 at batch", "learning rate 1e+20 is too high", "try a tenth of it")
-	// Scores that are no logarithms of probabilities: their likelihood grows until float32 has no number for it.
+	// The epoch's only step is what spoils the weights.
 	c.Epochs, c.Batch, c.Optimizer = 1, 512, SGD(3e38, 0)
-	_, err = c.of(nn.Named("Scores", nn.Flatten, nn.Dense(10))).FitContext(context.Background())
-	checkError(t, err, "the loss in the test after epoch 1 is -Inf", "learning rate 3e+38 is too high")
+	_, err = c.FitContext(context.Background())
+	checkError(t, err, "the loss in the test after epoch 1 is NaN", "learning rate 3e+38 is too high")
 	if _, err := good.Load(); err != nil {
 		t.Errorf("the run that was stored before: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(stored.Dir(), "result.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Before any step no learning rate can be the cause, so the training has not diverged.
+func TestFirstLossThatIsNotANumber(t *testing.T) {
+	isolate(t)
+	for value, of := range map[string]func(*graph.Node) *graph.Node{
+		"-Inf": graph.Log, "+Inf": func(zero *graph.Node) *graph.Node { return graph.Neg(graph.Log(zero)) },
+		"NaN": func(zero *graph.Node) *graph.Node { return graph.Div(zero, zero) },
+	} {
+		c := quick()
+		c.Loss = LossFunc("wrong", func(outputs, _ *graph.Node) *graph.Node {
+			return of(graph.MulScalar(graph.ReduceSum(outputs, -1), 0))
+		})
+		_, err := c.FitContext(context.Background())
+		checkError(t, err, "the loss of the first batch is "+value+", before any step, so the learning rate is not the cause: look for")
+		if errors.As(err, new(Diverged)) {
+			t.Errorf("%v has diverged", err)
+		}
 	}
 }
 

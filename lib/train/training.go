@@ -295,6 +295,11 @@ func randomStateOf(seed, step int) (state [randomState]uint64) {
 
 // record keeps the losses of the steps from batch on, and tells of them.
 func (t *training) record(epoch, batch int, losses []float32) error {
+	for _, loss := range losses {
+		if err := t.engine.Loss.checkValue(float64(loss), t.engine.summary); err != nil {
+			return err
+		}
+	}
 	good := slices.IndexFunc(losses, func(loss float32) bool { return !(math.Abs(float64(loss)) <= math.MaxFloat32) })
 	if good < 0 {
 		good = len(losses)
@@ -302,13 +307,18 @@ func (t *training) record(epoch, batch int, losses []float32) error {
 	t.at.History.Losses = append(t.at.History.Losses, losses[:good]...)
 	t.at.Step += good
 	t.engine.Progress.Tell(Stepped{t.about, epoch + 1, batch, losses[:good], t.at.TrainSeconds})
-	if good < len(losses) {
+	switch {
+	case t.at.Step == 0:
+		return fmt.Errorf("the loss of the first batch is %v, before any step, so the learning rate is not the cause: look for "+
+			"a logarithm of 0, a division by 0 or huge values in the network's functions and first weights, the loss and the "+
+			"normalisation", losses[0])
+	case good < len(losses):
 		return t.diverged("the loss became %v in epoch %d at batch %d", losses[good], epoch+1, batch+good)
 	}
 	return nil
 }
 
-// Diverged is the error of a training whose loss grew out of all numbers.
+// Diverged is the error of a training whose loss became infinite or NaN after at least one step.
 type Diverged struct {
 	error
 	Run Stored // that it would have become
@@ -345,6 +355,9 @@ func (t *training) test(ctx context.Context, epoch int) (*Predictions, error) {
 		h.ValidationLoss, h.ValidationAccuracy = validation.Loss(), validation.Accuracy()
 	}
 	for _, loss := range []float64{h.TestLoss, h.ValidationLoss} {
+		if err := t.engine.Loss.checkValue(loss, t.engine.summary); err != nil {
+			return nil, err
+		}
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return nil, t.diverged("the loss in the test after epoch %d is %v", epoch+1, loss)
 		}
