@@ -62,5 +62,10 @@ func (i Info) Details() string {
 // String is the layer in a few words, such as conv 5×5, 6 filters.
 func (i Info) String() string { return strings.TrimSpace(i.label() + " " + i.Details()) }
 
-// Name is a network's name, or the kind of a layer that has no name.
-func Name(layer Layer) string { return layer.Info().label() }
+// Name is a network's name, or the kind of a layer that has no name. Of nil it is "nil".
+func Name(layer Layer) string {
+	if layer == nil {
+		return "nil"
+	}
+	return layer.Info().label()
+}

@@ -16,6 +16,7 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,9 +37,14 @@ type Layer interface {
 	Info() Info
 }
 
+var errNoNetwork = errors.New("the network is nil: give a layer, such as nn.Dense(10)")
+
 // Apply applies a network to a batch of images, with its variables in the scope's sub-scope net. It is how a network
 // is used as a plain GoMLX model function.
 func Apply(scope *model.Scope, net Layer, x *graph.Node) *graph.Node {
+	if net == nil {
+		panic(errNoNetwork)
+	}
 	s, ok := net.(sequence)
 	if !ok {
 		s = sequence{Name(net), []Layer{net}} // a single layer gets its name and its line, too

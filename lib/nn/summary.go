@@ -61,13 +61,16 @@ func (l LayerInfo) Details() string {
 }
 
 // Summarize applies the network to a batch of shapes, images of the given dimensions, without computing anything:
-// height, width, channels.
+// height, width, channels. A network that begins with a dense layer may get one number instead: its inputs.
 //
 // A layer that does not fit what comes into it gives an error of one line that names the layer.
 func Summarize(net Layer, image ...int) (summary *Summary, err error) {
-	if len(image) == 0 || size(image) < 1 {
-		return nil, fmt.Errorf("%s cannot be applied to an image of dimensions %v: want height, width, channels",
-			Name(net), image)
+	if net == nil {
+		return nil, errNoNetwork
+	}
+	if len(image) != 1 && len(image) != 3 || slices.Min(image) < 1 {
+		return nil, fmt.Errorf("%s cannot be applied to an image of dimensions %v: want height, width, channels, "+
+			"each at least 1; a gray image has 1 channel", Name(net), image)
 	}
 	store := model.NewStore()
 	x := images(store, Name(net), true, image) // in training, so auxiliary classifiers show

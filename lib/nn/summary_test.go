@@ -92,7 +92,15 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 		"has 0 units":                                                                     {Sequential(Flatten, Dense(0)), []int{6, 6, 1}},
 		"cannot be applied to an image of dimensions []":                                  {ReLU, nil},
 		"cannot be applied to an image of dimensions [0 6 1]":                             {ReLU, []int{0, 6, 1}},
-		"layer mine1, on images of 6×6×1: of my own":                                      {Func("mine", func(*graph.Node) *graph.Node { panic("of my own\nand more") }), []int{6, 6, 1}},
+		"cannot be applied to an image of dimensions [-6 -6 1]":                           {ReLU, []int{-6, -6, 1}},
+		"relu cannot be applied to an image of dimensions [28 28]: want height, width, channels, each at least 1; a gray image has 1 channel": {
+			ReLU, []int{28, 28}},
+		"cannot be applied to an image of dimensions [1 28 28 1]":  {ReLU, []int{1, 28, 28, 1}},
+		"the network is nil: give a layer, such as nn.Dense(10)":   {nil, []int{28, 28, 1}},
+		"N, on images of 6×6×1: its layer 1 is nil: leave it out":  {Named("N", nil), []int{6, 6, 1}},
+		"layer branches1, on images of 6×6×1: its layer 1 is nil":  {Sequential(Branches(nil)), []int{6, 6, 1}},
+		"layer auxiliary1, on images of 6×6×1: its layer 1 is nil": {Sequential(Auxiliary(1, nil)), []int{6, 6, 1}},
+		"layer mine1, on images of 6×6×1: of my own":               {Func("mine", func(*graph.Node) *graph.Node { panic("of my own\nand more") }), []int{6, 6, 1}},
 	} {
 		_, err := Summarize(c.net, c.image...)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
