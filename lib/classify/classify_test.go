@@ -425,6 +425,13 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestWithoutARunOrANetwork(t *testing.T) {
+	_, err := New(nil)
+	checkError(t, err, "this is not a finished run: get one with Fit or Load")
+	_, err = Of(train.Model{Input: digits().Input()})
+	checkError(t, err, "the network is nil: give a layer")
+}
+
 // A network whose weights are finite can still give what is not a number. That is an error, not an answer.
 func TestAnswersThatAreNoNumbers(t *testing.T) {
 	input := digits().Input()

@@ -2,6 +2,7 @@
 package diagram
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,6 +16,9 @@ import (
 // are large and as wide as they are many, both on a logarithmic scale. Blocks that follow each other and are alike are
 // drawn once. A layer's output is written below it. Auxiliary classifiers, which only training uses, are left out.
 func Of(net *nn.Summary) figure.Figure {
+	if net == nil {
+		return figure.Failed(errors.New("there is no network to draw: get its summary with nn.Summarize"))
+	}
 	var drawn []figure.Group
 	for _, layers := range groups(net.Layers) {
 		g := draw(layers)

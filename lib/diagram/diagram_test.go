@@ -28,6 +28,13 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestWithoutANetwork(t *testing.T) {
+	const want = "there is no network to draw: get its summary with nn.Summarize"
+	if _, err := Of(nil).PNG(); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 func TestEveryNetworkOfTheZooIsDrawn(t *testing.T) {
 	for _, net := range []nn.Layer{zoo.AlexNet(10), zoo.ZFNet(10), zoo.VGG(19, 10), zoo.GoogLeNet(10, true), zoo.ResNet(50, 10)} {
 		summary, err := nn.Summarize(net, 227, 227, 3)

@@ -21,6 +21,9 @@ type Surface struct {
 // NewSurface is the surface of a function over a rectangle, at n × n places.
 func NewSurface(x0, x1, y0, y1 float64, n int, f func(x, y float64) float64) Surface {
 	var s Surface
+	if f == nil {
+		return s // without places, which Contours refuses
+	}
 	for i := range n {
 		part := float64(i) / float64(n-1)
 		s.X, s.Y = append(s.X, x0+part*(x1-x0)), append(s.Y, y0+part*(y1-y0))

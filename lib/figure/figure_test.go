@@ -250,6 +250,7 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float32{float32(math.NaN())})),
 		`chart "T" has no name for each axis`:      Lines(Chart{Title: "T"}, NewSeries("a", []float32{1})),
 		"heights, and 2 × 2 at least":              Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
+		"a surface of 0 × 0 places needs":          Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, nil)),
 		"places of a surface must go up":           Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
 		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
 		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),

@@ -124,6 +124,13 @@ func TestWithoutTheWeights(t *testing.T) {
 	}
 }
 
+func TestWithoutANetwork(t *testing.T) {
+	const want = "the network is nil: give a layer, such as nn.Dense(10)"
+	if _, err := Read("none.safetensors", nil); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // The names and their places that everybody knows, and those at the ends.
 func TestClasses(t *testing.T) {
 	for i, want := range map[int]string{0: "tench", 1: "goldfish", 281: "tabby", 954: "banana", 999: "toilet tissue"} {

@@ -63,6 +63,9 @@ var axes = map[By]struct{ title, axis string }{
 func Curves(what Measure, by By, runs ...*train.Run) figure.Figure {
 	var all []curve
 	for _, run := range runs {
+		if run == nil {
+			return figure.Failed(errNoRun)
+		}
 		all = append(all, curve{name(run), run.History, run.Task.Data.HasValidation()})
 	}
 	return curves(what, by, all)

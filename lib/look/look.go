@@ -8,6 +8,7 @@ package look
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -24,12 +25,17 @@ import (
 //
 //	look.Curves(look.TestLoss, look.ByStep, look.Named("Adam", first), look.Named("Muon", second))
 func Named(name string, run *train.Run) *train.Run {
+	if run == nil {
+		return nil // for what draws it to say
+	}
 	named := *run
 	named.Result.Network = name
 	return &named
 }
 
 func name(run *train.Run) string { return run.Result.Network }
+
+var errNoRun = errors.New("there is no run to draw: get one with Fit or Load")
 
 func fail(format string, args ...any) figure.Figure {
 	return figure.Failed(fmt.Errorf(format, args...))

@@ -258,6 +258,14 @@ func TestErrors(t *testing.T) {
 		"measure 99 by 2 cannot be drawn":                                  look.Curves(99, look.ByStep, r),
 		"trained without a validation split":                               look.Curves(look.ValidationLoss, look.ByStep, &bare),
 		"0 labels and 0 series":                                            look.PerClass(),
+		"this is not a finished run: get one with Fit or Load":             look.Worst(&train.Run{}, 3),
+		"this is not a finished run":                                       look.Surest(nil),
+		"is not a finished run":                                            look.Predictions(nil, 0, 1),
+		"not a finished run":                                               look.Confusion(nil),
+		"a finished run":                                                   look.PerClass(r, nil),
+		"finished run":                                                     look.Filters(nil, "conv1"),
+		"there is no run to draw: get one with Fit or Load":                look.Maps(nil, 0),
+		"there is no run to draw: get one":                                 look.Curves(look.TestLoss, look.ByStep, r, look.Named("none", nil)),
 	} {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -17,6 +17,9 @@ const mostMaps = 8
 // they are smallest, white where they are largest. The layers are named as in the network's summary, by their path
 // (conv1) or their kind (max-pool): all convolutions and poolings if none is named.
 func Maps(run *train.Run, i int, layers ...string) figure.Figure {
+	if run == nil {
+		return figure.Failed(errNoRun)
+	}
 	test, err := run.Task.Data.Test()
 	if err != nil {
 		return figure.Failed(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"image"
@@ -27,6 +28,9 @@ const padControls = `<div class="convbook-pad"><canvas width="280" height="280">
 // that the network gets, in the form of MNIST's, how probable it takes each class to be, and its feature maps. As long
 // as nothing is drawn, it sees the first test image.
 func Pad(run *train.Run) error {
+	if run == nil {
+		return errors.New("there is no run to try the pad on: get one with Fit or Load")
+	}
 	data := run.Task.Data
 	if data.Height != side || data.Width != side || data.Channels != 1 {
 		return fmt.Errorf("the pad makes pictures of %d × %d × 1, and %s has %d × %d × %d: take a network for MNIST",

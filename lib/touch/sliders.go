@@ -11,6 +11,7 @@ package touch
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"math"
@@ -50,6 +51,9 @@ func (s *Slider) Int() int { return int(math.Round(s.value)) }
 func (s *Slider) set(value float64) { s.value = min(max(value, s.low), s.high) }
 
 func (s *Slider) check() error {
+	if s == nil {
+		return errors.New("a slider is nil: make it with touch.Float or touch.Int")
+	}
 	if !(s.low < s.high && s.step > 0 && s.value >= s.low && s.value <= s.high) {
 		return fmt.Errorf("a slider %q from %v to %v in steps of %v cannot begin at %v",
 			s.name, s.low, s.high, s.step, s.value)
@@ -68,6 +72,9 @@ func (s *Slider) html() string {
 // Sliders shows what draw draws, which reads the sliders, again whenever one is moved. It returns when the reader is
 // done, and the sliders keep what they were set to.
 func Sliders(draw func() figure.Figure, sliders ...*Slider) error {
+	if draw == nil {
+		return errors.New("the sliders have no function that draws: give one that returns a figure")
+	}
 	var controls []string
 	for _, s := range sliders {
 		if err := s.check(); err != nil {

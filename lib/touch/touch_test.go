@@ -120,7 +120,10 @@ func TestErrors(t *testing.T) {
 	}
 	drawn := func() figure.Figure { return figure.Failed(errors.New("no such layer")) }
 	for want, err := range map[string]error{
-		`a slider "k" from 1 to 9 in steps of 1 cannot begin at 10`: touch.Sliders(drawn, touch.Int("k", 10, 1, 9)),
+		`a slider "k" from 1 to 9 in steps of 1 cannot begin at 10`:               touch.Sliders(drawn, touch.Int("k", 10, 1, 9)),
+		"a slider is nil: make it with touch.Float or touch.Int":                  touch.Sliders(drawn, nil),
+		"the sliders have no function that draws: give one that returns a figure": touch.Sliders(nil),
+		"there is no run to try the pad on: get one with Fit or Load":             touch.Pad(nil),
 		"no such layer": touch.Sliders(drawn, touch.Int("k", 1, 1, 9)),
 	} {
 		if err == nil || err.Error() != want {

@@ -17,6 +17,9 @@ type Activation struct {
 // Activations applies the trained network to image i of a split and returns what each layer gives. For many images, use
 // a [Probe].
 func (r *Run) Activations(split *dataset.Split, i int) ([]Activation, error) {
+	if split == nil {
+		return nil, errNoSplit
+	}
 	if i < 0 || i >= split.Len() {
 		return nil, fmt.Errorf("there is no image %d: the split has %d", i, split.Len())
 	}

@@ -96,8 +96,8 @@ type Recipe struct {
 	Rate        float64 `json:"rate"`
 	Momentum    float64 `json:"momentum,omitempty"`
 	Turn        float64 `json:"turn,omitempty"`         // the rate of Muon's filters, if they keep their size
-	Decay       float64 `json:"decay,omitempty"`        // by which weights shrink, apart from their gradients
-	WeightDecay float64 `json:"weight_decay,omitempty"` // of the penalty that is part of the gradients
+	Decay       float64 `json:"decay,omitempty"`        // weight decay: by which weights shrink, apart from their gradients
+	WeightDecay float64 `json:"weight_decay,omitempty"` // of the L2 penalty, which is part of the gradients
 	Clip        float64 `json:"clip,omitempty"`         // the norm that the gradients have at most
 	Schedule    string  `json:"schedule,omitempty"`
 	WarmUp      float64 `json:"warm_up,omitempty"`      // the share of the steps in which the rate rises
@@ -137,8 +137,8 @@ func (r Recipe) String() string {
 	parts = append(parts, r.Optimizer)
 	add("momentum %v", r.Momentum)
 	add("filters turn by %v", r.Turn)
-	add("decay %v", r.Decay)
-	add("weight decay %v", r.WeightDecay)
+	add("weight decay %v", r.Decay)
+	add("L2 penalty %v", r.WeightDecay)
 	add("gradients clipped to norm %v", r.Clip)
 	add("learning rate %v", r.Rate)
 	if r.Schedule != "" {

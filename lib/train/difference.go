@@ -30,7 +30,7 @@ func knownOf(place *store.Run) (k known) {
 
 // Differs says in one line what is different from another run: "lr 0.001 → 0.003, the rest the same". It is empty if
 // all settings are the same.
-func (r *Run) Differs(from *Run) string { return difference(from.plan.place, r.plan.place) }
+func (r *Run) Differs(from *Run) string { return difference(from.place(), r.place()) }
 
 // difference says in one line what differs between two runs, which need not be trained yet.
 func difference(from, to *store.Run) string {
@@ -119,8 +119,8 @@ var described = []struct {
 	{"optimizer", "none", func(k known) any { return k.Recipe.Optimizer }},
 	{"momentum", "none", func(k known) any { return k.Recipe.Momentum }},
 	{"filters turn by", "none", func(k known) any { return k.Recipe.Turn }},
-	{"decay", "none", func(k known) any { return k.Recipe.Decay }},
-	{"weight decay", "none", func(k known) any { return k.Recipe.WeightDecay }},
+	{"weight decay", "none", func(k known) any { return k.Recipe.Decay }},
+	{"L2 penalty", "none", func(k known) any { return k.Recipe.WeightDecay }},
 	{"clip norm", "none", func(k known) any { return k.Recipe.Clip }},
 	{"schedule", "none", func(k known) any { return k.Recipe.Schedule }},
 	{"warm-up", "none", func(k known) any { return k.Recipe.WarmUp }},

@@ -117,8 +117,13 @@ type deviceSplit struct {
 	pixels, labels *tensors.Tensor
 }
 
+var errNoSplit = errors.New("there is no split: get one with Train, Validation or Test of the data set")
+
 // upload puts a split on the device.
 func (e *engine) upload(split *dataset.Split) (d deviceSplit, err error) {
+	if split == nil {
+		return d, errNoSplit
+	}
 	pixels := shapes.Make(dtypes.Uint8, split.Len(), e.Data.Height, e.Data.Width, e.Data.Channels)
 	if split.Len() == 0 || len(split.Pixels) != pixels.Size() {
 		return d, fmt.Errorf("%d images in %d bytes: %s takes some of %d×%d×%d, which are a byte for each channel",

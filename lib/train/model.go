@@ -20,6 +20,9 @@ type Model struct {
 
 // Model is the run's network with its weights.
 func (r *Run) Model() (Model, error) {
+	if err := r.check(); err != nil {
+		return Model{}, err
+	}
 	weights, err := weightsIn(r.plan.place)
 	return Model{r.plan.Net, r.plan.Data.Input(), weights}, err
 }

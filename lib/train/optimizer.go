@@ -17,8 +17,8 @@ type Optimizer struct {
 	rate        float64 // the learning rate
 	momentum    float64 // of SGD; of Muon, if it is not the usual one
 	turn        float64 // of Muon, see Turn
-	decay       float64 // see AdamW
-	weightDecay float64 // see WeightDecay
+	decay       float64 // weight decay apart from the gradients, see AdamW
+	weightDecay float64 // of the L2 penalty, see WeightDecay
 	clip        float64 // see Clip; 0 without
 	invalid     error   // a setting that cannot work
 
@@ -240,13 +240,16 @@ func toward(mean, value *graph.Node, keep float64) *graph.Node {
 	return graph.Add(graph.MulScalar(mean, keep), graph.MulScalar(value, 1-keep))
 }
 
-// WeightDecay returns the optimizer with decay·p added to the gradient of each weight p, before all else but Clip: the
-// gradient of a penalty of decay/2 times the weights' squares (L2). Biases and batch norm's scale and shift have no
-// penalty; in PyTorch's optim.SGD they have one unless they are put into a group of their own.
+// WeightDecay returns the optimizer with an L2 penalty on the weights, which PyTorch calls weight_decay in optim.SGD and
+// optim.Adam: decay·p is added to the gradient of each weight p, before all else but Clip, and that is the gradient of
+// decay/2 times the weights' squares. Biases and batch norm's scale and shift have no penalty; in PyTorch they have one
+// unless they are put into a group of their own.
+//
+// What AdamW and Muon do with their decay is something else, apart from the gradients. Both at once are refused.
 func (o Optimizer) WeightDecay(decay float64) Optimizer {
 	o.weightDecay = decay
 	if !(decay >= 0) || infinite(decay) {
-		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
+		o.invalid = fmt.Errorf("L2 penalty is %v: it must be at least 0 and finite", decay)
 	}
 	return o
 }
@@ -293,6 +296,16 @@ func (o Optimizer) check() error {
 			"it must be above 0 and finite", o.rate, rate)
 	}
 	return o.invalid
+}
+
+// checkDecays refuses weights that would shrink in two ways at once. It is asked before a training only, since a run that
+// was trained so can still be loaded.
+func (o Optimizer) checkDecays() error {
+	if o.decay > 0 && o.weightDecay > 0 {
+		return fmt.Errorf("%s has the weight decay %v, apart from the gradients, and WeightDecay(%v) adds an L2 penalty to them: "+
+			"leave one of the two out", o.name, o.decay, o.weightDecay)
+	}
+	return nil
 }
 
 // ruleFor is the rule that the parameter called kind, with these dimensions, follows.

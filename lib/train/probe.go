@@ -24,6 +24,9 @@ type Probe struct {
 
 // Probe compiles the program that gives what each layer makes of an image.
 func (r *Run) Probe() (*Probe, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	e, err := r.plan.trained()
 	if err != nil {
 		return nil, err

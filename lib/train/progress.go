@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -89,7 +90,12 @@ type lines struct {
 	every int
 }
 
-func (l lines) check() error { return checkEvery(l.every) }
+func (l lines) check() error {
+	if l.out == nil {
+		return errors.New("progress to no writer: give LinesTo one, such as os.Stdout")
+	}
+	return checkEvery(l.every)
+}
 
 func checkEvery(every int) error {
 	if every < 1 {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -68,8 +69,29 @@ type EpochHistory struct {
 	TrainSeconds       float64 `json:"train_seconds"` // since the start, without compiling and testing
 }
 
-// Dir is the run's folder.
-func (r *Run) Dir() string { return r.plan.place.Dir() }
+// check refuses what is no finished run, such as the nil that a failed Fit returns.
+func (r *Run) check() error {
+	if r == nil || r.plan == nil {
+		return errors.New("this is not a finished run: get one with Fit or Load")
+	}
+	return nil
+}
+
+// place is where the run is on disk, and nil for what is no finished run.
+func (r *Run) place() *store.Run {
+	if r.check() != nil {
+		return nil
+	}
+	return r.plan.place
+}
+
+// Dir is the run's folder, and empty for what is no finished run.
+func (r *Run) Dir() string {
+	if r.check() != nil {
+		return ""
+	}
+	return r.plan.place.Dir()
+}
 
 // training is what is told of a stored run's training.
 func (r *Run) training() Training {
@@ -84,6 +106,9 @@ func (r *Run) training() Training {
 // Weights returns a variable of the trained network by its name, such as conv1/weights. Its dimensions are [kernel,
 // kernel, channels, filters] of a convolution, [inputs, units] of a dense layer.
 func (r *Run) Weights(name string) (array.Array, error) {
+	if err := r.check(); err != nil {
+		return array.Array{}, err
+	}
 	saved, err := r.plan.place.Tensors(store.Model)
 	if err != nil {
 		return array.Array{}, err
@@ -102,6 +127,9 @@ func (r *Run) Weights(name string) (array.Array, error) {
 
 // Test returns what the trained network gives for every test image.
 func (r *Run) Test() (*Predictions, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	saved, err := r.plan.place.Tensors(store.Test)
 	if err != nil {
 		return nil, err
@@ -129,6 +157,9 @@ func (r *Run) Test() (*Predictions, error) {
 // TestFlipped is Test with two looks at every image, at itself and at its mirror image: the outputs are the means of
 // both.
 func (r *Run) TestFlipped() (*Predictions, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	return r.test(look{batch: r.plan.TestBatch, flips: true})
 }
 
@@ -136,6 +167,9 @@ func (r *Run) TestFlipped() (*Predictions, error) {
 // from so many test images at a time, not the averages that training kept, and dropout drops. It is what PyTorch does
 // where net.eval() is forgotten. A prediction then depends on which other images are in its batch.
 func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	if batch < 1 {
 		return nil, fmt.Errorf("batch is %d: it must be at least 1", batch)
 	}

@@ -32,7 +32,7 @@ func (p *plan) planStart() (sum string, err error) {
 		return "", nil
 	case p.Start != nil && p.StartWeights != nil:
 		return "", errors.New("the task has Start and StartWeights: leave one of the two out")
-	case p.Start != nil && p.Start.plan == nil:
+	case p.Start != nil && p.Start.check() != nil:
 		return "", errors.New("the task's Start is not a finished run: get one with Fit or Load")
 	case !(p.StartRate > 0) || infinite(p.StartRate):
 		return "", fmt.Errorf("the task's StartRate is %v: it must be above 0 and finite; Freeze keeps weights as they are",

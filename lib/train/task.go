@@ -189,7 +189,7 @@ func (p *plan) checkData() error {
 		return fmt.Errorf("%s gives %v values for an image, but %s has %d classes: end the network with nn.Dense(%d)",
 			p.summary.Network, output, p.Data.Name, len(p.Data.Classes), len(p.Data.Classes))
 	}
-	return cmp.Or(p.Loss.checkEnd(p.summary), p.checkNorms(p.splits.train.Len(), p.Batch, "training"))
+	return cmp.Or(p.Optimizer.checkDecays(), p.Loss.checkEnd(p.summary), p.checkNorms(p.splits.train.Len(), p.Batch, "training"))
 }
 
 // checkNorms finds a batch of one image in which a batch norm would have one value of each channel: one value has no

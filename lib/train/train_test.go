@@ -600,6 +600,41 @@ func onePixel() nn.Layer {
 	return nn.Named("Small", nn.Conv(4, 28), nn.BatchNorm, nn.Flatten, nn.Dense(10), nn.LogSoftmax)
 }
 
+// What a failed Fit or Load returns, and what is made by hand, is refused in a line.
+func TestRunByHand(t *testing.T) {
+	isolate(t)
+	for _, r := range []*Run{nil, {}, {Task: quick()}} {
+		var errs []error
+		for _, f := range []func() (*Predictions, error){r.Test, r.TestFlipped, func() (*Predictions, error) { return r.TestAsInTraining(2) }} {
+			_, err := f()
+			errs = append(errs, err)
+		}
+		_, weights := r.Weights("dense1/weights")
+		_, probe := r.Probe()
+		_, model := r.Model()
+		_, activations := r.Activations(&dataset.Split{Labels: []byte{1}}, 0)
+		for _, err := range append(errs, weights, probe, model, activations) {
+			if err == nil || err.Error() != "this is not a finished run: get one with Fit or Load" {
+				t.Errorf("error %v", err)
+			}
+		}
+		if r.Dir() != "" || r.Differs(r) != "" {
+			t.Errorf("it is in %q and differs by %q", r.Dir(), r.Differs(r))
+		}
+	}
+	for _, try := range []func(Task) error{
+		func(t Task) error { _, err := t.Fit(); return err },
+		func(t Task) error { _, err := t.Load(); return err },
+		func(t Task) error { _, err := t.Worker(); return err },
+		func(t Task) error { _, err := t.Gradients(); return err },
+	} {
+		checkError(t, try(Task{}), "the task has no network: set Net")
+	}
+	run := mustFit(t, quick())
+	_, err := run.Activations(nil, 0)
+	checkError(t, err, "there is no split: get one with Train, Validation or Test of the data set")
+}
+
 func TestSettingsThatCannotWork(t *testing.T) {
 	isolate(t)
 	for want, change := range map[string]func(c *Task){
@@ -612,7 +647,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"learning rate is 1e-60, which is 0 as a float32":                 func(c *Task) { c.Optimizer = Adam(1e-60) },
 		"learning rate is 1e+60, which is +Inf as a float32":              func(c *Task) { c.Optimizer = SGD(1e60, 0) },
 		"filters turn by 1e+60: it must be above 0 and finite":            func(c *Task) { c.Optimizer = Muon(0.1, 0).Turn(1e60) },
-		"weight decay is 1e+60: it must be at least 0 and finite":         func(c *Task) { c.Optimizer = SGD(0.1, 0).WeightDecay(1e60) },
+		"L2 penalty is 1e+60: it must be at least 0 and finite":           func(c *Task) { c.Optimizer = SGD(0.1, 0).WeightDecay(1e60) },
 		"learning rate is NaN":                                            func(c *Task) { c.Optimizer = SGD(math.NaN(), 0) },
 		"momentum is 1: it must be at least 0 and below 1":                func(c *Task) { c.Optimizer = SGD(0.1, 1) },
 		"momentum of Muon is 1: it must be above 0 and below 1":           func(c *Task) { c.Optimizer = Muon(0.1, 0).Momentum(1) },
@@ -622,7 +657,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"filters turn by NaN: it must be above 0 and finite":              func(c *Task) { c.Optimizer = Muon(0.1, 0).Turn(math.NaN()) },
 		"Adam has no momentum to set: Muon has":                           func(c *Task) { c.Optimizer = Adam(0.1).Momentum(0.9) },
 		"no optimizer: set one":                                           func(c *Task) { c.Optimizer = Optimizer{} },
-		"weight decay is -1: it must be at least 0":                       func(c *Task) { c.Optimizer = SGD(0.1, 0).WeightDecay(-1) },
+		"L2 penalty is -1: it must be at least 0":                         func(c *Task) { c.Optimizer = SGD(0.1, 0).WeightDecay(-1) },
 		"gradients are clipped to norm 0: it must be above 0 and finite":  func(c *Task) { c.Optimizer = SGD(0.1, 0).Clip(0) },
 		"gradients are clipped to norm +Inf":                              func(c *Task) { c.Optimizer = Adam(0.1).Clip(math.Inf(1)) },
 		"gradients are clipped to norm NaN":                               func(c *Task) { c.Optimizer = Adam(0.1).Clip(math.NaN()) },
@@ -631,9 +666,14 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"labels cannot be smoothed for the mean squared error":            func(c *Task) { c.Loss = MSE.Smooth(0.1) },
 		"learning rate is +Inf: it must be above 0":                       func(c *Task) { c.Optimizer = Adam(math.Inf(1)) },
 		"weight decay is +Inf":                                            func(c *Task) { c.Optimizer = Muon(0.1, math.Inf(1)) },
-		"progress every 0 steps: it must be at least 1":                   func(c *Task) { c.Progress = Dots(0) },
-		"a checkpoint every -1s":                                          func(c *Task) { c.SaveEvery = -time.Second },
-		"the warm-up is 1 of all steps: it must be above 0 and below 1":   func(c *Task) { c.Schedule = OneCycle(1) },
+		"AdamW has the weight decay 0.1, apart from the gradients, and WeightDecay(0.2) adds an L2 penalty to them: leave one of the two out": func(c *Task) {
+			c.Optimizer = AdamW(0.01, 0.1).WeightDecay(0.2)
+		},
+		"Muon has the weight decay 0.1, apart":                          func(c *Task) { c.Optimizer = Muon(0.01, 0.1).WeightDecay(0.2) },
+		"progress to no writer: give LinesTo one, such as os.Stdout":    func(c *Task) { c.Progress = LinesTo(nil, 1) },
+		"progress every 0 steps: it must be at least 1":                 func(c *Task) { c.Progress = Dots(0) },
+		"a checkpoint every -1s":                                        func(c *Task) { c.SaveEvery = -time.Second },
+		"the warm-up is 1 of all steps: it must be above 0 and below 1": func(c *Task) { c.Schedule = OneCycle(1) },
 		`the schedule "down" gives -0.5 of the learning rate when 0.5 of the training is done: it must be at least 0 and`: func(c *Task) {
 			c.Schedule = ScheduleFunc("down", func(done float64) float64 { return min(1, math.Floor(4-4*done)-1.5) })
 		},
@@ -672,7 +712,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	}
 	_, err := quick().of(nn.Sequential(nn.Flatten, nn.Dense(128))).FitContext(context.Background())
 	checkError(t, err, "gives [128] values for an image, but MNIST sample has 10 classes: end the network with nn.Dense(10)")
-	_, err = quick().of(nn.Named("Huge", nn.Flatten, nn.Dense(1<<40), nn.Dense(10))).FitContext(context.Background())
+	_, err = quick().of(nn.Named("Huge", nn.Flatten, nn.Dense(1<<40), nn.Dense(10), nn.LogSoftmax)).FitContext(context.Background())
 	checkError(t, err, "the weights of Huge and their gradients take 6512640.0 GiB, and this machine has ", // 795·2⁴⁰·8 bytes
 		" GiB of memory: make the network smaller; most are in dense1/weights, [784 1099511627776]")
 	_, err = quick().of(nn.Named("N", nn.Conv(10, 29))).FitContext(context.Background())
