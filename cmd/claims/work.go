@@ -208,7 +208,7 @@ func (r Recipe) String() string {
 		parts = append(parts, fmt.Sprintf("filters turn by %v", r.Turn))
 	}
 	if r.Decay > 0 {
-		parts = append(parts, fmt.Sprintf("decay %v", r.Decay))
+		parts = append(parts, fmt.Sprintf("weight decay %v", r.Decay))
 	}
 	parts = append(parts, fmt.Sprintf("learning rate %v", r.Rate))
 	if r.WarmUp > 0 {
