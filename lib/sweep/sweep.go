@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,26 +23,47 @@ import (
 )
 
 // Results are the settings from best to worst: those of which no training diverged first, and then by their mean
-// accuracy on the validation images.
+// accuracy on the validation images. [Fit] gives them, with at least one setting; the zero value has none.
 type Results struct {
 	names    []string // of the settings that are not the same in all
-	settings []setting
+	settings []Setting
 }
 
-// setting is a task with what its trainings gave, one for each seed.
-type setting struct {
-	task     train.Task
-	values   []string // of what Results names
-	runs     []*train.Run
-	diverged []train.Stored // what runs the others would have become
+// Setting is a task with what its trainings gave, one for each seed.
+type Setting struct {
+	Task     train.Task     // with its own seed
+	Runs     []*train.Run   // those that came to their end, in the order of the seeds
+	Diverged []train.Stored // what the others left
+
+	values []string // of what Results names
+}
+
+// Accuracies are those of the runs on the validation images after the last epoch, in percent.
+func (s Setting) Accuracies() (all []float64) {
+	for _, run := range s.Runs {
+		all = append(all, run.History.Epochs[len(run.History.Epochs)-1].ValidationAccuracy)
+	}
+	return all
+}
+
+// Mean is the mean of the accuracies, and NaN where all trainings diverged.
+func (s Setting) Mean() float64 { return stat.Mean(s.Accuracies(), nil) }
+
+// Deviation is the standard deviation of the accuracies, how far one run typically is from the mean: the root of the sum
+// of squared differences divided by one less than their number. It is NaN for fewer than two runs.
+func (s Setting) Deviation() float64 {
+	if len(s.Runs) < 2 {
+		return math.NaN()
+	}
+	return stat.StdDev(s.Accuracies(), nil)
 }
 
 // dir is the folder of the setting's first run, by whose settings it is told from others.
-func (s setting) dir() string {
-	if len(s.diverged) > 0 {
-		return s.diverged[0].Dir
+func (s Setting) dir() string {
+	if len(s.Diverged) > 0 {
+		return s.Diverged[0].Dir
 	}
-	return s.runs[0].Dir()
+	return s.Runs[0].Dir()
 }
 
 // Fit trains each task with each of the seeds, all tasks with the first seed first. What is stored already is not trained
@@ -57,10 +79,10 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 	if err := check(tasks, seeds); err != nil {
 		return Results{}, err
 	}
-	found := Results{settings: make([]setting, len(tasks))}
+	found := Results{settings: make([]Setting, len(tasks))}
 	for s, seed := range seeds {
 		for i, task := range tasks {
-			found.settings[i].task = task
+			found.settings[i].Task = task
 			task.Seed = seed
 			if task.Progress == nil {
 				task.Progress = counted{s*len(tasks) + i + 1, len(seeds) * len(tasks)}
@@ -68,33 +90,33 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 			if err := found.settings[i].fit(task); err != nil {
 				return Results{}, fmt.Errorf("setting %d with seed %d: %w", i+1, seed, err)
 			}
-			same := func(other setting) bool { return other.dir() == found.settings[i].dir() }
+			same := func(other Setting) bool { return other.dir() == found.settings[i].dir() }
 			if k := slices.IndexFunc(found.settings[:i], same); s == 0 && k >= 0 {
 				return Results{}, fmt.Errorf("tasks %d and %d are the same but for their seeds: leave one out", k+1, i+1)
 			}
 		}
 	}
-	if !slices.ContainsFunc(found.settings, func(s setting) bool { return len(s.runs) > 0 }) {
+	if !slices.ContainsFunc(found.settings, func(s Setting) bool { return len(s.Runs) > 0 }) {
 		return Results{}, errors.New("all trainings diverged: try learning rates of a tenth")
 	}
 	if err := found.describe(); err != nil {
 		return Results{}, err
 	}
-	slices.SortStableFunc(found.settings, func(a, b setting) int {
-		return cmp.Or(cmp.Compare(len(b.runs), len(a.runs)), cmp.Compare(b.mean(), a.mean()))
+	slices.SortStableFunc(found.settings, func(a, b Setting) int {
+		return cmp.Or(cmp.Compare(len(b.Runs), len(a.Runs)), cmp.Compare(b.Mean(), a.Mean()))
 	})
 	return found, nil
 }
 
 // fit trains the setting's task with one of the seeds.
-func (s *setting) fit(task train.Task) error {
+func (s *Setting) fit(task train.Task) error {
 	run, err := task.Fit()
 	if diverged := (train.Diverged{}); errors.As(err, &diverged) {
-		s.diverged = append(s.diverged, diverged.Run)
+		s.Diverged = append(s.Diverged, diverged.Run)
 		return nil
 	}
 	if err == nil {
-		s.runs = append(s.runs, run)
+		s.Runs = append(s.Runs, run)
 	}
 	return err
 }
@@ -131,13 +153,13 @@ func (r *Results) describe() error {
 	}
 	var first []train.Stored
 	for _, s := range r.settings {
-		if len(s.diverged) > 0 {
-			first = append(first, s.diverged[0])
+		if len(s.Diverged) > 0 {
+			first = append(first, s.Diverged[0])
 			continue
 		}
-		stored, ok := byDir[s.runs[0].Dir()]
+		stored, ok := byDir[s.Runs[0].Dir()]
 		if !ok {
-			return fmt.Errorf("the run in %s was removed meanwhile", s.runs[0].Dir())
+			return fmt.Errorf("the run in %s was removed meanwhile", s.Runs[0].Dir())
 		}
 		first = append(first, stored)
 	}
@@ -149,25 +171,37 @@ func (r *Results) describe() error {
 	return nil
 }
 
-// Best is the task of the best setting, with its own seed.
-func (r Results) Best() train.Task { return r.settings[0].task }
+// Settings are all of them, from best to worst.
+func (r Results) Settings() []Setting { return slices.Clone(r.settings) }
+
+// best is the best setting, and an empty one if there is none.
+func (r Results) best() Setting {
+	if len(r.settings) == 0 {
+		return Setting{}
+	}
+	return r.settings[0]
+}
+
+// Best is the task of the best setting, with its own seed. Without any setting it is the empty task, which cannot be
+// trained.
+func (r Results) Best() train.Task { return r.best().Task }
 
 // Runs are the trainings of the best setting, in the order of the seeds.
-func (r Results) Runs() []*train.Run { return r.settings[0].runs }
+func (r Results) Runs() []*train.Run { return r.best().Runs }
 
 // Table is the columns' names and the rows as cell.Show takes them: what differs between the settings, the mean of their
 // accuracies on the validation images, and the standard deviation over the seeds, of which some may have diverged.
 func (r Results) Table() (head []string, rows [][]string) {
 	head = append(slices.Clone(r.names), "validation, %", "±", "seeds")
 	for _, s := range r.settings {
-		mean, deviation, seeds := "–", "–", fmt.Sprint(len(s.runs))
-		if len(s.runs) > 0 {
-			mean = fmt.Sprintf("%.2f", s.mean())
+		mean, deviation, seeds := "–", "–", fmt.Sprint(len(s.Runs))
+		if len(s.Runs) > 0 {
+			mean = fmt.Sprintf("%.2f", s.Mean())
 		}
-		if len(s.runs) > 1 {
-			deviation = fmt.Sprintf("%.2f", stat.StdDev(s.accuracies(), nil))
+		if len(s.Runs) > 1 {
+			deviation = fmt.Sprintf("%.2f", s.Deviation())
 		}
-		if n := len(s.diverged); n > 0 {
+		if n := len(s.Diverged); n > 0 {
 			seeds += fmt.Sprintf(", %d diverged", n)
 		}
 		rows = append(rows, append(slices.Clone(s.values), mean, deviation, seeds))
@@ -181,7 +215,7 @@ func (r Results) Chart() figure.Figure {
 	var labels []string
 	var values [][]float64
 	for _, s := range r.settings {
-		if len(s.runs) == 0 {
+		if len(s.Runs) == 0 {
 			continue
 		}
 		var words []string
@@ -189,23 +223,13 @@ func (r Results) Chart() figure.Figure {
 			words = append(words, name+" "+s.values[i])
 		}
 		labels = append(labels, strings.Join(words, "\n"))
-		values = append(values, s.accuracies())
+		values = append(values, s.Accuracies())
 	}
 	return figure.Spread(figure.Chart{
 		Title: "Each setting with its seeds, and their mean", X: "setting, the best at the left",
 		Y: "accuracy on the validation images, %", Width: 760,
 	}, labels, values)
 }
-
-// accuracies are those on the validation images after the last epoch.
-func (s setting) accuracies() (all []float64) {
-	for _, run := range s.runs {
-		all = append(all, run.History.Epochs[len(run.History.Epochs)-1].ValidationAccuracy)
-	}
-	return all
-}
-
-func (s setting) mean() float64 { return stat.Mean(s.accuracies(), nil) }
 
 // counted prints a line at the end of one of several trainings.
 type counted struct{ number, of int }

@@ -2,6 +2,7 @@ package sweep_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -82,7 +83,18 @@ func TestFit(t *testing.T) {
 	if last := rows[2][0]; last != "1e-06" {
 		t.Errorf("a rate of %s is the worst, and not the one that learns nothing", last)
 	}
+	settings := found.Settings()
+	for i, s := range settings {
+		accuracies := s.Accuracies()
+		a, b := accuracies[0], accuracies[1]
+		if len(s.Runs) != 2 || len(s.Diverged) != 0 || s.Mean() != want[i].mean || math.Abs(s.Deviation()-math.Abs(a-b)/math.Sqrt2) > 1e-9 {
+			t.Errorf("setting %d: %v with mean %v and deviation %v, want %v", i, accuracies, s.Mean(), s.Deviation(), want[i])
+		}
+	}
 	best := found.Best()
+	if best.Batch != settings[0].Task.Batch || found.Runs()[0] != settings[0].Runs[0] {
+		t.Error("the best setting is not the first")
+	}
 	best.Seed = 4
 	if run, err := best.Load(); err != nil || run.Dir() != found.Runs()[1].Dir() {
 		t.Errorf("the best task's second run is another one: %v", err)
@@ -110,6 +122,9 @@ func TestSettingsThatDiverge(t *testing.T) {
 	if fmt.Sprint(rows) != fmt.Sprint(want) {
 		t.Errorf("the table is %v, want %v", rows, want)
 	}
+	if worst := found.Settings()[2]; len(worst.Runs) != 0 || len(worst.Diverged) != 2 || !math.IsNaN(worst.Mean()) {
+		t.Errorf("of the worst setting %d trainings diverged, with the mean %v", len(worst.Diverged), worst.Mean())
+	}
 	if chart := found.Chart(); strings.Contains(chart.Alt, "1e+38") || strings.Contains(chart.Alt, "NaN") {
 		t.Errorf("the chart says %q", chart.Alt)
 	}
@@ -119,6 +134,23 @@ func TestSettingsThatDiverge(t *testing.T) {
 	}
 	if _, err := sweep.Fit(tasks[:1], 3); err == nil || err.Error() != "all trainings diverged: try learning rates of a tenth" {
 		t.Errorf("error %v where all diverge", err)
+	}
+}
+
+// What an error leaves has no best setting, and says so where it is used.
+func TestNoResults(t *testing.T) {
+	none, _ := sweep.Fit(nil, 1)
+	if _, err := none.Best().Fit(); err == nil || err.Error() != "the task has no network: set Net, such as zoo.CNN(6)" {
+		t.Errorf("error %v of the best task", err)
+	}
+	if head, rows := none.Table(); len(none.Runs()) != 0 || len(none.Settings()) != 0 || len(head) != 3 || len(rows) != 0 {
+		t.Errorf("runs %v, table %v %v", none.Runs(), head, rows)
+	}
+	if _, err := none.Chart().PNG(); err == nil {
+		t.Error("a chart of nothing")
+	}
+	if s := (sweep.Setting{}); !math.IsNaN(s.Mean()) || !math.IsNaN(s.Deviation()) {
+		t.Errorf("no runs have the mean %v and the deviation %v", s.Mean(), s.Deviation())
 	}
 }
 
