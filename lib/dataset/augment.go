@@ -211,10 +211,10 @@ func (a Augmentation) described(d Images) AugmentationInfo {
 	return a.info
 }
 
-// Augment returns the data set with its training pictures changed at random, by each augmentation in turn. Test
-// pictures stay as they are.
+// Augment returns the data set with its training pictures changed at random, by each augmentation in turn, after those
+// that it has already: .Augment(a).Augment(b) is .Augment(a, b). Test pictures stay as they are.
 func (d Images) Augment(augmentations ...Augmentation) Images {
-	d.augmentations = slices.Clone(augmentations)
+	d.augmentations = slices.Concat(d.augmentations, augmentations) // a slice of its own: copies share d's
 	return d
 }
 

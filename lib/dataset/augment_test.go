@@ -254,3 +254,21 @@ func TestAugmentFunc(t *testing.T) {
 		t.Errorf("it calls itself %q", s)
 	}
 }
+
+// Augmentations add up, and a data set that others were made of keeps its own.
+func TestAugmentAddsUp(t *testing.T) {
+	crop, flip := RandomCrop(28, 2), RandomFlip
+	first := digits1().Augment(crop)
+	chained, other := first.Augment(flip), first.Augment(AlternateFlip)
+	for _, c := range []struct{ got, want Images }{
+		{chained, digits1().Augment(crop, flip)}, {other, digits1().Augment(crop, AlternateFlip)},
+		{first, digits1().Augment(crop)}, {first.Augment(), first},
+	} {
+		if got, want := c.got.Description(), c.want.Description(); !reflect.DeepEqual(got, want) {
+			t.Errorf("it is %+v, want %+v", got, want)
+		}
+	}
+	if n := chained.RandomNumbers(); n != 3 { // two of the crop, one of the flip
+		t.Errorf("%d random numbers, want 3", n)
+	}
+}
