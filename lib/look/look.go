@@ -64,7 +64,8 @@ func (g *gallery) add(i int, format string, args ...any) {
 	g.Captions = append(g.Captions, fmt.Sprintf(format, args...))
 }
 
-// Worst draws the n mistakes with the largest losses, the worst first: those that the network is most sure of.
+// Worst draws up to n mistakes, those with the largest losses, the worst first. The network gave the right class almost
+// no probability; how sure it is of the wrong one stands below.
 func Worst(run *train.Run, n int, title ...string) figure.Figure {
 	p, test, err := tested(run)
 	if err != nil {

@@ -100,7 +100,8 @@ func (p *Predictions) Surest() []int {
 	return surest
 }
 
-// Worst lists the n images with the largest losses, the worst first: those where the network is wrong and most sure.
+// Worst lists the n images with the largest losses, the worst first: those to whose class the network gives the least
+// probability, if the loss is one of likelihood. Where n is more than its mistakes, images that it gets right follow.
 func (p *Predictions) Worst(n int) []int {
 	order := make([]int, len(p.Losses))
 	for i := range order {
