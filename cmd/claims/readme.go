@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 const readmeFile = "README.md"
@@ -140,12 +142,7 @@ func (r Row) machine() string {
 }
 
 // thousands writes 62006 as 62,006.
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
-}
+func thousands(n int) string { return message.NewPrinter(language.English).Sprint(n) }
 
 // claimsTable is what became of the claims.
 func claimsTable(l *ledger) string {

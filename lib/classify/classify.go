@@ -24,13 +24,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/gomlx/gomlx/ml/model"
 	"golang.org/x/sync/semaphore"
 
 	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/picture"
 	"example.org/convbook/lib/train"
@@ -232,8 +232,7 @@ func (c *Classifier) pictureBytes() int {
 
 // failed is an error of the device in a line.
 func (c *Classifier) failed(err error) error {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return fmt.Errorf("%s cannot be computed: %s", c.summary.Network, line)
+	return fmt.Errorf("%s cannot be computed: %s", c.summary.Network, text.FirstLine(err))
 }
 
 // ranked names the outputs for a picture, the largest first, the first of equals.

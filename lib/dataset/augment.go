@@ -17,6 +17,7 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 
 	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn"
 )
 
@@ -197,8 +198,7 @@ func operations(name string, d Images, numbers int, change func(pictures, random
 		sum = nn.Operations(pictures, changed)
 	})
 	if err != nil {
-		why, _, _ := strings.Cut(err.Error(), "\n")
-		return "", fmt.Errorf("%s: the augmentation %q: %s", d.Name, name, why)
+		return "", fmt.Errorf("%s: the augmentation %q: %s", d.Name, name, text.FirstLine(err))
 	}
 	return sum, nil
 }

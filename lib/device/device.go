@@ -26,6 +26,7 @@ import (
 
 	_ "example.org/convbook/lib/device/internal/pluginpath"
 	"example.org/convbook/lib/internal/env"
+	"example.org/convbook/lib/internal/text"
 )
 
 // compiledEnv names the folder of compiled programs, or is "off" to keep none. It is convbook/compiled in the user's
@@ -92,7 +93,7 @@ func open(config string) (compute.Backend, error) {
 	}
 	backend, err := xla.New(options)
 	if err != nil {
-		return nil, fmt.Errorf("XLA's plugin for %q does not load: %s", plugin, firstLine(err))
+		return nil, fmt.Errorf("XLA's plugin for %q does not load: %s", plugin, text.FirstLine(err))
 	}
 	return backend, nil
 }
@@ -190,10 +191,4 @@ func processor() string {
 		}
 	}
 	return runtime.GOARCH
-}
-
-// firstLine is an error's message without the stack that GoMLX's errors print behind it.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }

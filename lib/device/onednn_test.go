@@ -16,6 +16,8 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"example.org/convbook/lib/internal/text"
 )
 
 // These are the tests of plugin/convolve.c and products.c: convolutions that oneDNN computes, against sums over four
@@ -203,12 +205,12 @@ func TestUnreadableChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Destroy()
-	text := strings.Replace(forward, "window_strides = array<i64: 1, 1>", "window_strides = dense<1> : tensor<2xi64>", 1)
-	_, err = client.Compile().WithStableHLO([]byte(text)).Done()
+	changed := strings.Replace(forward, "window_strides = array<i64: 1, 1>", "window_strides = dense<1> : tensor<2xi64>", 1)
+	_, err = client.Compile().WithStableHLO([]byte(changed)).Done()
 	if err == nil {
 		t.Fatal("it was compiled")
 	}
-	fmt.Println(firstLine(err))
+	fmt.Println(text.FirstLine(err))
 }
 
 // A convolution ends, and is right, whatever XLA's threads are asked for and do not do.

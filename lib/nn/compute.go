@@ -13,6 +13,7 @@ import (
 
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/internal/text"
 )
 
 // Compute applies a network with these weights to a batch and returns what it gives, as in a test. The weights have the
@@ -41,11 +42,11 @@ func Compute(net Layer, weights map[string]array.Array, batch array.Array) (arra
 		return Apply(scope, net, x)
 	}, tensors.FromFlatDataAndDimensions(batch.Values, batch.Dims...))
 	if err != nil {
-		return array.Array{}, errors.New(firstLine(err))
+		return array.Array{}, errors.New(text.FirstLine(err))
 	}
 	values, err := tensors.CopyFlatData[float32](output)
 	if err != nil {
-		return array.Array{}, errors.New(firstLine(err))
+		return array.Array{}, errors.New(text.FirstLine(err))
 	}
 	return array.New(values, slices.Clone(output.Shape().Dimensions)...), nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"example.org/convbook/lib/internal/text"
 )
 
 // tracer records a network while it is applied. It travels with the graph, as graph state; most graphs have none.
@@ -235,13 +237,7 @@ func (t *tracer) explain(net Layer, image []int, cause any) error {
 	if layer := t.last().path; layer != "" {
 		where += ", layer " + layer
 	}
-	return errors.New(where + ", on images of " + times(image) + ": " + firstLine(cause))
-}
-
-// firstLine is an error without the stack that GoMLX's errors print behind it.
-func firstLine(cause any) string {
-	line, _, _ := strings.Cut(fmt.Sprint(cause), "\n")
-	return line
+	return errors.New(where + ", on images of " + times(image) + ": " + text.FirstLine(cause))
 }
 
 // panicf throws a layer's error, the way GoMLX does.

@@ -1,6 +1,10 @@
 package train
 
-import "strings"
+import (
+	"strings"
+
+	"example.org/convbook/lib/internal/text"
+)
 
 // oneLine is the error without the stack that GoMLX's errors carry. What the plugin says stands for itself, without who
 // handed it on. Where memory ran out on a GPU, XLA says how much it asked for, and the remedy is added; on a processor
@@ -9,12 +13,12 @@ func oneLine(err error) error {
 	if err == nil {
 		return nil
 	}
-	line, _, more := strings.Cut(err.Error(), "\n")
+	line := text.FirstLine(err)
 	if _, own, is := strings.Cut(line, pluginError); is {
 		line = own
 	} else if strings.Contains(line, "RESOURCE_EXHAUSTED") {
 		line = strings.TrimSuffix(line, ".") + ": take a smaller batch"
-	} else if !more {
+	} else if line == err.Error() {
 		return err
 	}
 	return shortened{err, line}
