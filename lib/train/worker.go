@@ -15,7 +15,7 @@ import (
 // Fit runs.
 type Worker struct {
 	t       *training
-	testers map[*dataset.Split]*tester
+	testers map[string]*tester // by the sums of their splits: each Train of a data set returns another pointer
 }
 
 // Worker compiles the task's programs and puts the data on the device.
@@ -33,7 +33,7 @@ func (t Task) Worker() (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{newTraining(e, about), map[*dataset.Split]*tester{}}
+	w := &Worker{newTraining(e, about), map[string]*tester{}}
 	if err := w.t.compile(ctx); err != nil {
 		return nil, err
 	}
@@ -65,16 +65,21 @@ func (w *Worker) Steps(n int) (losses []float32, err error) {
 // Test applies the network as it is now to all test images.
 func (w *Worker) Test() (*Predictions, error) { return w.t.tester.test(context.Background()) }
 
-// TestOn is Test for another split with pictures of the same kind, such as the training images.
+// TestOn is Test for another split with pictures of the same kind, such as the training images. The first time that it
+// gets these pictures, it puts them on the device and compiles a program.
 func (w *Worker) TestOn(split *dataset.Split) (*Predictions, error) {
-	if w.testers[split] == nil {
+	if split == nil {
+		return nil, errNoSplit
+	}
+	sum := split.Sum()
+	if w.testers[sum] == nil {
 		tester, err := w.t.newTester(context.Background(), split)
 		if err != nil {
 			return nil, err
 		}
-		w.testers[split] = tester
+		w.testers[sum] = tester
 	}
-	return w.testers[split].test(context.Background())
+	return w.testers[sum].test(context.Background())
 }
 
 // Order lists the images of the first n steps, or of the first epoch if that is shorter, in the order in which they are

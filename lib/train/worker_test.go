@@ -44,6 +44,24 @@ func TestWorker(t *testing.T) {
 	if err != nil || len(half.Labels) != 128 || !slices.Equal(half.Outputs.Values, predictions.Outputs.Values[:1280]) {
 		t.Errorf("tested on a half: %v, %v", half, err)
 	}
+	again, err := task.Data.Test() // the same pictures at another address
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err = worker.TestOn(again.Part(0, 128)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := worker.TestOn(again.Part(128, 256))
+	if err != nil || !slices.Equal(other.Outputs.Values, predictions.Outputs.Values[1280:]) {
+		t.Errorf("tested on the other half: %v, %v", other, err)
+	}
+	if n := len(worker.testers); n != 2 {
+		t.Errorf("%d programs test two halves", n)
+	}
+	_, err = worker.TestOn(nil)
+	checkError(t, err, "there is no split: get one with Train, Validation or Test of the data set")
 	_, err = worker.TestOn(test.Part(5, 5))
 	checkError(t, err, "0 images in 0 bytes: Linear takes some of 28×28×1")
 	_, err = worker.TestOn(&dataset.Split{Pixels: make([]byte, 100), Labels: make([]byte, 2)})
