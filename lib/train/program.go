@@ -39,17 +39,17 @@ type mode struct {
 }
 
 // program builds a graph whose parameters are the variables and then the inputs.
-func (e *engine) program(does string, mode mode, inputs []shapes.Shape,
+func (e *engine) program(does string, how mode, inputs []shapes.Shape,
 	build func(g *graph.Graph, vars []*model.Variable, inputs []*graph.Node) (outputs []*graph.Node)) (*program, error) {
-	p := &program{vars: slices.Collect(e.vars.IterVariables()), changes: mode.changes}
+	p := &program{vars: slices.Collect(e.vars.IterVariables()), changes: how.changes}
 	name := does + " " + e.summary.Network
-	if mode.changes {
+	if how.changes {
 		name = fmt.Sprintf("%s %d %s", inPlace, len(p.vars), name)
 	}
 	p.graph = graph.NewGraph(e.backend, name)
 	err := exceptions.TryCatch[error](func() {
 		model.SetStore(p.graph, e.vars)
-		e.vars.SetTraining(p.graph, mode.training)
+		e.vars.SetTraining(p.graph, how.training)
 		if e.Precision == BFloat16 {
 			nn.SetPrecision(p.graph, dtypes.BFloat16)
 		}
@@ -61,7 +61,7 @@ func (e *engine) program(does string, mode mode, inputs []shapes.Shape,
 			nodes = append(nodes, graph.Parameter(p.graph, fmt.Sprintf("input%d", i), shape))
 		}
 		outputs := build(p.graph, p.vars, nodes)
-		if mode.changes {
+		if how.changes {
 			var changed []*graph.Node
 			for _, v := range p.vars {
 				changed = append(changed, v.NodeValue(p.graph))
@@ -84,12 +84,12 @@ type temporary struct{ *tensors.Tensor }
 // run executes the program on the variables' values and the inputs: tensors, which stay, or temporary ones, or Go
 // values.
 //
-// An interrupt ends it after some patience, with ErrInterrupted, or as stop says.
-func (p *program) run(ctx context.Context, stop stop, inputs ...any) ([]*tensors.Tensor, error) {
+// An interrupt ends it after some patience, with ErrInterrupted, or as interrupted says.
+func (p *program) run(ctx context.Context, interrupted interruption, inputs ...any) ([]*tensors.Tensor, error) {
 	if ctx.Err() != nil {
 		return nil, ErrInterrupted
 	}
-	with, err := p.arguments(p.changes && stop != keeps, inputs)
+	with, err := p.arguments(p.changes && interrupted != keeps, inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (p *program) run(ctx context.Context, stop stop, inputs ...any) ([]*tensors
 		return outputs, nil
 	}
 	var outputs []*tensors.Tensor
-	if p.changes && stop == waits {
+	if p.changes && interrupted == waits {
 		outputs, err = execute()
 	} else {
 		outputs, err = attend(ctx, execute)
@@ -117,12 +117,12 @@ func (p *program) run(ctx context.Context, stop stop, inputs ...any) ([]*tensors
 	return outputs[len(p.vars):], nil
 }
 
-// stop is what an interrupt does while a program computes.
-type stop int
+// interruption is what an interrupt does while a program computes.
+type interruption int
 
 const (
 	// waits lets it finish. That is for what is soon done.
-	waits stop = iota
+	waits interruption = iota
 	// keeps leaves it, and keeps the variables as they were. Where the program changes them, that takes memory for
 	// their old and their new values at once, and the time to copy them.
 	keeps

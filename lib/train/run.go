@@ -183,7 +183,7 @@ func (r *Run) TestAsInTraining(batch int) (*Predictions, error) {
 }
 
 // test looks at the test images in another way than the one whose predictions are stored.
-func (r *Run) test(look look) (*Predictions, error) {
+func (r *Run) test(how look) (*Predictions, error) {
 	e, err := r.plan.trained()
 	if err != nil {
 		return nil, err
@@ -192,14 +192,14 @@ func (r *Run) test(look look) (*Predictions, error) {
 		return nil, err
 	}
 	test := r.plan.splits.test
-	whole := test.Len() - test.Len()%min(look.batch, test.Len())
+	whole := test.Len() - test.Len()%min(how.batch, test.Len())
 	all := &Predictions{Outputs: array.New(nil, 0, len(e.Data.Classes)), Labels: test.Labels, Classes: e.Data.Classes}
 	// The last batch may be short.
 	for _, part := range []*dataset.Split{test.Part(0, whole), test.Part(whole, test.Len())} {
 		if part.Len() == 0 {
 			continue
 		}
-		tester, err := e.tester(part, look)
+		tester, err := e.tester(part, how)
 		if err != nil {
 			return nil, err
 		}

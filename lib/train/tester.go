@@ -32,26 +32,26 @@ type look struct {
 }
 
 // tester compiles the program that gets the outputs and the loss of each image of a split.
-func (e *engine) tester(of *dataset.Split, look look) (*tester, error) {
+func (e *engine) tester(of *dataset.Split, how look) (*tester, error) {
 	split, err := e.upload(of)
 	if err != nil {
 		return nil, err
 	}
-	look.batch = min(look.batch, of.Len())
+	how.batch = min(how.batch, of.Len())
 	t := &tester{split: split, labels: of.Labels, classes: e.Data.Classes,
-		rounds: (of.Len() + look.batch - 1) / look.batch, batch: look.batch}
+		rounds: (of.Len() + how.batch - 1) / how.batch, batch: how.batch}
 	inputs := []shapes.Shape{
 		shapes.Make(dtypes.Int32), // batches to do
 		shapes.Make(dtypes.Float32, t.rounds*t.batch, len(t.classes)),
 		shapes.Make(dtypes.Float32, t.rounds*t.batch),
 		split.pixels.Shape(), split.labels.Shape(),
 	}
-	t.program, err = e.program("test", mode{training: look.training}, inputs,
+	t.program, err = e.program("test", mode{training: how.training}, inputs,
 		func(g *graph.Graph, vars []*model.Variable, in []*graph.Node) []*graph.Node {
 			rounds, results, images := in[0], in[1:3], in[3:]
 			body := func(i *graph.Node, changing, fixed []*graph.Node) []*graph.Node {
 				first, zero := graph.MulScalar(i, t.batch), graph.ScalarZero(g, dtypes.Int32)
-				outputs, losses := e.look(look, first, fixed[0], fixed[1])
+				outputs, losses := e.applyTo(how, first, fixed[0], fixed[1])
 				return []*graph.Node{
 					graph.DynamicUpdateSlice(changing[0], outputs, []*graph.Node{first, zero}),
 					graph.DynamicUpdateSlice(changing[1], losses, []*graph.Node{first}),
@@ -66,21 +66,21 @@ func (e *engine) tester(of *dataset.Split, look look) (*tester, error) {
 	return t, err
 }
 
-// look gives the outputs and the losses of a batch of images, from the first one on.
-func (e *engine) look(look look, first, pixels, labels *graph.Node) (outputs, losses *graph.Node) {
+// applyTo gives the outputs and the losses of a batch of images, from the first one on.
+func (e *engine) applyTo(how look, first, pixels, labels *graph.Node) (outputs, losses *graph.Node) {
 	g := first.Graph()
-	indices := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, look.batch), 0))
+	indices := graph.Add(first, graph.Iota(g, shapes.Make(dtypes.Int32, how.batch), 0))
 	indices = graph.MinScalar(indices, pixels.Shape().Dim(0)-1) // a short last batch repeats the last image
 	x, wanted := take(pixels, labels, indices)
-	if look.flips {
+	if how.flips {
 		x = graph.Concatenate([]*graph.Node{x, graph.Reverse(x, 2)}, 0)
 	}
-	if look.training { // dropout's numbers
+	if how.training { // dropout's numbers
 		nn.SetRandom(graph.Const(g, make([]uint64, randomState)))
 	}
 	y := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Preprocess(x))
-	if look.flips {
-		y = graph.ReduceMean(graph.Reshape(y, 2, look.batch, len(e.Data.Classes)), 0)
+	if how.flips {
+		y = graph.ReduceMean(graph.Reshape(y, 2, how.batch, len(e.Data.Classes)), 0)
 	}
 	return y, e.Loss.each(y, wanted)
 }

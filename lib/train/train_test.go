@@ -482,9 +482,9 @@ func TestInterruptDuringALongStep(t *testing.T) {
 				}
 			}
 			patience = 0
-			portion := now.portion(now.order(0), 1, 1)
-			portion.stop = now.stop(time.Hour)
-			_, err := now.trainer.steps(pressed{t.Context()}, portion)
+			next := now.portion(now.order(0), 1, 1)
+			next.interrupted = now.onInterrupt(time.Hour)
+			_, err := now.trainer.steps(pressed{t.Context()}, next)
 			patience = before
 			if !errors.Is(err, ErrInterrupted) {
 				t.Fatalf("a step that was interrupted gave the error %v", err)

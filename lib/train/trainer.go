@@ -115,11 +115,11 @@ func (e *engine) losses(outputs, wanted *graph.Node) *graph.Node {
 
 // portion is what one call of the trainer does.
 type portion struct {
-	order  []int32                               // the images to use, which may end in a short batch
-	random []float32                             // their random numbers
-	state  func(step int) [randomState]uint64    // where the random generator of the portion's i-th step starts
-	needs  func(step int) []stepNumbers[float64] // what the optimizer needs for it, for each of the rates
-	stop   stop                                  // what an interrupt does to it
+	order       []int32                               // the images to use, which may end in a short batch
+	random      []float32                             // their random numbers
+	state       func(step int) [randomState]uint64    // where the random generator of the portion's i-th step starts
+	needs       func(step int) []stepNumbers[float64] // what the optimizer needs for it, for each of the rates
+	interrupted interruption                          // what an interrupt does to it
 }
 
 // steps trains and returns the loss of each step before it.
@@ -154,7 +154,7 @@ func (t *trainer) steps(ctx context.Context, p portion) ([]float32, error) {
 		states:    temporary{tensors.FromFlatDataAndDimensions(states, t.capacity, randomState)},
 		optimizer: temporary{tensors.FromFlatDataAndDimensions(needs, t.capacity, t.rates*stepNumbersSize)},
 	}
-	outputs, err := t.run(ctx, p.stop, append([]any{int32(n), make([]float32, t.capacity)}, list(in.fields())...)...)
+	outputs, err := t.run(ctx, p.interrupted, append([]any{int32(n), make([]float32, t.capacity)}, list(in.fields())...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -179,16 +179,16 @@ func (t *training) epochs(ctx context.Context) (*Predictions, error) {
 	}
 }
 
-// call is how long one call should take, so an interrupt is heard and progress is seen soon.
-const call = time.Second / 2
+// callTime is how long one call should take, so an interrupt is heard and progress is seen soon.
+const callTime = time.Second / 2
 
-// soon is how long a step may take for an interrupt to wait for it.
-const soon = time.Second
+// shortStep is how long a step may take for an interrupt to wait for it.
+const shortStep = time.Second
 
-// stop is what an interrupt does during a step that takes about that long, or an unknown time if it is negative.
-func (t *training) stop(step time.Duration) stop {
+// onInterrupt is what an interrupt does during a step that takes about that long, or an unknown time if it is negative.
+func (t *training) onInterrupt(step time.Duration) interruption {
 	switch {
-	case step >= 0 && step <= soon:
+	case step >= 0 && step <= shortStep:
 		return waits
 	case t.at.Step == t.kept:
 		return loses
@@ -212,9 +212,9 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 		}
 		steps = min(steps, t.about.Batches-batch, t.trainer.capacity, t.engine.perCall)
 		start := time.Now()
-		portion := t.portion(order, batch, steps)
-		portion.stop = t.stop(ofStep)
-		losses, err := t.trainer.steps(ctx, portion)
+		next := t.portion(order, batch, steps)
+		next.interrupted = t.onInterrupt(ofStep)
+		losses, err := t.trainer.steps(ctx, next)
 		if err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (t *training) epoch(ctx context.Context, epoch int) error {
 			return err
 		}
 		ofStep = took / time.Duration(steps)
-		steps = int(min(call, t.engine.SaveEvery)/ofStep) + 1
+		steps = int(min(callTime, t.engine.SaveEvery)/ofStep) + 1
 		if time.Since(t.saved) > t.engine.SaveEvery {
 			if err := t.checkpoint(); err != nil {
 				return err
