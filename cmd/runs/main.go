@@ -193,7 +193,7 @@ func list(out io.Writer, runs []train.Stored) {
 			pinned = "pinned"
 		}
 		accuracy, seconds := r.Outcome()
-		date := r.Date.Local().Format(train.Minute)
+		date := r.Date.Local().Format(train.TimeLayout)
 		table.Row(r.ID, r.Name, pinned, r.Status(), accuracy, seconds, date, megabytes(r.Bytes))
 		total += r.Bytes
 	}

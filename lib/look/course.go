@@ -89,7 +89,7 @@ func (c *course) about() string {
 	parts := []string{fmt.Sprintf("%s: %s parameters, %s MACs an image", c.Network, many(c.Parameters), many(c.MACs)), c.Device}
 	if c.Stored != nil {
 		parts = append(parts, fmt.Sprintf("trained on %s (stored; Fresh: true trains again)",
-			c.Stored.StartedAt.Local().Format(train.Minute)))
+			c.Stored.StartedAt.Local().Format(train.TimeLayout)))
 	}
 	if c.went != "" {
 		parts = append(parts, c.went)

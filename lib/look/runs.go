@@ -40,7 +40,7 @@ func (l Listing) Table() (head []string, rows [][]string) {
 	for i, s := range l.runs {
 		accuracy, seconds := s.Outcome()
 		row := append([]string{s.Title()}, values[i]...)
-		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format(train.Minute), s.Status()))
+		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format(train.TimeLayout), s.Status()))
 	}
 	return head, rows
 }

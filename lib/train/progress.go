@@ -134,7 +134,7 @@ func (l lines) start(e Started) {
 		return
 	}
 	fmt.Fprintf(l.out, "%s, %d parameters, trained on %s in %.1f s on %s (stored; Fresh: true trains again)\n",
-		e.Network, e.Parameters, e.Stored.StartedAt.Local().Format(Minute), e.Stored.TrainSeconds, e.Device)
+		e.Network, e.Parameters, e.Stored.StartedAt.Local().Format(TimeLayout), e.Stored.TrainSeconds, e.Device)
 }
 
 func (l lines) step(e Stepped, batch int, loss float32) {

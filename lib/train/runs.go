@@ -162,8 +162,8 @@ func (s Stored) Title() string {
 	return s.ID
 }
 
-// Minute is how dates of runs are shown: a layout for [time.Time.Format].
-const Minute = "2006-01-02 15:04"
+// TimeLayout is how dates of runs are shown: a layout for [time.Time.Format].
+const TimeLayout = "2006-01-02 15:04"
 
 // Outcome is the run's accuracy in percent and how many seconds it was trained, as tables show them; each is "–" as
 // long as the run is not finished.
@@ -176,7 +176,7 @@ func (s Stored) Outcome() (accuracy, seconds string) {
 
 // trained says which finished run it is, for a sentence.
 func (s Stored) trained() string {
-	which := fmt.Sprintf("the run of %s", s.Date.Local().Format(Minute))
+	which := fmt.Sprintf("the run of %s", s.Date.Local().Format(TimeLayout))
 	if s.Name != "" {
 		which += fmt.Sprintf(" (%q)", s.Name)
 	}
