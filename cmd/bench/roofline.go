@@ -18,7 +18,7 @@ import (
 )
 
 // convolution is one of a network's, as far as its time depends on it. A training step applies it, and computes its
-// gradient by its weights and, if it is not the first layer, by its images.
+// gradient with respect to its weights and, if it is not the first layer, to its images.
 type convolution struct {
 	height, width, channels, filters int // of what comes in, as far as windows see it
 	kernel, stride, padding          int

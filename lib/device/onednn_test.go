@@ -89,7 +89,7 @@ func TestConvolutionsByOneDNN(t *testing.T) {
 		{16, 4, 64, 64, 3, 2, 2, 1}, // stride
 		{16, 6, 64, 64, 3, 1, 3, 3}, // dilation
 		{16, 5, 64, 64, 3, 4, 2, 1}, // pixels that no window sees
-		{16, 7, 64, 72, 3, 1, 1, 1}, // without AVX-512, the gradient by the weights by products, too
+		{16, 7, 64, 72, 3, 1, 1, 1}, // without AVX-512, the gradient with respect to the weights by products, too
 		{16, 19, 65, 64, 3, 2, 1, 1},
 		{17, 6, 64, 257, 3, 1, 1, 1}, // many filters
 		{16, 6, 80, 64, 1, 2, 0, 1},
@@ -134,7 +134,7 @@ func (c convolution) test(t *testing.T, backend compute.Backend, precision dtype
 		want[1][x] += float64(pulls[y]) * float64(ws[w])
 		want[2][w] += float64(pulls[y]) * float64(xs[x])
 	})
-	for i, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
+	for i, name := range []string{"the convolution", "its gradient with respect to the images", "its gradient with respect to the weights"} {
 		for j, v := range values(i) {
 			if math.Abs(float64(v)-want[i][j]) > 1e-4+rounding*math.Abs(want[i][j]) {
 				t.Errorf("%v %+v: value %d of %s is %g, want %g", precision, c, j, name, v, want[i][j])
@@ -158,12 +158,12 @@ func programOfChild(t *testing.T, wish string) []byte {
 }
 
 // A program that calls oneDNN names the call and its plan, so it is seen in the program that is kept: a convolution,
-// its gradient by the images and that by the weights.
+// its gradient with respect to the images and to the weights.
 func TestOneDNNIsCalled(t *testing.T) {
 	needOneDNN(t)
 	for wish, called := range map[string]bool{"on": true, "off": false} {
 		program := programOfChild(t, wish)
-		for kind, name := range []string{"the convolution", "its gradient by the images", "its gradient by the weights"} {
+		for kind, name := range []string{"the convolution", "its gradient with respect to the images", "its gradient with respect to the weights"} {
 			if got := bytes.Contains(program, fmt.Appendf(nil, "{plan = array<i64: %d, ", kind)); got != called {
 				t.Errorf("CONVBOOK_ONEDNN=%s: oneDNN is called for %s: %v", wish, name, got)
 			}

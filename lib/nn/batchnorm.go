@@ -98,20 +98,21 @@ func (b BatchNormLayer) inGraph(x, scale, shift *graph.Node, batch moments, aver
 	variance := graph.StopGradient(batch.mean(graph.Square(graph.Sub(x, mean))))
 	average(mean, variance)
 
-	// With n values in a channel, x̂ = (x − mean)/√(variance + ε), y = scale · x̂ + shift, and g the gradient by y: by
-	// shift it is Σg, by scale Σg·x̂, and by x̂, with mean and variance that follow x, scale · (g − (Σg + x̂ ·
-	// Σg·x̂)/n). GoMLX comes to scale and shift first, which come last in the graph, so their sums serve again for x̂.
-	// A filler has no part in mean and variance, so its gradient is scale · g, which is 0 as it has no part in the
-	// loss.
+	// With n values in a channel, x̂ = (x − mean)/√(variance + ε), y = scale · x̂ + shift, and g the gradient with
+	// respect to y: to shift it is Σg, to scale Σg·x̂, and to x̂, with mean and variance that follow x, scale · (g −
+	// (Σg + x̂ · Σg·x̂)/n). GoMLX comes to scale and shift first, which come last in the graph, so their sums serve
+	// again for x̂. A filler has no part in mean and variance, so its gradient is scale · g, which is 0 as it has no
+	// part in the loss.
 	var sumG, sumGX *graph.Node
 	normal := graph.Mul(graph.Sub(x, mean), graph.StopGradient(b.inverse(variance)))
 	normal = op.Identity(normal, func(normal, scaled *graph.Node) *graph.Node { // scale · g
-		if b.noScale { // nor is a gradient by the scale computed; that by the image is as if there were one
+		if b.noScale { // nor is its gradient computed; that with respect to the image is as if there were a scale
 			sum := func(x *graph.Node) *graph.Node { return graph.ReduceAndKeep(x, graph.ReduceSum, 0, 1, 2) }
 			sumG, sumGX = sum(scaled), sum(graph.Mul(scaled, normal))
 		}
 		if sumG == nil || sumGX == nil {
-			panicf("a batch norm in training has a gradient by its input only with those by its scale and shift")
+			panicf("a batch norm in training has a gradient with respect to its input only " +
+				"with those with respect to its scale and shift")
 		}
 		correction := graph.Mul(scale, graph.Add(sumG, graph.Mul(normal, sumGX)))
 		return graph.Sub(scaled, graph.Mul(correction, batch.share))

@@ -47,8 +47,8 @@ func TestBatchNormByHand(t *testing.T) {
 	check("running mean after testing", running("mean"), []float32{3})
 }
 
-// Where its scale and shift are not to be trained it does in training what it does in a test, and its averages stay. Its gradient by
-// the input is that of a fixed factor, 2/√4 here, whatever else is in the batch.
+// Where its scale and shift are not to be trained it does in training what it does in a test, and its averages stay.
+// Its gradient with respect to the input is that of a fixed factor, 2/√4 here, whatever else is in the batch.
 func TestFrozenBatchNorm(t *testing.T) {
 	x := tensors.FromFlatDataAndDimensions([]float32{1, 3, 5, 7}, 2, 1, 2, 1)
 	values := map[string][]float32{"mean": {3}, "variance": {4 - 1e-5}, "scale": {2}, "shift": {10}}
@@ -163,7 +163,7 @@ func TestBatchNormLeavesFillersOut(t *testing.T) {
 	}
 	want, wantRunning := run(counted, nil)
 	got, gotRunning := run(counted+fillers, []float32{1, 1, 1, 0, 0})
-	for i, what := range []string{"outputs", "gradient by the input", "gradient by scale", "gradient by shift"} {
+	for i, what := range []string{"outputs", "gradient with respect to the input", "gradient with respect to scale", "gradient with respect to shift"} {
 		if !check.Near(got[i][:len(want[i])], want[i], 1e-5) {
 			t.Errorf("%s %v, want %v", what, got[i][:len(want[i])], want[i])
 		}
@@ -238,10 +238,10 @@ func (s batchShape) test(t *testing.T, norm BatchNormLayer, relu bool) {
 	want, mean, variance := s.batchNorm(xs, pulls, scale, shift, relu)
 	counted := s.images * s.height * s.width * s.channels
 	got[0] = got[0][:counted]
-	if norm.noScale { // and no gradient by it
+	if norm.noScale { // and no gradient with respect to it
 		want[2] = make([]float32, s.channels)
 	}
-	for i, what := range []string{"values", "gradient by the input", "gradient by scale", "gradient by shift"} {
+	for i, what := range []string{"values", "gradient with respect to the input", "gradient with respect to scale", "gradient with respect to shift"} {
 		tolerance := 2e-4
 		if i > 1 { // sums over all images
 			tolerance *= math.Sqrt(float64(counted / s.channels))
@@ -258,8 +258,8 @@ func (s batchShape) test(t *testing.T, norm BatchNormLayer, relu bool) {
 	}
 }
 
-// batchNorm is the definition: the values of the images that count, the gradients by input, scale and shift of the sum
-// of values times pulls, and the running averages after one batch.
+// batchNorm is the definition: the values of the images that count, the gradients with respect to input, scale and
+// shift of the sum of values times pulls, and the running averages after one batch.
 func (s batchShape) batchNorm(xs, pulls, scale, shift []float32, relu bool) (results [4][]float32, mean, variance []float32) {
 	n := float64(s.images * s.height * s.width)
 	results[0], results[1] = make([]float32, int(n)*s.channels), make([]float32, len(xs))

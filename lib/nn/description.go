@@ -104,8 +104,8 @@ func operations(layer Layer, image []int) string {
 	return fmt.Sprintf("%x", sum.Sum(nil))
 }
 
-// Operations is a sum of the operations that make y of x in their graph, which holds nothing else, with the gradient by
-// x where they set one of their own. Functions are the same where that is the same.
+// Operations is a sum of the operations that make y of x in their graph, which holds nothing else, with the gradient
+// with respect to x where they set one of their own. Functions are the same where that is the same.
 func Operations(x, y *graph.Node) string {
 	sum := sha256.New()
 	writeFunction(sum, x, y)

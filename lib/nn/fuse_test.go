@@ -56,7 +56,7 @@ func TestTogetherAsOneAfterAnother(t *testing.T) {
 		if together := c.together && device.OneDNN(check.Device(t)); together != (calls > 0) || none > 0 {
 			t.Errorf("%v of %v: %d calls together, %d apart", c.layers, c.dims, calls, none)
 		}
-		for i, what := range []string{"values", "gradient by the images", "gradient by the weights"} {
+		for i, what := range []string{"values", "gradient with respect to the images", "gradient with respect to the weights"} {
 			if !check.Near(got[i], want[i], 1e-4) {
 				t.Errorf("%v of %v: other %s", c.layers, c.dims, what)
 			}

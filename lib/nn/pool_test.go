@@ -49,7 +49,7 @@ func TestGlobalAvgPoolKeepsChannelsApart(t *testing.T) {
 	}
 }
 
-// gradientOf is the gradient by x of the sum of 0, 1, 2, … times y's values.
+// gradientOf is the gradient with respect to x of the sum of 0, 1, 2, … times y's values.
 func gradientOf(y, x *graph.Node) *graph.Node {
 	return graph.Gradient(graph.ReduceAllSum(graph.Mul(y, graph.IotaFull(y.Graph(), y.Shape()))), x)[0]
 }
@@ -93,8 +93,8 @@ func sideByPyTorch(p Info, side int) int {
 	return n
 }
 
-// pooled is what a pooling gives, from the pixels that each of its n × n windows holds, and the gradient by the pixels
-// of the sum of 0, 1, 2, … times that.
+// pooled is what a pooling gives, from the pixels that each of its n × n windows holds, and the gradient with respect
+// to the pixels of the sum of 0, 1, 2, … times that.
 func pooled(p Info, pixels []float32, side, n int) (values, gradient []float32) {
 	gradient = make([]float32, len(pixels))
 	for i := range n * n {

@@ -42,9 +42,9 @@ func (l inThePrecision) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	return l.Layer.Apply(scope, x)
 }
 
-// The gradient by the weights where a window is wider than the image, summed up here by hand. All values are whole and
-// small, so bfloat16 has them exactly. oneDNN takes for zeros what it finds in its memory: each number of filters has a
-// memory of its own, which is used in the second round again.
+// The gradient with respect to the weights where a window is wider than the image, summed up here by hand. All values
+// are whole and small, so bfloat16 has them exactly. oneDNN takes for zeros what it finds in its memory: each number of
+// filters has a memory of its own, which is used in the second round again.
 func TestGradientByWeightsInBFloat16(t *testing.T) {
 	const batch, height, width, channels, kernel, stride, padding, rows = 6, 6, 2, 8, 5, 3, 2, 2
 	r := rand.New(rand.NewPCG(1, 2))

@@ -20,8 +20,9 @@ type Gradient struct {
 	Size     float64 // the root of the mean of its values' squared gradients
 }
 
-// Gradients returns the gradient of the first batch's loss by each weight of the network as it is before training, in
-// the order of the layers: what the first step follows, with the same augmentations and the same values dropped.
+// Gradients returns the gradient of the first batch's loss with respect to each weight of the network as it is before
+// training, in the order of the layers: what the first step follows, with the same augmentations and the same values
+// dropped.
 func (t Task) Gradients() ([]Gradient, error) {
 	ctx := context.Background()
 	plan, err := t.plan(ctx)
@@ -65,7 +66,8 @@ func (t Task) Gradients() ([]Gradient, error) {
 	return gradients, nil
 }
 
-// gradientSizes are the means of the squared gradients of the loss by each weight, with the weights' names.
+// gradientSizes are the means of the squared gradients of the loss with respect to each weight, with the weights'
+// names.
 func (e *engine) gradientSizes(loss *graph.Node) (names []string, sizes []*graph.Node) {
 	var trainable []nn.Variable // of all kinds: batch norm works out its gradients together
 	var values []*graph.Node

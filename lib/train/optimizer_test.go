@@ -287,7 +287,8 @@ func TestAuxiliaryLossIsAdded(t *testing.T) {
 	}
 }
 
-// The gradient of softmax's cross-entropy by a linear layer's weights, x·(p − y) averaged over the batch, written out.
+// The gradient of softmax's cross-entropy with respect to a linear layer's weights, x·(p − y) averaged over the batch,
+// written out.
 func TestGradientsOfALinearLayer(t *testing.T) {
 	isolate(t)
 	const batch = 5

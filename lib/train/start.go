@@ -187,8 +187,8 @@ func (e *engine) start() error {
 	return nil
 }
 
-// freeze marks what is frozen as not to be trained. No gradient by it is computed, nor by what only it is made of, and
-// the optimizer keeps nothing for it.
+// freeze marks what is frozen as not to be trained. No gradient with respect to it is computed, nor to what only it is
+// made of, and the optimizer keeps nothing for it.
 func (e *engine) freeze() {
 	for _, v := range e.frozen {
 		e.vars.GetVariable(nn.Path(v.Name)).SetTrainable(false)

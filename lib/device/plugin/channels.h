@@ -64,7 +64,8 @@ INSIDE void NAMED(write_normal)(
   }
 }
 
-// pulled finds how far n channels of a pixel are from their mean, and the gradient by what they become before the ReLU.
+// pulled finds how far n channels of a pixel are from their mean, and the gradient with respect to what they become
+// before the ReLU.
 INSIDE void NAMED(pulled)(
   const float *x, const float *pull, size_t n, bool relu, const triple *some, vector *from_mean, vector *g) {
   LOAD(value, x, n);
@@ -104,7 +105,7 @@ INSIDE void NAMED(find_sums)(const struct norm *norm, const struct factors *f, c
   STORE(sums + channels + c, products, n);
 }
 
-// write_gradient writes the gradient by n channels of x, from c on.
+// write_gradient writes the gradient with respect to n channels of x, from c on.
 INSIDE void NAMED(write_gradient)(const struct norm *norm, const struct factors *f, const float *x, const float *pull,
   int64_t pixels, int64_t c, size_t n, float *result) {
   triple some;

@@ -129,7 +129,7 @@ static bool clean(dnnl_memory_t memory) {
   return true;
 }
 
-// weights_of is the order in which a described convolution wants its weights, or has the gradient by them.
+// weights_of is the order in which a described convolution wants its weights, or has the gradient with respect to them.
 static const_dnnl_memory_desc_t weights_of(const struct plan *p, const_dnnl_primitive_desc_t description) {
   return dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md, ARGUMENTS[p->kind][1]);
 }

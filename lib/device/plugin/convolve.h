@@ -29,8 +29,8 @@ enum { NOTHING, BIAS, BIAS_AND_RELU }; // oneDNN's ReLU gives 0 for what is not 
 
 enum { PLAN = sizeof(struct plan) / sizeof(int64_t) }; // how many numbers it is
 
-// convolution_arrays are what a convolution reads and writes: images x, weights w and result y, or the gradients by
-// them; and the bias, if it has one.
+// convolution_arrays are what a convolution reads and writes: images x, weights w and result y, or the gradients with
+// respect to them; and the bias, if it has one.
 struct convolution_arrays {
   char *x, *w, *y;
   float *bias;

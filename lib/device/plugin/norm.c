@@ -5,8 +5,8 @@
 
 #include "lanes.h"
 
-// factors are what a piece of an image needs of each channel: y is (x − mean) · factor + shift, and the gradient by x
-// is (g − constant − (x − mean) · slope) · factor.
+// factors are what a piece of an image needs of each channel: y is (x − mean) · factor + shift, and the gradient with
+// respect to x is (g − constant − (x − mean) · slope) · factor.
 struct factors {
   float *mean, *factor, *shift, *constant, *slope;
 };

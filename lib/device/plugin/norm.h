@@ -21,9 +21,9 @@ struct norm {
 enum { NORM = sizeof(struct norm) / sizeof(int64_t) }; // how many numbers it is
 
 // norm_arrays are what a norm reads: images x; of each channel scale and shift; each image's share of a mean over one
-// of its pixels in all images, and what is added to the variance. Backwards, also the gradient by the result, and mean
-// and variance, which forwards it writes. The result is of x's size, or the gradient by x, which comes with those by
-// scale and shift.
+// of its pixels in all images, and what is added to the variance. Backwards, also the gradient with respect to the
+// result, and mean and variance, which forwards it writes. The result is of x's size, or the gradient with respect to
+// x, which comes with those with respect to scale and shift.
 struct norm_arrays {
   const float *x, *scale, *shift, *share, *epsilon, *pull;
   float *mean, *variance;

@@ -61,7 +61,7 @@ static void maxima(const struct pooling *p, const struct pooling_arrays *a, int6
   }
 }
 
-// gradient computes the gradient by x in an image.
+// gradient computes the gradient with respect to x in an image.
 static void gradient(const struct pooling *p, const struct pooling_arrays *a, int64_t image) {
   const struct functions f = of_processor();
   int64_t size = p->x[1] * p->x[2] * p->x[3];

@@ -97,7 +97,7 @@ static bool by_pixels(const struct plan *p, const struct convolution_arrays *arr
 // the processor's cache.
 enum { AT_ONCE = 512, MANY = 256, NARROW = 16, GAP = 8 };
 
-// block is the part of the weights that a thread computes the gradient by: some of x's and some of y's channels.
+// block is the part of the weights whose gradient a thread computes: some of x's and some of y's channels.
 struct block {
   int64_t x, y, x_count, y_count; // the first of them, and how many
   float *x_pixels, *y_pixels;     // room for what is gathered, or NULL where y is used as it lies in memory
@@ -129,7 +129,7 @@ static int64_t gather(const struct plan *p, const struct convolution_arrays *arr
   return (x_to - b->x_pixels) / b->x_apart;
 }
 
-// clear writes zeros to the gradient by a block of the weights.
+// clear writes zeros to the gradient with respect to a block of the weights.
 static void clear(const struct plan *p, const struct convolution_arrays *arrays, const struct block *b) {
   for (int64_t i = 0; i < p->w[2]; i++)
     for (int64_t j = 0; j < p->w[3]; j++)
@@ -138,7 +138,7 @@ static void clear(const struct plan *p, const struct convolution_arrays *arrays,
           (size_t)b->y_count * sizeof(float));
 }
 
-// add_rows adds to the gradient by a block of the weights what some rows of y give.
+// add_rows adds to the gradient with respect to a block of the weights what some rows of y give.
 static bool add_rows(
   const struct plan *p, const struct convolution_arrays *arrays, const struct block *b, int64_t row, int64_t rows) {
   const float *y = b->y_pixels ? b->y_pixels : (float *)arrays->y + row * p->y_strides[2] + b->y;
@@ -166,7 +166,8 @@ static bool divide(const struct plan *p, int part, int parts, struct block *b) {
   return true;
 }
 
-// by_weights does a part of the gradient by the weights: a product of many pixels for each place of the window.
+// by_weights does a part of the gradient with respect to the weights: a product of many pixels for each place of the
+// window.
 static bool by_weights(const struct plan *p, const struct convolution_arrays *arrays, int part, int parts) {
   struct block b;
   if (!divide(p, part, parts, &b)) return true;

@@ -2,8 +2,8 @@
 //
 // That is XLA's convolution, but for one case: on a processor where oneDNN does not compute it, XLA's own is slow for
 // filters with few weights, slower inside of a loop, where package train puts small networks, very slow where the
-// feature map is about as small as the kernel, and slow in the gradient by the weights. There a convolution is written
-// as something else. All forms give the same numbers, up to rounding.
+// feature map is about as small as the kernel, and slow in the gradient with respect to the weights. There a
+// convolution is written as something else. All forms give the same numbers, up to rounding.
 package convolve
 
 import (

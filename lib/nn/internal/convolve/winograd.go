@@ -12,8 +12,9 @@ import (
 //
 //	y = Aᵀ · [(G·w·Gᵀ) ⊙ (Bᵀ·d·B)] · A
 //
-// Read backwards, the gradient by w is the sum of Gᵀ·[(A·p·Aᵀ) ⊙ (Bᵀ·d·B)]·G over all tiles, p being the gradient by y.
-// Since ⊙ goes value by value, each of the 16 places of a tile is one matrix product over all tiles and channels.
+// Read backwards, the gradient with respect to w is the sum of Gᵀ·[(A·p·Aᵀ) ⊙ (Bᵀ·d·B)]·G over all tiles, p being the
+// gradient with respect to y. Since ⊙ goes value by value, each of the 16 places of a tile is one matrix product over
+// all tiles and channels.
 var (
 	winogradA = [][]float64{{1, 0}, {1, 1}, {1, -1}, {0, -1}}
 	winogradB = [][]float64{{1, 0, 0, 0}, {0, 1, -1, 1}, {-1, 1, 1, 0}, {0, 0, 0, -1}}
@@ -27,16 +28,17 @@ func canWinograd(x, weights *graph.Node, stride, padding int) bool {
 		x.Shape().Dim(1)%2 == 0 && x.Shape().Dim(2)%2 == 0
 }
 
-// winograd leaves the convolution and its gradient by the image to XLA, and computes the gradient by the weights by
-// Winograd's algorithm, where canWinograd holds. XLA's own takes two to three times as long as the others.
+// winograd leaves the convolution and its gradient with respect to the image to XLA, and computes the gradient with
+// respect to the weights by Winograd's algorithm, where canWinograd holds. XLA's own takes two to three times as long
+// as the others.
 func winograd(x, weights *graph.Node, stride, padding int) *graph.Node {
 	return op.WithGradient(weights,
 		func(weights *graph.Node) *graph.Node { return convolution(x, weights, stride, padding) },
 		func(pull *graph.Node) *graph.Node { return winogradWeights(x, pull) })
 }
 
-// winogradWeights is the gradient by the weights.
-// [batch, height, width, channels], [batch, height, width, filters] → [3, 3, channels, filters]
+// winogradWeights is the gradient with respect to the weights. [batch, height, width, channels], [batch, height, width,
+// filters] → [3, 3, channels, filters]
 func winogradWeights(x, pull *graph.Node) *graph.Node {
 	channels, filters := x.Shape().Dim(3), pull.Shape().Dim(3)
 	tiles := winogradTiles(x)

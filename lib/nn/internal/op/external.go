@@ -17,8 +17,8 @@ type External struct {
 	Body    func(inputs []*graph.Node) *graph.Node
 	Results []shapes.Shape
 
-	// Gradient is what the gradients by the inputs are, or nil where there is none, if that by the first result is pull.
-	// The other results have no gradient. Where it is nil it is that of Body.
+	// Gradient is what the gradients with respect to the inputs are, or nil where there is none, if that with respect
+	// to the first result is pull. The other results have no gradient. Where it is nil it is that of Body.
 	Gradient func(inputs, results []*graph.Node, pull *graph.Node) []*graph.Node
 }
 
