@@ -69,6 +69,9 @@ func (s *server) run(ctx context.Context, model, address string) (err error) {
 	if s.bytes < 1 || s.wait <= 0 || flag.NArg() > 0 {
 		return fmt.Errorf("it takes flags alone, see -help, and -max-bytes and -timeout above 0, not %q", os.Args[1:])
 	}
+	if model == "" {
+		return errors.New("no network: name a run or an exported file with -model; make runs lists the runs")
+	}
 	if s.network, err = classify.Open(model); err != nil {
 		return err
 	}

@@ -249,6 +249,14 @@ func TestLimitsThatWouldBeNone(t *testing.T) {
 	}
 }
 
+func TestWithoutAModel(t *testing.T) {
+	const want = "no network: name a run or an exported file with -model; make runs lists the runs"
+	s := &server{bytes: 1, wait: time.Second}
+	if err := s.run(t.Context(), "", "127.0.0.1:0"); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // Of a gigabyte, no more is read than a request may have and what a connection holds.
 func TestGigabyte(t *testing.T) {
 	url := started(t, 1<<20, time.Minute, 64)
