@@ -236,7 +236,7 @@ fuzz: setup ## look for inputs that break what reads bytes from outside, each re
 	@$(PYTHON) tools/fuzz/run.py --time="$$TIME" -- $$ONLY
 
 # Without inlining, so a stack trace has all functions.
-house: setup ## measure how simple the code is: lines, functions, names that nothing uses
+house: setup ## report code size, long functions and unused names
 	@go run -gcflags=example.org/convbook/...=-l ./tools/house
 
 bench: setup data ## time the book's networks and what a cell waits for: a table, and build/bench.json
@@ -248,10 +248,10 @@ peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare w
 	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
 		-r tools/requirements/peers.txt
 
-roofline: setup data ## what the networks' convolutions cost alone, and at the rate of the fastest
+roofline: setup data ## time the networks' convolutions alone, against the machine's best rate
 	@go run ./cmd/bench -roofline
 
-bench-peers: setup data peers ## time them beside PyTorch and JAX; ROUNDS=5
+bench-peers: setup data peers ## time the book's networks beside PyTorch and JAX; ROUNDS=5
 	@go build -o build/bench ./cmd/bench
 	@build/peers/bin/python tools/bench/peers.py --rounds="$$ROUNDS"
 
