@@ -452,7 +452,7 @@ func TestDifference(t *testing.T) {
 		"optimizer SGD → Adam, momentum 0.5 → none": func(c *Task) { c.Optimizer = Adam(0.05) },
 		"optimizer SGD → Muon, momentum 0.5 → none, filters turn by none → 0.2, weight decay none → 0.1": func(c *Task) { c.Optimizer = Muon(0.05, 0.1).Turn(0.2) },
 		"schedule none → one cycle, warm-up none → 0.25":                                                 func(c *Task) { c.Schedule = OneCycle(0.25) },
-		"schedule none → half, schedule's values none → 5a7c6c14":                                        func(c *Task) { c.Schedule = ScheduleFunc("half", func(float64) float64 { return 0.5 }) },
+		"schedule none → half, schedule's values none → 2e00eea9":                                        func(c *Task) { c.Schedule = ScheduleFunc("half", func(float64) float64 { return 0.5 }) },
 		"training images all → 300, test images all → 100":                                               func(c *Task) { c.Data = data.First(300).FirstTest(100) },
 		"validation images none → 100":                                                                   func(c *Task) { c.Data = data.Validate(100) },
 		"classes all → 7 1":                                                                              func(c *Task) { c.Data = data.Only("7", "1") },
