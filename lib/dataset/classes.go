@@ -9,8 +9,8 @@ import (
 	"example.org/convbook/lib/dataset/internal/folder"
 )
 
-// Only returns the data set with only the images of these classes, for training and for the test. They are its Classes
-// then, in this order.
+// Only returns the data set with only the images of these classes, in all of its splits. They are its Classes then, in
+// this order.
 func (d Images) Only(classes ...string) Images {
 	if d.stored == nil {
 		d.stored = d.Classes

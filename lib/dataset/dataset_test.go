@@ -152,6 +152,51 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// Images that are given for validation are not missing from the training images, and they are part of what identifies a
+// data set, even a published one.
+func TestWithValidation(t *testing.T) {
+	whole, wholeTest := open(t, sample.MNIST())
+	data := sample.MNIST().WithValidation(wholeTest.Part(200, 256)).FirstTest(20).Only("3", "8")
+	train, test := open(t, data)
+	validation, err := data.Validation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func(labels []byte, digits ...byte) (n int) {
+		for _, label := range labels {
+			if slices.Contains(digits, label) {
+				n++
+			}
+		}
+		return n
+	}
+	if want := count(whole.Labels, 3, 8); train.Len() != want {
+		t.Errorf("%d training images, want %d", train.Len(), want)
+	}
+	if want := count(wholeTest.Labels[200:], 3, 8); validation.Len() != want || count(validation.Labels, 0, 1) != want {
+		t.Errorf("%d validation images with the labels %v, want %d", validation.Len(), validation.Labels, want)
+	}
+	if first := validation.Label(0); test.Len() != 20 || first != "3" && first != "8" {
+		t.Errorf("%d test images; the first validation image is a %s", test.Len(), first)
+	}
+	if !dataset.MNIST().Published() || dataset.MNIST().WithValidation(wholeTest).Published() ||
+		!dataset.MNIST().WithValidation(wholeTest).WithValidation(nil).Published() {
+		t.Error("it does not know whether its name identifies it")
+	}
+	if sample.MNIST().WithValidation(wholeTest).WithValidation(nil).HasValidation() {
+		t.Error("it has validation images that were taken away")
+	}
+	for split, want := range map[*dataset.Split]string{
+		{}: "MNIST sample has no validation images: give it at least one",
+		{Pixels: []byte{1, 2}, Labels: []byte{1}}: "MNIST sample has 1 labels of validation images and 2 bytes of pixels: " +
+			"1 images of 28×28×1 are 784 bytes",
+	} {
+		if _, err := sample.MNIST().WithValidation(split).Validation(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // A data set of one's own is opened once for all its splits and changed copies, and again only after an error.
 func TestOwnDataSetIsOpenedOnce(t *testing.T) {
 	times := 0

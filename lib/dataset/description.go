@@ -14,10 +14,11 @@ type Description struct {
 	Classes       []string           `json:"classes,omitempty"`   // those in use, where not all are
 	PerClass      int                `json:"per_class,omitempty"` // training images of each class; 0: all
 	PerClassSeed  int                `json:"per_class_seed,omitempty"`
-	First         int                `json:"first,omitempty"`      // training images in use; 0: all
-	FirstTest     int                `json:"first_test,omitempty"` // test images in use; 0: all
-	Validation    int                `json:"validation,omitempty"` // training images kept back
-	Mean          []float64          `json:"mean,omitempty"`       // of all channels, or of each
+	First         int                `json:"first,omitempty"`          // training images in use; 0: all
+	FirstTest     int                `json:"first_test,omitempty"`     // test images in use; 0: all
+	Validation    int                `json:"validation,omitempty"`     // training images kept back
+	OwnValidation bool               `json:"own_validation,omitempty"` // whether it has validation images of its own
+	Mean          []float64          `json:"mean,omitempty"`           // of all channels, or of each
 	Std           []float64          `json:"std,omitempty"`
 	Permutation   string             `json:"permutation,omitempty"` // SHA-256 of the pixels' order
 	Augmentations []AugmentationInfo `json:"augmentations,omitempty"`
@@ -26,7 +27,7 @@ type Description struct {
 // Description is how the pictures reach the network, in fields.
 func (d Images) Description() Description {
 	about := Description{
-		Name: d.Name, First: d.first, FirstTest: d.firstTest, Validation: d.validation,
+		Name: d.Name, First: d.first, FirstTest: d.firstTest, Validation: d.validation, OwnValidation: d.own != nil,
 		Mean: d.mean, Std: d.std, Permutation: sumOf(d.permutation),
 	}
 	if d.stored != nil {
@@ -66,6 +67,12 @@ func (d Images) String() string {
 	}
 	if about.Validation > 0 {
 		s += fmt.Sprintf(", the last %d for validation", about.Validation)
+	}
+	if about.OwnValidation {
+		s += ", validation images of its own"
+	}
+	if d.testedOn != "" {
+		s += ", tested on its folder " + d.testedOn
 	}
 	if about.FirstTest > 0 {
 		s += fmt.Sprintf(", tested on the first %d", about.FirstTest)

@@ -14,8 +14,11 @@ import (
 // frame. Classes are named and sorted as the folders are.
 //
 // One picture in five is for the test. Its name decides, so a picture stays where it is when others are added. But
-// folders train and test, or train and val, are taken as they are, also as Training or Validation, and have the folders
-// of the classes in them. The order of the pictures is drawn by their names, too: the first hundred are of all classes.
+// folders train and test are taken as they are, and have the folders of the classes in them. With a folder val beside
+// them, the data set has validation images of its own; see Validation. They may also be called training, testing, valid
+// or validation, in small letters or capitals. Folders train and val without a test are taken as many such data sets
+// mean them: val is for the test then, which String and the first opening say, and for choosing there is Validate. The order of the pictures
+// is drawn by their names, too: the first hundred are of all classes.
 //
 // The pictures are decoded when they are first needed, on all cores, and kept in the user's cache. From there they are
 // mapped into memory, so later openings look at the names, sizes and times of the files only, and there can be more
@@ -26,18 +29,19 @@ import (
 // whatever reads the pictures say what is wrong with the folder.
 func Folder(path string, frame picture.Frame) Images {
 	tree, err := folder.Read(path)
-	d := New(filepath.Base(tree.Path), tree.Classes, frame.Height, frame.Width, frame.Channels,
-		func() (train, test *Split, err error) {
-			cache, err := origin.Cache()
-			if err != nil {
-				return nil, nil, err
-			}
-			training, testing, err := tree.Open(frame, filepath.Join(cache, "folders"), origin.Log)
-			if err != nil {
-				return nil, nil, err
-			}
-			return splitOf(training), splitOf(testing), nil
-		})
+	d := New(filepath.Base(tree.Path), tree.Classes, frame.Height, frame.Width, frame.Channels, nil)
+	all := &opened{open: func() (splits, error) {
+		cache, err := origin.Cache()
+		if err != nil {
+			return splits{}, err
+		}
+		s, err := tree.Open(frame, filepath.Join(cache, "folders"), origin.Log)
+		return splits{splitOf(s.Train), splitOf(s.Test), splitOf(s.Validation)}, err
+	}}
+	d.train, d.test, d.testedOn = all.reader(training), all.reader(test), tree.TestedOn()
+	if tree.HasValidation() {
+		d.own = all.reader(validation)
+	}
 	d.shorter, d.err = frame.Shorter, cmp.Or(err, frame.Check())
 	return d
 }

@@ -249,10 +249,96 @@ func TestFolderWithTrainAndTest(t *testing.T) {
 		if got := names(s); len(got) != 2 || got[0] == got[1] {
 			t.Errorf("for the test: %q, want %q", got, testing)
 		}
+		on := ", tested on its folder " + test
+		if said := strings.Contains(Folder(dir, small4).String(), on); said == strings.EqualFold(test[:1], "t") {
+			t.Errorf("with %s it calls itself %s", test, Folder(dir, small4))
+		}
+		if Folder(dir, small4).HasValidation() {
+			t.Errorf("with %s and %s alone it has validation images", learn, test)
+		}
+		if said := strings.Contains(log.String(), "there is no folder test, so the pictures in "+test); said == strings.EqualFold(test[:1], "t") {
+			t.Errorf("with %s it said %s", test, log)
+		}
 		paint(t, dir, test+"/horse/1.png")
 		want := fmt.Sprintf("%s has the class %q in %s and not in %s: learn from it, too, or remove it", dir, "horse", test, learn)
 		if err := Folder(dir, small4).Check(); err == nil || err.Error() != want {
 			t.Errorf("a class that is only tested: %v, want %s", err, want)
+		}
+	}
+}
+
+// A folder that has three splits gives all of them, and the validation images change nothing of the others.
+func TestFolderWithValidation(t *testing.T) {
+	for _, val := range []string{"val", "Valid", "validation"} {
+		origintest.Isolate(t)
+		dir := t.TempDir()
+		paint(t, dir, "train/cat/1.png", "train/cat/2.png", "train/dog/3.png", "test/cat/1.png", "test/dog/5.png")
+		two := Folder(dir, small4)
+		train, test, err := both(two)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paint(t, dir, val+"/dog/7.png", val+"/dog/more/8.png")
+		d := Folder(dir, small4)
+		wantFolder(t, d, names(train), names(test))
+		if sum, testSum := sumsOf(t, d); sum != train.Sum() || testSum != test.Sum() {
+			t.Error("with validation images the others have other sums")
+		}
+		wantValidation(t, d, val+"/dog/7.png", val+"/dog/more/8.png")
+		if want := filepath.Base(dir) + ", validation images of its own"; d.String() != want {
+			t.Errorf("it calls itself %s, want %s", d, want)
+		}
+		wantValidation(t, d.Only("dog"), val+"/dog/7.png", val+"/dog/more/8.png")
+		want := filepath.Base(dir) + " has no validation images of the classes in use, cat: choose others with Only"
+		if _, err := d.Only("cat").Validation(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		want = filepath.Base(dir) + " has validation images of its own: leave .Validate(1) out, or them with .WithValidation(nil)"
+		if _, err := d.Validate(1).Train(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if d.WithValidation(nil).HasValidation() || !d.Validate(0).HasValidation() {
+			t.Error("it does not know whether it has validation images")
+		}
+		kept, err := d.WithValidation(nil).Validate(1).Validation()
+		if err != nil || kept.Name(0) != names(train)[2] {
+			t.Errorf("kept back is %v, %v", kept, err)
+		}
+	}
+}
+
+func both(d Images) (train, test *Split, err error) {
+	if train, err = d.Train(); err != nil {
+		return nil, nil, err
+	}
+	test, err = d.Test()
+	return train, test, err
+}
+
+func sumsOf(t *testing.T, d Images) (train, test string) {
+	t.Helper()
+	a, b, err := both(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Sum(), b.Sum()
+}
+
+// wantValidation compares the validation images, in any order, with the pictures that were painted.
+func wantValidation(t *testing.T, d Images, want ...string) {
+	t.Helper()
+	s, err := d.Validation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := names(s)
+	slices.Sort(got)
+	if !slices.Equal(got, want) || !d.HasValidation() {
+		t.Errorf("the validation images are %q, want %q", got, want)
+	}
+	for i := range s.Len() {
+		if !bytes.Equal(s.picture(i), painting(s.Name(i))) || s.Label(i) != "dog" {
+			t.Errorf("%s is a %s, or its pixels are not those of its file", s.Name(i), s.Label(i))
 		}
 	}
 }
@@ -385,11 +471,19 @@ func TestFolderRefuses(t *testing.T) {
 	origintest.Put(t, filepath.Join(damaged, "horse"), "1.png", "")
 	shut := folder("shut", "train/cat/1.png", "train/dog/1.png", "test/cat/1.png")
 	origintest.Put(t, filepath.Join(shut, "test", "cat"), "1.png", "not a picture")
+	unheld, unlearned := folder("unheld", "train/cat/1.png", "train/dog/1.png", "test/cat/1.png"), folder("unlearned",
+		"train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "val/cat/1.png", "val/horse/1.png")
+	if err := os.Mkdir(filepath.Join(unheld, "val"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		path  string
 		frame picture.Frame
 		want  string
 	}{
+		{unheld, small4, unheld + " has no pictures in val: put some there, or remove it"},
+		{unlearned, small4, unlearned + ` has the class "horse" in val and not in train: learn from it, too, or remove it`},
+
 		{"", small4, "no folder of pictures is named: name one that has a folder in it for each class"},
 		{filepath.Join(parent, "missing"), small4, "there is no folder " + parent + "/missing: name one that has a folder in it for each class"},
 		{empty, small4, empty + " has no folders in it: put the pictures of each class into one"},

@@ -17,14 +17,15 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// Images is a labelled image data set with a training and a test split, described by value. Its methods return changed
-// copies, so a description can be handed around and changed for one use only.
+// Images is a labelled image data set with a training and a test split, and a validation split if it has one, described
+// by value. Its methods return changed copies, so a description can be handed around and changed for one use only.
 type Images struct {
 	Name                    string
 	Classes                 []string
 	Height, Width, Channels int
 
 	train, test   func() (*Split, error) // read a whole split, as it is stored
+	own           func() (*Split, error) // reads the validation split of the data set's own; nil if it has none
 	published     bool                   // they compare what they read with published sums: the name says what it is
 	mean, std     []float64              // of pixels in 0 to 1, of all channels or of each; empty: not normalised
 	stored        []string               // the classes that the splits have, where Classes are only some; nil: those
@@ -36,6 +37,7 @@ type Images struct {
 	validation    int                    // how many of the training images, the last ones, are kept back for validation
 	augmentations []Augmentation         // of training pictures, in the order in which they are applied
 	shorter       int                    // see picture.Frame
+	testedOn      string                 // the folder that the test images are from, if its name does not say so
 	err           error                  // why it cannot be read; nil if nothing is known against it
 }
 
@@ -46,31 +48,41 @@ func New(name string, classes []string, height, width, channels int,
 	open func() (train, test *Split, err error)) Images {
 	d := Images{Name: name, Classes: slices.Clone(classes), Height: height, Width: width, Channels: channels}
 	if open != nil {
-		both := &opened{open: open}
-		d.train = func() (*Split, error) { train, _, err := both.splits(); return train, err }
-		d.test = func() (*Split, error) { _, test, err := both.splits(); return test, err }
+		all := &opened{open: func() (s splits, err error) { s.train, s.test, err = open(); return s, err }}
+		d.train, d.test = all.reader(training), all.reader(test)
 	}
 	return d
 }
 
+// splits are those of a data set, as they are stored.
+type splits struct{ train, test, validation *Split }
+
+func training(s splits) *Split   { return s.train }
+func test(s splits) *Split       { return s.test }
+func validation(s splits) *Split { return s.validation }
+
 // opened keeps what open returned. After an error it is called again.
 type opened struct {
 	sync.Mutex
-	open        func() (train, test *Split, err error)
-	done        bool
-	train, test *Split
+	open   func() (splits, error)
+	done   bool
+	splits splits
 }
 
-func (o *opened) splits() (train, test *Split, err error) {
-	o.Lock()
-	defer o.Unlock()
-	if !o.done {
-		if o.train, o.test, err = o.open(); err != nil {
-			return nil, nil, err
+// reader is what reads one of the splits.
+func (o *opened) reader(which func(splits) *Split) func() (*Split, error) {
+	return func() (*Split, error) {
+		o.Lock()
+		defer o.Unlock()
+		if !o.done {
+			all, err := o.open()
+			if err != nil {
+				return nil, err
+			}
+			o.splits, o.done = all, true
 		}
-		o.done = true
+		return which(o.splits), nil
 	}
-	return o.train, o.test, nil
 }
 
 // published describes a data set whose files are compared with published sums whenever they are read.
@@ -80,8 +92,8 @@ func published(name string, classes []string, height, width, channels int, train
 }
 
 // Published reports whether the data set is identified by its name, since its files are compared with published sums.
-// Any other is identified by its contents only.
-func (d Images) Published() bool { return d.published }
+// Any other is identified by its contents only, and so is one to which WithValidation gave images.
+func (d Images) Published() bool { return d.published && d.own == nil }
 
 // Normalize returns the data set with every pixel shifted and scaled to (pixel/255 − mean)/std.
 func (d Images) Normalize(mean, std float64) Images {
@@ -115,14 +127,25 @@ func (d Images) FirstTest(n int) Images {
 }
 
 // Validate returns the data set with the last n of its training images, of those that First leaves, kept back: they are
-// the validation split and nothing is learned from them. None for n = 0.
+// the validation split and nothing is learned from them. None for n = 0. A data set that has validation images of its
+// own, as a folder may, needs none of its training images for that, and keeping some back is an error.
 func (d Images) Validate(n int) Images {
 	d.validation = n
 	return d
 }
 
-// HasValidation reports whether Validate keeps images back.
-func (d Images) HasValidation() bool { return d.validation > 0 }
+// WithValidation returns the data set with these images as its validation split: of pixels and labels as for New, or
+// what another data set's Train returns. With nil it has none of its own.
+func (d Images) WithValidation(split *Split) Images {
+	d.own = nil
+	if split != nil {
+		d.own = func() (*Split, error) { return split, nil }
+	}
+	return d
+}
+
+// HasValidation reports whether there are validation images, of the data set's own or kept back by Validate.
+func (d Images) HasValidation() bool { return d.own != nil || d.validation > 0 }
 
 // Permutation is a random order of n things, always the same for a seed.
 func Permutation(n, seed int) []int {
@@ -145,8 +168,11 @@ func (d Images) Train() (*Split, error) {
 	return s.Part(0, s.Len()-d.validation), nil
 }
 
-// Validation reads the images that Validate keeps back, as Train does.
+// Validation reads the validation images, as Train does: those of the data set's own, or those that Validate keeps back.
 func (d Images) Validation() (*Split, error) {
+	if d.own != nil {
+		return d.read(d.own, 0, 0, "validation")
+	}
 	if d.validation == 0 {
 		return nil, fmt.Errorf("%s has no validation images: add .Validate(n) to the data set", d.Name)
 	}
@@ -249,6 +275,10 @@ func (d Images) Check() error {
 	}
 	if d.validation < 0 {
 		return fmt.Errorf("%s: cannot keep %d training images back for validation", d.Name, d.validation)
+	}
+	if d.validation > 0 && d.own != nil {
+		return fmt.Errorf("%s has validation images of its own: leave .Validate(%d) out, or them with .WithValidation(nil)",
+			d.Name, d.validation)
 	}
 	if len(d.mean) > 1 && d.Channels != len(d.mean) {
 		return fmt.Errorf("%s has %d channels: NormalizeRGB is for pictures of red, green and blue", d.Name, d.Channels)

@@ -132,7 +132,12 @@ var described = []struct {
 	{"drawn by seed", "0", func(k known) any { return k.Data.PerClassSeed }},
 	{"training images", "all", func(k known) any { return k.Data.First }},
 	{"test images", "all", func(k known) any { return k.Data.FirstTest }},
-	{"validation images", "none", func(k known) any { return k.Data.Validation }},
+	{"validation images", "none", func(k known) any {
+		if k.Data.OwnValidation {
+			return "its own"
+		}
+		return k.Data.Validation
+	}},
 	{"mean", "none", func(k known) any { return k.Data.Mean }},
 	{"std", "none", func(k known) any { return k.Data.Std }},
 	{"permutation", "none", func(k known) any { return brief(k.Data.Permutation) }},

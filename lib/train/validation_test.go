@@ -47,6 +47,20 @@ func TestValidation(t *testing.T) {
 			t.Errorf("epoch %d: validated %+v, a test on the same images says %+v", i+1, got, want)
 		}
 	}
+	given := without // the same images, but given and not kept back
+	given.Data = given.Data.WithValidation(train.Part(400, 512))
+	d := mustFit(t, given)
+	for i, got := range d.History.Epochs {
+		if want := a.History.Epochs[i]; got.ValidationLoss != want.ValidationLoss || got.ValidationAccuracy != want.ValidationAccuracy {
+			t.Errorf("epoch %d: validated on given images %+v, on those kept back %+v", i+1, got, want)
+		}
+	}
+	if !slices.Equal(d.History.Losses, a.History.Losses) {
+		t.Error("the losses differ between images that are given and those kept back")
+	}
+	if got, want := d.Differs(b), "validation images none → its own, the rest the same"; got != want {
+		t.Errorf("differs in %q, want %q", got, want)
+	}
 	if a.Result.TrainImages != 400 || a.Result.ValidationImages != 112 || a.Result.TestImages != 256 {
 		t.Errorf("%+v", a.Result)
 	}

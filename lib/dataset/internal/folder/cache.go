@@ -25,16 +25,23 @@ type Pictures struct {
 // SumSize is how many bytes the sum of a picture has.
 const SumSize = sha256.Size
 
-// The file that keeps pictures has all pixels, those for training first, because they can be mapped from there as they
-// are; then all sums, all labels, and all names with a zero between each; then this, little-endian.
+// Splits are the pictures of all splits. There are none for validation unless a folder has them.
+type Splits struct{ Train, Test, Validation Pictures }
+
+// The file that keeps pictures has all pixels, those for training first, then those for test, then those for validation,
+// because they can be mapped from there as they are; then all sums, all labels, and all names with a zero between each;
+// then this, little-endian.
+//
+// Files from before there were pictures for validation have 64 bits for those for test, so their other half is 0.
 type tail struct {
-	Key         [sha256.Size]byte // of the files and the frame that the pictures were made of
-	Train, Test uint64            // how many pictures
-	Picture     uint64            // bytes of a picture's pixels
-	Names       uint64            // bytes of all names
-	Pixels      uint32            // CRC-32C of all pixels
-	Index       [sha256.Size]byte // SHA-256 of all but the pixels and what follows from here
-	Mark        [8]byte
+	Key              [sha256.Size]byte // of the files and the frame that the pictures were made of
+	Train            uint64            // how many pictures
+	Test, Validation uint32
+	Picture          uint64            // bytes of a picture's pixels
+	Names            uint64            // bytes of all names
+	Pixels           uint32            // CRC-32C of all pixels
+	Index            [sha256.Size]byte // SHA-256 of all but the pixels and what follows from here
+	Mark             [8]byte
 }
 
 var (
@@ -51,18 +58,18 @@ var errOther = errors.New("made of other files")
 
 // open maps the file that keeps the pictures with this key, which it asks for last. The error is [fs.ErrNotExist] if there
 // is none, and errOther if it keeps others.
-func open(path string, key func() [sha256.Size]byte) (train, test Pictures, err error) {
+func open(path string, key func() [sha256.Size]byte) (s Splits, err error) {
 	in, err := os.Open(path)
 	if err != nil {
-		return train, test, err
+		return s, err
 	}
 	defer in.Close()
 	info, err := in.Stat()
 	if err != nil {
-		return train, test, err
+		return s, err
 	}
 	if !info.Mode().IsRegular() || info.Size() < int64(tailSize) {
-		return train, test, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a file of pictures")}
+		return s, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a file of pictures")}
 	}
 	// Nothing is ever unmapped: someone may use it for as long as the process lives.
 	content, err := syscall.Mmap(int(in.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
@@ -70,44 +77,45 @@ func open(path string, key func() [sha256.Size]byte) (train, test Pictures, err 
 		content, err = io.ReadAll(in)
 	}
 	if err != nil {
-		return train, test, err
+		return s, err
 	}
 	return decode(content, key)
 }
 
 // decode finds the pictures in what a file has.
-func decode(content []byte, key func() [sha256.Size]byte) (train, test Pictures, err error) {
+func decode(content []byte, key func() [sha256.Size]byte) (s Splits, err error) {
 	var t tail
 	if len(content) < tailSize {
-		return train, test, errors.New("it is cut off")
+		return s, errors.New("it is cut off")
 	}
 	body, end := content[:len(content)-tailSize], content[len(content)-tailSize:]
 	if _, err := binary.Decode(end, binary.LittleEndian, &t); err != nil {
-		return train, test, err
+		return s, err
 	}
 	if t.Mark != mark {
-		return train, test, errors.New("it is cut off")
+		return s, errors.New("it is cut off")
 	}
 	most := uint64(len(body)) // of each number: what follows cannot overflow
-	n := t.Train + t.Test
-	if t.Train > most || t.Test > most || t.Picture > most || t.Names > most || n > 0 && t.Picture > most/n ||
+	tested := t.Train + uint64(t.Test)
+	n := tested + uint64(t.Validation)
+	if t.Train > most || n > most || t.Picture > most || t.Names > most || n > 0 && t.Picture > most/n ||
 		n*t.Picture+n*SumSize+n+t.Names != most {
-		return train, test, errors.New("its numbers contradict each other")
+		return s, errors.New("its numbers contradict each other")
 	}
 	pixels, index := body[:n*t.Picture], body[n*t.Picture:]
 	if t.Index != indexSum(index, end) {
-		return train, test, errors.New("its sum is another")
+		return s, errors.New("its sum is another")
 	}
 	if len(pixels) <= checkedPixels && crc32.Checksum(pixels, table) != t.Pixels {
-		return train, test, errors.New("the sum of its pixels is another")
+		return s, errors.New("the sum of its pixels is another")
 	}
 	sums, labels := index[:n*SumSize], index[n*SumSize:n*SumSize+n]
 	names := strings.Split(string(index[n*SumSize+n:]), "\x00")
 	if uint64(len(names)) != max(n, 1) {
-		return train, test, errors.New("its numbers contradict each other")
+		return s, errors.New("its numbers contradict each other")
 	}
 	if t.Key != key() {
-		return train, test, errOther
+		return s, errOther
 	}
 	part := func(i, j uint64) Pictures {
 		return Pictures{
@@ -115,7 +123,7 @@ func decode(content []byte, key func() [sha256.Size]byte) (train, test Pictures,
 			Sums: sums[i*SumSize : j*SumSize : j*SumSize], Names: names[i:j:j],
 		}
 	}
-	return part(0, t.Train), part(t.Train, n), nil
+	return Splits{part(0, t.Train), part(t.Train, tested), part(tested, n)}, nil
 }
 
 // indexSum is the sum of all but the pixels.

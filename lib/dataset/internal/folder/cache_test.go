@@ -20,38 +20,51 @@ func is(key [sha256.Size]byte) func() [sha256.Size]byte {
 	return func() [sha256.Size]byte { return key }
 }
 
-// some is what keeps pictures of two bytes, so many for training and so many for test.
-func some(train, test int) []byte {
+// some is what keeps pictures of two bytes, so many for training, for test and for validation.
+func some(train, test, validation int) []byte {
 	var all Pictures
-	for i := range train + test {
+	for i := range train + test + validation {
 		pixels := []byte{byte(i), byte(2 * i)}
 		sum := sha256.Sum256(pixels)
 		all.Pixels, all.Sums = append(all.Pixels, pixels...), append(all.Sums, sum[:]...)
 		all.Labels, all.Names = append(all.Labels, byte(i%3)), append(all.Names, "a class/"+strconv.Itoa(i))
 	}
 	t := tail{
-		Key: someKey, Train: uint64(train), Test: uint64(test), Picture: 2,
+		Key: someKey, Train: uint64(train), Test: uint32(test), Validation: uint32(validation), Picture: 2,
 		Pixels: crc32.Checksum(all.Pixels, crc32.MakeTable(crc32.Castagnoli)),
 	}
 	return append(all.Pixels, encode(t, all)...)
 }
 
 func TestDecodeFindsWhatWasEncoded(t *testing.T) {
-	train, test, err := decode(some(3, 2), is(someKey))
+	s, err := decode(some(3, 2, 1), is(someKey))
 	if err != nil {
 		t.Fatal(err)
 	}
+	train, test, validation := s.Train, s.Test, s.Validation
 	if !bytes.Equal(train.Pixels, []byte{0, 0, 1, 2, 2, 4}) || !bytes.Equal(test.Pixels, []byte{3, 6, 4, 8}) ||
 		!bytes.Equal(train.Labels, []byte{0, 1, 2}) || !bytes.Equal(test.Labels, []byte{0, 1}) ||
 		!slices.Equal(train.Names, []string{"a class/0", "a class/1", "a class/2"}) ||
-		!slices.Equal(test.Names, []string{"a class/3", "a class/4"}) {
-		t.Errorf("%v and %v", train, test)
+		!slices.Equal(test.Names, []string{"a class/3", "a class/4"}) ||
+		!bytes.Equal(validation.Pixels, []byte{5, 10}) || !bytes.Equal(validation.Labels, []byte{2}) ||
+		!slices.Equal(validation.Names, []string{"a class/5"}) {
+		t.Errorf("%v, %v and %v", train, test, validation)
 	}
 	if sum := sha256.Sum256([]byte{4, 8}); !bytes.Equal(test.Sums[SumSize:], sum[:]) {
 		t.Errorf("the last sum is %x, want %x", test.Sums[SumSize:], sum)
 	}
-	if _, _, err := decode(some(3, 2), is(sha256.Sum256(nil))); err != errOther {
+	if _, err := decode(some(3, 2, 1), is(sha256.Sum256(nil))); err != errOther {
 		t.Errorf("with another key: %v", err)
+	}
+}
+
+// Files that were written before there were pictures for validation are read as they were: the tail of
+// one is as long, and says with 64 bits each that it has three pictures for training and two for test.
+func TestDecodeReadsFilesOfBefore(t *testing.T) {
+	old := some(3, 2, 0)
+	counts := old[len(old)-tailSize+len(someKey):][:16]
+	if want := []byte{3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0}; !bytes.Equal(counts, want) || tailSize != 108 {
+		t.Errorf("the numbers are %v in a tail of %d bytes, want %v", counts, tailSize, want)
 	}
 }
 
@@ -87,10 +100,11 @@ func TestManyPicturesTakeLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := resident(t)
-	train, _, err := open(path, is(someKey))
+	s, err := open(path, is(someKey))
 	if err != nil {
 		t.Fatal(err)
 	}
+	train := s.Train
 	if len(train.Labels) != n || len(train.Pixels) != n*picture || train.Pixels[n*picture-1] != 0 {
 		t.Errorf("%d labels and %d bytes of pixels", len(train.Labels), len(train.Pixels))
 	}
@@ -109,23 +123,23 @@ func allocated() uint64 {
 // FuzzDecode looks for files that make it panic, take much memory, or give splits that contradict themselves. The sums
 // of what it is given are put right, so it gets behind them.
 func FuzzDecode(f *testing.F) {
-	f.Add(some(3, 2), true)
-	f.Add(some(0, 0), true)
-	f.Add(some(1, 0), false)
+	f.Add(some(3, 2, 1), true)
+	f.Add(some(0, 0, 0), true)
+	f.Add(some(1, 0, 0), false)
 	f.Add([]byte{}, false)
 	f.Fuzz(func(t *testing.T, content []byte, mend bool) {
 		if mend && len(content) >= tailSize {
 			content = mended(content)
 		}
 		before := allocated()
-		train, test, err := decode(content, is(someKey))
+		s, err := decode(content, is(someKey))
 		if took := allocated() - before; took > 1<<20+50*uint64(len(content)) {
 			t.Errorf("%d bytes took %d bytes of memory", len(content), took)
 		}
 		if err != nil {
 			return
 		}
-		for _, p := range []Pictures{train, test} {
+		for _, p := range []Pictures{s.Train, s.Test, s.Validation} {
 			n := len(p.Labels)
 			if len(p.Names) != n || len(p.Sums) != n*SumSize || n > 0 && len(p.Pixels)%n != 0 {
 				t.Errorf("%d labels, %d names, %d bytes of sums, %d of pixels",
@@ -144,7 +158,7 @@ func mended(content []byte) []byte {
 	for pixels := range min(len(body), 64) + 1 { // wherever the index begins
 		sum := indexSum(body[pixels:], end)
 		copy(end[tailSize-len(mark)-len(sum):], sum[:])
-		if _, _, err := decode(content, is(someKey)); err == nil {
+		if _, err := decode(content, is(someKey)); err == nil {
 			break
 		}
 	}

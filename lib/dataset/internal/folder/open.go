@@ -28,7 +28,7 @@ import (
 // the same pictures: their names, sizes and times of change tell. Log is told what is decoded and what is left out.
 //
 // It takes the memory of a few pictures, and that of the file only where someone looks at it.
-func (t Tree) Open(frame picture.Frame, cache string, log io.Writer) (train, test Pictures, err error) {
+func (t Tree) Open(frame picture.Frame, cache string, log io.Writer) (s Splits, err error) {
 	var files []file
 	var leftOut []string
 	var key [sha256.Size]byte
@@ -41,34 +41,34 @@ func (t Tree) Open(frame picture.Frame, cache string, log io.Writer) (train, tes
 	})
 	kept := filepath.Join(cache, t.keptAs(frame))
 	listed := func() [sha256.Size]byte { listing.Wait(); return key }
-	train, test, unusable := open(kept, listed) // while the files are listed, its sums are checked
+	s, unusable := open(kept, listed) // while the files are listed, its sums are checked
 	if err := listing.Wait(); err != nil {
-		return Pictures{}, Pictures{}, err
+		return Splits{}, err
 	}
 	if unusable == nil {
-		return train, test, nil
+		return s, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return train, test, t.cannotKeep(cache, err)
+		return s, t.cannotKeep(cache, err)
 	}
 	lock := flock.New(kept + ".lock") // of several processes one decodes, and the others wait
 	if ok, err := lock.TryLock(); err == nil && !ok {
 		fmt.Fprintf(log, "%s: waiting for another process that decodes it\n", t.name())
 	}
 	if _, err := lock.TryLockContext(context.Background(), 50*time.Millisecond); err != nil {
-		return train, test, t.cannotKeep(cache, err)
+		return s, t.cannotKeep(cache, err)
 	}
 	defer lock.Unlock()
-	train, test, err = open(kept, listed)
+	s, err = open(kept, listed)
 	if err == nil {
-		return train, test, nil
+		return s, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOther) {
 		fmt.Fprintf(log, "%s: what was decoded before cannot be used, %v\n", t.name(), err)
 	}
 	b := build{Tree: t, frame: frame, key: key, log: log, leftOut: leftOut}
 	if err := b.write(kept, files); err != nil {
-		return train, test, err
+		return s, err
 	}
 	return open(kept, listed)
 }
@@ -86,7 +86,7 @@ func (t Tree) key(files []file, frame picture.Frame) (key [sha256.Size]byte) {
 	}{2, t.Classes, frame})
 	line := []byte{}
 	for _, f := range files {
-		line = append(append(line[:0], f.name...), 0, byte(f.class), byte(place(f)))
+		line = append(append(line[:0], f.name...), 0, byte(f.class), byte(f.split))
 		line = binary.LittleEndian.AppendUint64(line, uint64(f.size))
 		hash.Write(binary.LittleEndian.AppendUint64(line, uint64(f.ctime)))
 	}
@@ -145,11 +145,14 @@ func (b *build) write(kept string, files []file) error {
 			b.leftOut = append(b.leftOut, fmt.Sprintf("%q: %v", files[i].name, one.err))
 			continue
 		}
-		if files[i].test {
-			t.Test++
-		} else {
+		switch files[i].split {
+		case forTraining:
 			t.Train++
 			learned[files[i].class]++
+		case forTest:
+			t.Test++
+		case forValidation:
+			t.Validation++
 		}
 		t.Pixels = crc32.Update(t.Pixels, table, one.pixels)
 		if _, err := buffer.Write(one.pixels); err != nil {
@@ -160,7 +163,10 @@ func (b *build) write(kept string, files []file) error {
 		all.Names = append(all.Names, files[i].name)
 	}
 	b.sayLeftOut()
-	if err := b.check(learned, int(t.Test)); err != nil {
+	if on := b.TestedOn(); on != "" {
+		fmt.Fprintf(b.log, "%s: there is no folder test, so the pictures in %s are for the test\n", b.name(), on)
+	}
+	if err := b.check(learned, t); err != nil {
 		return err
 	}
 	buffer.Write(encode(t, all))
@@ -237,20 +243,22 @@ func (b *build) sayLeftOut() {
 }
 
 // check finds classes and splits that are empty now.
-func (b *build) check(learned []int, test int) error {
+func (b *build) check(learned []int, t tail) error {
 	for class, n := range learned {
 		if n == 0 {
 			return fmt.Errorf("%s has no picture of the class %q to learn from: add some", b.Path, b.Classes[class])
 		}
 	}
 	switch {
-	case test > 0:
-		return nil
-	case b.splits[1] != "":
-		return fmt.Errorf("%s has no pictures in %s: put some there", b.Path, b.splits[1])
+	case t.Test == 0 && b.splits[forTest] == "":
+		return fmt.Errorf("%s has no pictures for the test, which are one of %d, drawn by their names: add some",
+			b.Path, testOneOf)
+	case t.Test == 0:
+		return fmt.Errorf("%s has no pictures in %s: put some there", b.Path, b.splits[forTest])
+	case t.Validation == 0 && b.HasValidation():
+		return fmt.Errorf("%s has no pictures in %s: put some there, or remove it", b.Path, b.splits[forValidation])
 	}
-	return fmt.Errorf("%s has no pictures for the test, which are one of %d, drawn by their names: add some",
-		b.Path, testOneOf)
+	return nil
 }
 
 // progress says how many files are done, at the beginning, at the end, and every few seconds between.

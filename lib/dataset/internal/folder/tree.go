@@ -26,8 +26,18 @@ type Tree struct {
 	Path    string   // absolute
 	Classes []string // sorted as torchvision's ImageFolder sorts them
 
-	splits [2]string // the folders for training and test in Path; empty: the pictures are split by their names
+	splits [3]string // the folders in Path for each split; all empty: the pictures are split by their names
 }
+
+// split is what a picture is for.
+type split int
+
+// The splits, in the order in which their pictures are kept.
+const (
+	forTraining split = iota
+	forTest
+	forValidation
+)
 
 // Read finds the classes of a folder, and looks no further. Errors are one line.
 func Read(folder string) (Tree, error) {
@@ -47,8 +57,7 @@ func Read(folder string) (Tree, error) {
 		return t, err
 	}
 	t.Classes = all
-	if learned, tested := called(all, forTraining), called(all, forTest); learned != "" && tested != "" {
-		t.splits = [2]string{learned, tested}
+	if t.splits = splitFolders(all); t.splits[forTest] != "" {
 		if t.Classes, err = t.classesOfSplits(); err != nil {
 			return t, err
 		}
@@ -56,7 +65,7 @@ func Read(folder string) (Tree, error) {
 	if err := alike(t.Path, t.Classes); err != nil {
 		return t, err
 	}
-	in := filepath.Join(t.Path, t.splits[0])
+	in := filepath.Join(t.Path, t.splits[forTraining])
 	switch len(t.Classes) {
 	case 0:
 		return t, fmt.Errorf("%s has no folders in it: put the pictures of each class into one", in)
@@ -67,11 +76,35 @@ func Read(folder string) (Tree, error) {
 	return t, nil
 }
 
-// A folder with one of each in it is split already.
-var (
-	forTraining = []string{"train", "training"}
-	forTest     = []string{"test", "testing", "val", "valid", "validation"}
-)
+// splitNames are the names of folders by which a folder is split already.
+var splitNames = [...][]string{
+	forTraining:   {"train", "training"},
+	forTest:       {"test", "testing"},
+	forValidation: {"val", "valid", "validation"},
+}
+
+// splitFolders are those of the folders that are splits: one for training, and another one at least. Where there is none
+// for test, that for validation is: many data sets call it so if they have two splits only.
+func splitFolders(folders []string) (splits [3]string) {
+	for split := range splits {
+		splits[split] = called(folders, splitNames[split])
+	}
+	if splits[forTest] == "" {
+		splits[forTest], splits[forValidation] = splits[forValidation], ""
+	}
+	if splits[forTraining] == "" || splits[forTest] == "" {
+		return [3]string{}
+	}
+	return splits
+}
+
+// HasValidation reports whether there is a folder for validation beside those for training and test.
+func (t Tree) HasValidation() bool { return t.splits[forValidation] != "" }
+
+// TestedOn is the folder for test if its name says validation.
+func (t Tree) TestedOn() string {
+	return called(t.splits[forTest:forTest+1], splitNames[forValidation])
+}
 
 // called is the folder that has the first of the names that one has, in small letters or capitals.
 func called(folders, names []string) string {
@@ -85,23 +118,28 @@ func called(folders, names []string) string {
 	return ""
 }
 
-// classesOfSplits are the classes of the folder for training. That for test has no others.
+// classesOfSplits are the classes of the folder for training. The others have no more.
 func (t Tree) classesOfSplits() ([]string, error) {
-	training, err := folders(filepath.Join(t.Path, t.splits[0]))
+	training, err := folders(filepath.Join(t.Path, t.splits[forTraining]))
 	if err != nil {
 		return nil, err
 	}
-	test, err := folders(filepath.Join(t.Path, t.splits[1]))
-	if err != nil {
-		return nil, err
-	}
-	if err := alike(t.Path, append(test, training...)); err != nil {
-		return nil, err
-	}
-	for _, class := range test {
-		if !slices.Contains(training, class) {
-			return nil, fmt.Errorf("%s has the class %q in %s and not in %s: learn from it, too, or remove it",
-				t.Path, class, t.splits[1], t.splits[0])
+	for _, other := range t.splits[forTest:] {
+		if other == "" {
+			continue
+		}
+		classes, err := folders(filepath.Join(t.Path, other))
+		if err != nil {
+			return nil, err
+		}
+		if err := alike(t.Path, slices.Concat(classes, training)); err != nil {
+			return nil, err
+		}
+		for _, class := range classes {
+			if !slices.Contains(training, class) {
+				return nil, fmt.Errorf("%s has the class %q in %s and not in %s: learn from it, too, or remove it",
+					t.Path, class, other, t.splits[forTraining])
+			}
 		}
 	}
 	return training, nil
@@ -140,7 +178,7 @@ func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 type file struct {
 	name        string // with its folders in the tree, and slashes between
 	class       int
-	test        bool
+	split       split
 	size, ctime int64  // of what a link leads to; when it changed, which nobody can set back
 	number      uint64 // drawn by the name
 }
@@ -148,24 +186,24 @@ type file struct {
 // One of testOneOf pictures is for test.
 const testOneOf = 5
 
-// files lists what may be pictures, the order drawn by their names, those for training first, and what is left out,
-// with the reason.
+// files lists what may be pictures, the order drawn by their names, those for training first, then those for test, and
+// what is left out, with the reason.
 func (t Tree) files() (files []file, leftOut []string, err error) {
 	root, err := os.OpenRoot(t.Path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer root.Close()
-	splits := []string{""}
-	if t.splits[0] != "" {
-		splits = t.splits[:]
+	splits := slices.DeleteFunc(slices.Clone(t.splits[:]), func(folder string) bool { return folder == "" })
+	if len(splits) == 0 {
+		splits = []string{""}
 	}
 	found := make([]search, len(splits)*len(t.Classes))
 	var group errgroup.Group
 	for i := range found {
-		split, class := splits[i/len(t.Classes)], i%len(t.Classes)
-		found[i] = search{tree: t, root: root, class: class, test: i >= len(t.Classes)}
-		group.Go(func() error { return found[i].in(path.Join(split, t.Classes[class])) })
+		of, class := i/len(t.Classes), i%len(t.Classes)
+		found[i] = search{tree: t, root: root, class: class, split: split(of)}
+		group.Go(func() error { return found[i].in(path.Join(splits[of], t.Classes[class])) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, nil, err
@@ -184,10 +222,10 @@ func (t Tree) files() (files []file, leftOut []string, err error) {
 			t.Path, t.Classes[class])
 	}
 	slices.SortFunc(files, func(a, b file) int {
-		if a.test == b.test && a.number == b.number { // as good as never
+		if a.split == b.split && a.number == b.number { // as good as never
 			return strings.Compare(a.name, b.name)
 		}
-		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.number, b.number))
+		return cmp.Or(cmp.Compare(a.split, b.split), cmp.Compare(a.number, b.number))
 	})
 	return files, leftOut, nil
 }
@@ -209,20 +247,12 @@ func (t Tree) links(splits []string) (leftOut []string, err error) {
 	return leftOut, nil
 }
 
-// place is the split that a file is in: 0, training, or 1, test.
-func place(f file) int {
-	if f.test {
-		return 1
-	}
-	return 0
-}
-
 // search collects the files of one class.
 type search struct {
 	tree    Tree
 	root    *os.Root
 	class   int
-	test    bool
+	split   split
 	files   []file
 	leftOut []string
 }
@@ -230,8 +260,8 @@ type search struct {
 // in looks into a folder of the tree and all folders in that.
 func (s *search) in(folder string) error {
 	dir, err := os.Open(filepath.Join(s.tree.Path, folder))
-	if s.test && errors.Is(err, fs.ErrNotExist) {
-		return nil // no picture of this class is for test
+	if s.split != forTraining && errors.Is(err, fs.ErrNotExist) {
+		return nil // no picture of this class is in this split
 	}
 	if err != nil {
 		return err
@@ -280,10 +310,12 @@ func (s *search) add(name string, folder int, entry fs.DirEntry) error {
 	case !slices.Contains(endings, strings.ToLower(path.Ext(name))):
 		return fmt.Errorf("its name does not end in %s", strings.Join(endings, ", "))
 	}
-	f := file{name: name, class: s.class, size: info.Size, ctime: info.Ctim.Nano()}
+	f := file{name: name, class: s.class, split: s.split, size: info.Size, ctime: info.Ctim.Nano()}
 	sum := sha256.Sum256([]byte(name))
 	f.number = binary.BigEndian.Uint64(sum[:])
-	f.test = s.test || s.tree.splits[0] == "" && f.number%testOneOf == 0
+	if s.tree.splits[forTraining] == "" && f.number%testOneOf == 0 {
+		f.split = forTest
+	}
 	s.files = append(s.files, f)
 	return nil
 }
