@@ -154,6 +154,21 @@ func (r *Run) Test() (*Predictions, error) {
 	return p, nil
 }
 
+// TestOn returns what the trained network gives for every image of another split with pictures of the same kind, such as
+// the validation or the training images: they are normalised as those of the run's data set, and none are changed at
+// random. It is computed anew each time.
+func (r *Run) TestOn(split *dataset.Split) (*Predictions, error) {
+	e, err := r.plan.trained()
+	if err != nil {
+		return nil, err
+	}
+	tester, err := e.tester(split, look{batch: r.plan.TestBatch})
+	if err != nil {
+		return nil, err
+	}
+	return tester.test(context.Background())
+}
+
 // TestFlipped is Test with two looks at every image, at itself and at its mirror image: the outputs are the means of
 // both.
 func (r *Run) TestFlipped() (*Predictions, error) {

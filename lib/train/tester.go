@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -33,6 +34,9 @@ type look struct {
 
 // tester compiles the program that gets the outputs and the loss of each image of a split.
 func (e *engine) tester(of *dataset.Split, how look) (*tester, error) {
+	if of == nil {
+		return nil, errors.New("there is no split to test on: give one, such as what Validation of the data set returns")
+	}
 	split, err := e.upload(of)
 	if err != nil {
 		return nil, err

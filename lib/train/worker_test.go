@@ -81,6 +81,69 @@ func TestWorker(t *testing.T) {
 	checkError(t, err, `SGD keeps no "mean": it keeps velocity`)
 }
 
+// A run tests on any split as a training does on its own.
+func TestRunTestsOnAnySplit(t *testing.T) {
+	isolate(t)
+	task := modern() // its training pictures are changed at random, those that are tested are not
+	task.Data = task.Data.Validate(112)
+	task.TestBatch = 100
+	run := mustFit(t, task)
+	train, test, err := open(task.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validation, err := task.Data.Validation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := run.TestOn(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := run.Test(); err != nil || !reflect.DeepEqual(again, want) {
+		t.Errorf("on the test images: %v, want %v", again, want)
+	}
+	on, err := run.TestOn(validation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := run.History.Epochs[1]
+	if on.Loss() != last.ValidationLoss || on.Accuracy() != last.ValidationAccuracy {
+		t.Errorf("on the validation images: %v, %v, want %+v", on.Loss(), on.Accuracy(), last)
+	}
+	counted := 0
+	for class, given := range on.Confusion() {
+		counted += given[class]
+	}
+	if len(on.Labels) != 112 || counted != on.Correct() {
+		t.Errorf("of %d validation images %d are on the diagonal, and %d correct", len(on.Labels), counted, on.Correct())
+	}
+	worker, err := task.Worker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := worker.Steps(2 * worker.Batches()); err != nil {
+		t.Fatal(err)
+	}
+	want, err := worker.TestOn(train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := task.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := loaded.TestOn(train); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("on the training images: %v, a worker says %v", got, want)
+	}
+	_, err = run.TestOn(nil)
+	checkError(t, err, "there is no split to test on: give one")
+	_, err = run.TestOn(test.Part(5, 5))
+	checkError(t, err, "0 images in 0 bytes: Modern takes some of 28×28×1")
+	_, err = run.TestOn(&dataset.Split{Pixels: make([]byte, 28*28), Labels: []byte{10}})
+	checkError(t, err, "image 0 has the label 10: the 10 classes of MNIST sample have the labels 0 to 9")
+}
+
 // Muon keeps a momentum for the weights of convolutions, and what Adam keeps for all others.
 func TestKeptByMuon(t *testing.T) {
 	isolate(t)
