@@ -185,16 +185,25 @@ func list(out io.Writer, runs []train.Stored) {
 		fmt.Fprintln(out, "there are no runs")
 		return
 	}
-	table := cell.NewTable("run", "name", "pinned", "state", "accuracy, %", "training, s", "date", "size, MB")
+	head := []string{"run", "name", "pinned", "state", "accuracy, %", "training, s", "date", "size, MB"}
+	validated := train.Validated(runs...)
+	if validated != nil {
+		head = slices.Insert(head, 4, "validation, %")
+	}
+	table := cell.NewTable(head...)
 	var total int64
-	for _, r := range runs {
+	for i, r := range runs {
 		pinned := ""
 		if r.Pinned {
 			pinned = "pinned"
 		}
 		accuracy, seconds := r.Outcome()
 		date := r.Date.Local().Format(train.TimeLayout)
-		table.Row(r.ID, r.Name, pinned, r.Status(), accuracy, seconds, date, megabytes(r.Bytes))
+		row := []any{r.ID, r.Name, pinned, r.Status(), accuracy, seconds, date, megabytes(r.Bytes)}
+		if validated != nil {
+			row = slices.Insert(row, 4, any(validated[i]))
+		}
+		table.Row(row...)
 		total += r.Bytes
 	}
 	fmt.Fprintln(out, table)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,6 +85,31 @@ func TestCommand(t *testing.T) {
 		r["result"].(map[string]any)["test_accuracy"] != first.Result.TestAccuracy {
 		t.Errorf("printed %v", listed)
 	}
+	if strings.Contains(lines[0], "validation") {
+		t.Errorf("without validation images it printed %q", lines[0])
+	}
+	held, err := func() (*train.Run, error) {
+		task := second.Task
+		task.Data = task.Data.Validate(100)
+		return task.Fit()
+	}()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines = strings.Split(does(t), "\n")
+	if !strings.Contains(lines[0], "state     validation, %  accuracy, %") {
+		t.Errorf("with validation images it printed %q", lines[0])
+	}
+	for _, line := range lines[1:4] {
+		want := "–"
+		if strings.Contains(line, filepath.Base(held.Dir())) {
+			want = fmt.Sprintf("%.2f", held.History.Epochs[0].ValidationAccuracy)
+		}
+		if words := strings.Fields(line); words[slices.Index(words, "finished")+1] != want {
+			t.Errorf("printed %q, want %s after finished", line, want)
+		}
+	}
+	does(t, "-remove", filepath.Base(held.Dir()))
 	file := filepath.Join(t.TempDir(), "my digits.safetensors")
 	if got := does(t, "-export", file, "我的 best"); got != "我的 best is in "+file+": Tiny net, 7850 parameters: pictures of 28×28×1 into 10 classes\n" {
 		t.Errorf("printed %q", got)

@@ -229,6 +229,26 @@ func TestStoredRuns(t *testing.T) {
 	if fmt.Sprint(head) != "[run lr accuracy, % training, s date state]" || !slices.Equal(got, want) {
 		t.Errorf("%v\n%q, want\n%q", head, got, want)
 	}
+	validated, err := task().Fit() // with validation images
+	if err != nil {
+		t.Fatal(err)
+	}
+	if listing, err = look.Runs("Tiny net"); err != nil {
+		t.Fatal(err)
+	}
+	head, rows = listing.Table()
+	if fmt.Sprint(head) != "[run lr validation images validation, % accuracy, % training, s date state]" {
+		t.Errorf("with a run that has validation images the columns are %v", head)
+	}
+	for _, r := range rows {
+		want := "–"
+		if r[0] == filepath.Base(validated.Dir()) {
+			want = fmt.Sprintf("%.2f", validated.History.Epochs[len(validated.History.Epochs)-1].ValidationAccuracy)
+		}
+		if r[3] != want {
+			t.Errorf("%s has the validation accuracy %s, want %s", r[0], r[3], want)
+		}
+	}
 	says(t, look.Stored(look.TestAccuracy, look.ByEpoch, "最好 best", id),
 		look.Curves(look.TestAccuracy, look.ByEpoch, look.Named("最好 best", runs[1]), look.Named("lr 0.02", runs[0])).Alt)
 	says(t, look.Stored(look.StepLoss, look.ByStep, id), look.Curves(look.StepLoss, look.ByStep, look.Named(id, runs[0])).Alt)

@@ -35,11 +35,18 @@ func Runs(network string) (Listing, error) {
 // Table is the columns' names and the rows as cell.Show takes them.
 func (l Listing) Table() (head []string, rows [][]string) {
 	settings, values := train.Differences(l.runs...)
+	validated := train.Validated(l.runs...)
 	head = append([]string{"run"}, settings...)
+	if validated != nil {
+		head = append(head, "validation, %")
+	}
 	head = append(head, "accuracy, %", "training, s", "date", "state")
 	for i, s := range l.runs {
 		accuracy, seconds := s.Outcome()
 		row := append([]string{s.Title()}, values[i]...)
+		if validated != nil {
+			row = append(row, validated[i])
+		}
 		rows = append(rows, append(row, accuracy, seconds, s.Date.Local().Format(train.TimeLayout), s.Status()))
 	}
 	return head, rows

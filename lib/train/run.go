@@ -42,6 +42,10 @@ type Result struct {
 	Versions         Versions            `json:"versions"`
 	StartedAt        time.Time           `json:"started_at"`
 
+	// Those of the validation images, if there are any. Runs that an earlier version stored do not have them on disk.
+	ValidationLoss     float64 `json:"validation_loss,omitempty"`
+	ValidationAccuracy float64 `json:"validation_accuracy,omitempty"` // percent
+
 	// Input is how another picture is shown to the network. Runs that an earlier version stored do not have it.
 	Input dataset.Input `json:"input,omitzero"`
 }

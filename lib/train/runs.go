@@ -174,6 +174,23 @@ func (s Stored) Outcome() (accuracy, seconds string) {
 	return fmt.Sprintf("%.2f", s.Result.TestAccuracy), fmt.Sprintf("%.1f", s.Result.TrainSeconds)
 }
 
+// Validated are the runs' accuracies on their validation images in percent, as tables show them, and nil if no run has
+// one: "–" stands for a run without validation images, one that is not finished, or one that an earlier version stored.
+func Validated(runs ...Stored) (accuracies []string) {
+	known := false
+	for _, s := range runs {
+		accuracy := "–"
+		if s.Result.ValidationLoss != 0 || s.Result.ValidationAccuracy != 0 {
+			accuracy, known = fmt.Sprintf("%.2f", s.Result.ValidationAccuracy), true
+		}
+		accuracies = append(accuracies, accuracy)
+	}
+	if !known {
+		return nil
+	}
+	return accuracies
+}
+
 // trained says which finished run it is, for a sentence.
 func (s Stored) trained() string {
 	which := fmt.Sprintf("the run of %s", s.Date.Local().Format(TimeLayout))

@@ -247,6 +247,8 @@ func (p *plan) stored() (*Run, error) {
 		return nil, p.place.Damaged("%s has %d epochs and %d losses, not those of %d epochs",
 			store.History, n, len(r.History.Losses), p.Epochs)
 	}
+	last := r.History.Epochs[len(r.History.Epochs)-1] // earlier versions did not write these two into a run's result
+	r.Result.ValidationLoss, r.Result.ValidationAccuracy = last.ValidationLoss, last.ValidationAccuracy
 	return r, nil
 }
 

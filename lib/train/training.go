@@ -424,6 +424,7 @@ func (t *training) result(device string) Result {
 		Data: t.engine.Data.Description(), Recipe: t.engine.recipe(),
 		TrainImages: t.about.Images, ValidationImages: t.about.ValidationImages, TestImages: t.about.TestImages,
 		TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
+		ValidationLoss: last.ValidationLoss, ValidationAccuracy: last.ValidationAccuracy,
 		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds,
 		Device: device, Versions: versions(), StartedAt: time.Unix(t.at.Started, 0).UTC(),
 		Input: t.engine.Data.Input(),

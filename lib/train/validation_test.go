@@ -1,11 +1,18 @@
 package train
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"testing"
 
 	"example.org/convbook/lib/dataset"
+	"example.org/convbook/lib/train/internal/store"
 )
 
 // A validation split changes nothing of a training on the same images, to the last bit, and what it measures is what a
@@ -66,5 +73,53 @@ func TestValidation(t *testing.T) {
 	}
 	if loaded, err := with.Load(); err != nil || !reflect.DeepEqual(loaded.History, a.History) {
 		t.Errorf("loaded %v, %v", loaded, err)
+	}
+}
+
+// A run's result has what the validation images say. One that was stored before that was written is loaded as it is, and
+// what is missing comes from its history.
+func TestResultsWithAndWithoutValidation(t *testing.T) {
+	isolate(t)
+	plain := mustFit(t, quick())
+	if text, err := os.ReadFile(inRun(plain, store.Result)); err != nil || bytes.Contains(text, []byte("validation")) {
+		t.Errorf("without validation images the result is %s, %v", text, err)
+	}
+	task := quick()
+	task.Data = task.Data.Validate(112)
+	run := mustFit(t, task)
+	last := run.History.Epochs[1]
+	want := run.Result
+	if want.ValidationLoss != last.ValidationLoss || want.ValidationAccuracy != last.ValidationAccuracy || want.ValidationLoss == 0 {
+		t.Errorf("the result %+v is not that of the last epoch, %+v", want, last)
+	}
+	text, err := os.ReadFile(inRun(run, store.Result))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := regexp.MustCompile(`(?m)^  "validation_(loss|accuracy)": .*\n`).ReplaceAll(text, nil)
+	if n := bytes.Count(text, []byte("\n")) - bytes.Count(before, []byte("\n")); n != 2 {
+		t.Fatalf("%d lines of %s are about it", n, text)
+	}
+	sums, err := os.ReadFile(inRun(run, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digits := func(of []byte) []byte { return fmt.Appendf(nil, "%x", sha256.Sum256(of)) }
+	sums = bytes.Replace(sums, digits(text), digits(before), 1)
+	for name, content := range map[string][]byte{store.Result: before, "SHA256SUMS": sums} {
+		if err := os.WriteFile(inRun(run, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loaded, err := task.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(loaded.Result, want) {
+		t.Errorf("of before: %+v, want %+v", loaded.Result, want)
+	}
+	listed, err := Find(filepath.Base(run.Dir()))
+	if err != nil || listed.State != "finished" || Validated(listed) != nil {
+		t.Errorf("listed as %s with %v, %v", listed.Status(), Validated(listed), err)
 	}
 }
