@@ -26,6 +26,7 @@ type course struct {
 	testing time.Duration // what a test takes
 	ended   bool
 	err     error
+	end     train.Ended // of a training that was done
 }
 
 // mark is when a training had done how many steps.
@@ -65,6 +66,9 @@ func (c *course) tell(e train.Event, now time.Time) {
 		c.testing = now.Sub(c.stepped)
 	case train.Ended:
 		c.ended, c.err = true, e.Err
+		if e.Done > 0 {
+			c.end, c.Epochs = e, e.Done // what is drawn ends where the training did
+		}
 	}
 }
 
@@ -155,8 +159,12 @@ func (c *course) outcome() string {
 	if c.Epochs > 1 {
 		epochs = fmt.Sprintf("%d epochs", c.Epochs)
 	}
-	return fmt.Sprintf("%s in %s, %s images a second: %s",
-		epochs, span(c.seconds), speed(float64(c.Epochs*c.Images)/c.seconds), c.tests(last))
+	kept, note := last, c.end.Note()
+	if note != "" {
+		kept, note = c.end.EpochHistory, note+": "
+	}
+	return fmt.Sprintf("%s in %s, %s images a second: %s%s",
+		epochs, span(c.seconds), speed(float64(c.Epochs*c.Images)/c.seconds), note, c.tests(kept))
 }
 
 // lines is a chart with what to draw in it.

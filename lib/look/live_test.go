@@ -193,6 +193,29 @@ func TestRunBefore(t *testing.T) {
 	}
 }
 
+// What is left of a training that ended early ends where it did, and says which epoch is kept and how well that one does.
+func TestEarlyEnd(t *testing.T) {
+	c, long := &course{}, about
+	long.Epochs, long.ValidationImages = 20, 500
+	c.tell(train.Started{Training: long}, time.Now())
+	for e := 1; e <= 3; e++ {
+		c.tell(train.Stepped{Training: long, Epoch: e, Losses: steps(100), Seconds: float64(e)}, time.Now())
+		c.tell(train.Tested{Training: long, Epoch: e, EpochHistory: epoch(80-float64(e), float64(e))}, time.Now())
+	}
+	if end := c.charts()[0].XEnd; end != 20 {
+		t.Errorf("while it goes on the chart ends at epoch %v", end)
+	}
+	c.tell(train.Ended{Training: long, Done: 3, Epoch: 1, EpochHistory: epoch(79, 1)}, time.Now())
+	want := "3 epochs in 3.0 s, 12800 images a second: ended after epoch 3 of 20, kept: epoch 1: " +
+		"validation accuracy 0.00 %, test loss 0.2500, test accuracy 79.00 %"
+	if got := c.outcome(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if end := c.charts()[0].XEnd; end != 3 {
+		t.Errorf("in the end the chart ends at epoch %v", end)
+	}
+}
+
 // A stored run shows its picture and nothing else, at once.
 func TestPageOfAStoredRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,8 +10,11 @@ func Example_counted() {
 	for epoch := 1; epoch <= 10; epoch++ {
 		c.Tell(train.Tested{Training: about, Epoch: epoch, EpochHistory: train.EpochHistory{ValidationAccuracy: 61.5}})
 	}
+	c.Tell(train.Ended{Training: about, Done: 10, Epoch: 10, EpochHistory: train.EpochHistory{ValidationAccuracy: 61.5}})
+	c.Tell(train.Ended{Training: about, Done: 8, Epoch: 5, EpochHistory: train.EpochHistory{ValidationAccuracy: 62.5}})
 	c.Tell(train.Noted{Text: "another process is training this run: waiting for it"})
 	// Output:
 	// training 3 of 18: 61.50 % of the validation images
+	// training 3 of 18: 62.50 % of the validation images
 	// another process is training this run: waiting for it
 }

@@ -41,7 +41,7 @@ type Setting struct {
 // Accuracies are those of the runs on the validation images after the last epoch, in percent.
 func (s Setting) Accuracies() (all []float64) {
 	for _, run := range s.Runs {
-		all = append(all, run.History.Epochs[len(run.History.Epochs)-1].ValidationAccuracy)
+		all = append(all, run.Result.ValidationAccuracy)
 	}
 	return all
 }
@@ -237,11 +237,10 @@ type counted struct{ number, of int }
 // Tell implements [train.Progress].
 func (c counted) Tell(e train.Event) {
 	switch e := e.(type) {
-	case train.Tested:
-		if e.Epoch == e.Epochs {
+	case train.Ended:
+		if e.Err == nil {
 			fmt.Printf("training %d of %d: %.2f %% of the validation images\n", c.number, c.of, e.ValidationAccuracy)
 		}
-	case train.Ended:
 		if errors.As(e.Err, new(train.Diverged)) {
 			fmt.Printf("training %d of %d: %v\n", c.number, c.of, e.Err)
 		}

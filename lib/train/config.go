@@ -18,6 +18,14 @@ type Config struct {
 	Precision Precision // of what convolutions multiply; Float32 if not set
 	Seed      int       // decides the initial weights, the order of the images and everything else that is random
 
+	// Keep says which epoch's weights the run has, those of the last one if not set. With BestEpoch it is the best one by
+	// the validation images, which the data need then.
+	Keep Keep
+
+	// Patience is after how many epochs in a row without a better one, by the validation images, the training ends before
+	// all epochs are done; 0: it does not. The schedule stays that of all epochs. Mostly it goes with Keep: BestEpoch.
+	Patience int
+
 	// What follows does not change the result, but TestBatch the last digit of a test's losses.
 
 	TestBatch int           // images at a time in a test; 250 if not set, whose feature maps a processor's cache holds
@@ -103,6 +111,8 @@ type Recipe struct {
 	WarmUp      float64 `json:"warm_up,omitempty"`      // the share of the steps in which the rate rises
 	ScheduleSum string  `json:"schedule_sum,omitempty"` // of the values of a ScheduleFunc
 	Precision   string  `json:"precision,omitempty"`
+	Keep        string  `json:"keep,omitempty"`     // which epoch's weights are kept, if not the last one's
+	Patience    int     `json:"patience,omitempty"` // epochs without a better one after which training ends
 	Seed        int     `json:"seed"`
 
 	// Of a task that starts from another run, see Task.
@@ -119,6 +129,7 @@ func (c Config) recipe() Recipe {
 		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
 		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay, Clip: c.Optimizer.clip,
 		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, ScheduleSum: c.Schedule.sum, Precision: string(c.Precision),
+		Keep: string(c.Keep), Patience: c.Patience,
 	}
 }
 
@@ -147,6 +158,12 @@ func (r Recipe) String() string {
 	add("warm-up %v", r.WarmUp)
 	if r.Precision != "" {
 		parts = append(parts, r.Precision)
+	}
+	if r.Keep != "" {
+		parts = append(parts, r.Keep+" kept")
+	}
+	if r.Patience > 0 {
+		parts = append(parts, fmt.Sprintf("patience %d", r.Patience))
 	}
 	if len(r.Freeze) > 0 {
 		parts = append(parts, "frozen "+strings.Join(r.Freeze, " "))

@@ -126,6 +126,8 @@ var described = []struct {
 	{"warm-up", "none", func(k known) any { return k.Recipe.WarmUp }},
 	{"schedule's values", "none", func(k known) any { return brief(k.Recipe.ScheduleSum) }},
 	{"precision", "float32", func(k known) any { return k.Recipe.Precision }},
+	{"weights kept", "last epoch", func(k known) any { return k.Recipe.Keep }},
+	{"patience", "none", func(k known) any { return k.Recipe.Patience }},
 	{"data", "none", func(k known) any { return k.Data.Name }},
 	{"classes", "all", func(k known) any { return k.Data.Classes }},
 	{"images of each class", "all", func(k known) any { return k.Data.PerClass }},

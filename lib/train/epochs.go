@@ -17,37 +17,47 @@ type epochLine struct {
 	Network string `json:"network"`
 	Epoch   int    `json:"epoch"` // from 1
 	Epochs  int    `json:"epochs"`
+	Kept    int    `json:"kept,omitempty"` // the epoch whose weights the run would have if it ended here, if another one
 	EpochHistory
 }
 
 // noting is a Progress that also notes every epoch in a file.
 type noting struct {
 	Progress
-	file, dir string
+	file string
+	plan *plan
+	done []EpochHistory
 }
 
 // noted is the progress, with epochs noted if somebody asks for it.
 func (p *plan) noted() Progress {
 	if file := os.Getenv(epochsEnv); file != "" {
-		return noting{p.Progress, file, p.place.Dir()}
+		return &noting{Progress: p.Progress, file: file, plan: p}
 	}
 	return p.Progress
 }
 
-func (n noting) Tell(e Event) {
+func (n *noting) Tell(e Event) {
 	n.Progress.Tell(e)
 	switch e := e.(type) {
+	case Started:
+		n.done = nil
 	case Resumed:
-		for i, h := range e.History.Epochs {
-			n.add(epochLine{n.dir, e.Network, i + 1, e.Epochs, h})
+		for _, h := range e.History.Epochs {
+			n.add(e.Training, h)
 		}
 	case Tested:
-		n.add(epochLine{n.dir, e.Network, e.Epoch, e.Epochs, e.EpochHistory})
+		n.add(e.Training, e.EpochHistory)
 	}
 }
 
-// add adds a line. Where that is not possible the training goes on and says so.
-func (n noting) add(line epochLine) {
+// add adds the line of an epoch. Where that is not possible the training goes on and says so.
+func (n *noting) add(about Training, h EpochHistory) {
+	n.done = append(n.done, h)
+	line := epochLine{n.plan.place.Dir(), about.Network, len(n.done), about.Epochs, 0, h}
+	if kept := n.plan.kept(n.done) + 1; kept != line.Epoch {
+		line.Kept = kept
+	}
 	if err := addLine(n.file, line); err != nil {
 		n.Progress.Tell(Noted{Text: fmt.Sprintf("cannot note epoch %d in the file that %s names: %v: make it writable or unset %[2]s",
 			line.Epoch, epochsEnv, err)})

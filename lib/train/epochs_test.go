@@ -40,7 +40,7 @@ func TestEpochsAreNoted(t *testing.T) {
 	checkEpochs("interrupted", func() { checkError(t, interruptAt(t, 9, task), "interrupted") }, 1)
 	checkEpochs("gone on with", func() { run = mustFit(t, task) }, 1, 2)
 	for i, of := range checkEpochs("stored", func() { mustFit(t, task) }, 1, 2) {
-		if want := (epochLine{run.Dir(), "Linear", i + 1, 2, run.History.Epochs[i]}); of != want || of.ValidationAccuracy == 0 {
+		if want := (epochLine{run.Dir(), "Linear", i + 1, 2, 0, run.History.Epochs[i]}); of != want || of.ValidationAccuracy == 0 {
 			t.Errorf("noted %+v, want %+v", of, want)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 var ErrInterrupted = errors.New("interrupted")
 
 // Fit trains the network on the data set's training images and tests it on its test images after every epoch, and on
-// its validation images if it has any. The task's run that is on disk is returned at once, its progress shown again;
+// its validation images if it has any: by these, Keep can choose the epoch whose weights are kept. The task's run that is on disk is returned at once, its progress shown again;
 // one that was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
 //
 // An interrupt (the stop button, Ctrl-C, a closed terminal) is heard within a second, whatever is being computed. It
@@ -97,10 +97,11 @@ func (p *plan) train(ctx context.Context) (*Run, error) {
 	if err == nil {
 		err = p.place.Install()
 	}
-	p.Progress.Tell(Ended{about, err})
 	if err != nil {
+		p.Progress.Tell(Ended{Training: about, Err: err})
 		return nil, err
 	}
+	p.Progress.Tell(run.ended(about))
 	return run, nil
 }
 
@@ -117,6 +118,6 @@ func (r *Run) shown() *Run {
 		tell(Stepped{about, epoch + 1, 0, losses, h.TrainSeconds})
 		tell(Tested{about, epoch + 1, h})
 	}
-	tell(Ended{about, nil})
+	tell(r.ended(about))
 	return r
 }

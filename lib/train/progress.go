@@ -64,6 +64,12 @@ type Tested struct {
 type Ended struct {
 	Training
 	Err error
+
+	// After an error these are 0.
+
+	Done         int // epochs that were done: fewer than all if Patience ended the training
+	Epoch        int // whose weights the run has, from 1: the last one that was done, or the best with Keep: BestEpoch
+	EpochHistory     // where the run stood then
 }
 
 // Noted is what a reader should know, in a line.
@@ -123,6 +129,10 @@ func (l lines) Tell(e Event) {
 		}
 		l.test("Test", e.TestLoss, e.TestAccuracy, e.TestImages)
 		fmt.Fprintln(l.out)
+	case Ended:
+		if note := e.Note(); note != "" {
+			fmt.Fprintln(l.out, note)
+		}
 	case Noted:
 		fmt.Fprintln(l.out, e.Text)
 	}

@@ -42,6 +42,10 @@ type Result struct {
 	Versions         Versions            `json:"versions"`
 	StartedAt        time.Time           `json:"started_at"`
 
+	// Epoch is the one whose weights the run has and was tested with, from 1, if the task has Keep or Patience. The
+	// seconds are those of the whole training.
+	Epoch int `json:"epoch,omitempty"`
+
 	// Those of the validation images, if there are any. Runs that an earlier version stored do not have them on disk.
 	ValidationLoss     float64 `json:"validation_loss,omitempty"`
 	ValidationAccuracy float64 `json:"validation_accuracy,omitempty"` // percent
@@ -102,9 +106,16 @@ func (r *Run) training() Training {
 	s := r.Result
 	return Training{
 		Network: s.Network, Parameters: s.Parameters, MACs: s.MACs, Device: s.Device,
-		Epochs: r.plan.Epochs, Batches: len(r.History.Losses) / r.plan.Epochs, Batch: r.plan.Batch,
+		Epochs: r.plan.Epochs, Batches: len(r.History.Losses) / len(r.History.Epochs), Batch: r.plan.Batch,
 		Images: s.TrainImages, ValidationImages: s.ValidationImages, TestImages: s.TestImages, Stored: &s,
 	}
+}
+
+// ended is what is told of its end.
+func (r *Run) ended(about Training) Ended {
+	epochs := r.History.Epochs
+	kept := r.plan.kept(epochs)
+	return Ended{Training: about, Done: len(epochs), Epoch: kept + 1, EpochHistory: epochs[kept]}
 }
 
 // Weights returns a variable of the trained network by its name, such as conv1/weights. Its dimensions are [kernel,

@@ -103,7 +103,7 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 	if t.Net == nil {
 		return nil, errors.New("the task has no network: set Net, such as zoo.CNN(6)")
 	}
-	if err := cmp.Or(t.check(), t.Data.Check()); err != nil {
+	if err := cmp.Or(t.check(), t.Data.Check(), t.checkKeep()); err != nil {
 		return nil, err
 	}
 	summary, err := nn.Summarize(t.Net, t.Data.Height, t.Data.Width, t.Data.Channels)
@@ -243,12 +243,13 @@ func (p *plan) stored() (*Run, error) {
 	if !p.Data.Published() && !sameInput(r.Result.Input, p.Data.Input()) {
 		return nil, nil
 	}
-	if n := len(r.History.Epochs); n != p.Epochs || len(r.History.Losses)%n != 0 {
+	epochs := r.History.Epochs
+	if n := len(epochs); n > p.Epochs || !p.over(epochs) || len(r.History.Losses)%n != 0 {
 		return nil, p.place.Damaged("%s has %d epochs and %d losses, not those of %d epochs",
 			store.History, n, len(r.History.Losses), p.Epochs)
 	}
-	last := r.History.Epochs[len(r.History.Epochs)-1] // earlier versions did not write these two into a run's result
-	r.Result.ValidationLoss, r.Result.ValidationAccuracy = last.ValidationLoss, last.ValidationAccuracy
+	kept := epochs[p.kept(epochs)] // earlier versions did not write these two into a run's result
+	r.Result.ValidationLoss, r.Result.ValidationAccuracy = kept.ValidationLoss, kept.ValidationAccuracy
 	return r, nil
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train/internal/store"
 )
@@ -29,6 +28,7 @@ type training struct {
 	at                 position
 	saved              time.Time // when the last checkpoint was written
 	kept               int       // the step that it stands at, or 0
+	best               *outcome  // what the run has if it ends here, with Keep: BestEpoch
 }
 
 func newTraining(e *engine, about Training) *training {
@@ -65,10 +65,10 @@ func (t *training) run(ctx context.Context) (*Run, error) {
 }
 
 // end makes a run of a training that is done, or keeps what was learned until an interrupt.
-func (t *training) end(predictions *Predictions, err error) (*Run, error) {
+func (t *training) end(kept *outcome, err error) (*Run, error) {
 	switch {
 	case err == nil:
-		return t.finish(predictions)
+		return t.finish(kept)
 	case !errors.Is(err, ErrInterrupted):
 		return nil, err
 	case t.at.Step == 0:
@@ -92,13 +92,18 @@ func (t *training) resume() error {
 	}
 	restore := func(variables map[string]safetensors.Tensor, text []byte) error {
 		var at position
-		if err := json.Unmarshal(text, &at); err != nil || !at.possible(t.about.Batches, t.about.Epochs) {
+		err := json.Unmarshal(text, &at)
+		if err != nil || !at.possible(t.about.Batches, t.about.Epochs) || t.engine.over(at.History.Epochs) {
 			return fmt.Errorf("it cannot be from where it says, after step %d", at.Step)
+		}
+		best := takeOutcome(variables)
+		if err := t.checkOutcome(best, at.History.Epochs); err != nil {
+			return err
 		}
 		if err := t.engine.setVariables(variables); err != nil {
 			return err
 		}
-		t.at, t.kept = at, at.Step
+		t.at, t.kept, t.best = at, at.Step, best
 		return nil
 	}
 	if err := place.Resume(restore, func(line string) { tell(Noted{Text: line}) }); err != nil {
@@ -163,15 +168,25 @@ func (t *training) newTester(ctx context.Context, split *dataset.Split) (*tester
 	return attend(ctx, func() (*tester, error) { return t.engine.tester(split, look{batch: t.engine.TestBatch}) })
 }
 
-// epochs does what is left to do, and returns what the network gives for the test images in the end.
-func (t *training) epochs(ctx context.Context) (*Predictions, error) {
+// epochs does what is left to do, and returns what the run keeps: of the last epoch or of the best one.
+func (t *training) epochs(ctx context.Context) (*outcome, error) {
 	for epoch := len(t.at.History.Epochs); ; epoch++ {
 		if err := t.epoch(ctx, epoch); err != nil {
 			return nil, err
 		}
 		predictions, err := t.test(ctx, epoch)
-		if err != nil || epoch == t.about.Epochs-1 {
-			return predictions, err
+		if err != nil {
+			return nil, err
+		}
+		epochs := t.at.History.Epochs
+		over := t.engine.over(epochs)
+		if t.engine.kept(epochs) == epoch && (over || t.engine.Keep == BestEpoch) {
+			if t.best, err = t.outcome(predictions); err != nil {
+				return nil, err
+			}
+		}
+		if over {
+			return t.best, nil
 		}
 		if err := t.checkpoint(); err != nil {
 			return nil, err
@@ -378,6 +393,9 @@ func (t *training) checkpoint() error {
 	if err != nil {
 		return err
 	}
+	if t.best != nil {
+		t.best.addTo(variables)
+	}
 	if err := t.engine.place.Save(t.at.Step, variables, t.at); err != nil {
 		return err
 	}
@@ -386,24 +404,16 @@ func (t *training) checkpoint() error {
 }
 
 // finish writes the run's files, and the sums last: a run that has them is whole.
-func (t *training) finish(predictions *Predictions) (*Run, error) {
+func (t *training) finish(kept *outcome) (*Run, error) {
 	e, place := t.engine, t.engine.place
 	line, err := device.Line()
 	if err != nil {
 		return nil, err
 	}
-	err = place.WriteTensors(store.Test, map[string]safetensors.Tensor{
-		"outputs": safetensors.Float32(predictions.Outputs.Values, predictions.Outputs.Dims...),
-		"losses":  safetensors.Float32(predictions.Losses, len(predictions.Losses)),
-	}, nil)
-	if err != nil {
+	if err := place.WriteTensors(store.Test, kept.test, nil); err != nil {
 		return nil, err
 	}
-	variables, err := e.variables(nn.Owns)
-	if err != nil {
-		return nil, err
-	}
-	if err := place.WriteTensors(store.Model, variables, map[string]string{"network": t.about.Network}); err != nil {
+	if err := place.WriteTensors(store.Model, kept.model, map[string]string{"network": t.about.Network}); err != nil {
 		return nil, err
 	}
 	run := &Run{Task: e.Task, History: t.at.History, plan: e.plan}
@@ -418,15 +428,20 @@ func (t *training) finish(predictions *Predictions) (*Run, error) {
 }
 
 func (t *training) result(device string) Result {
-	last := t.at.History.Epochs[len(t.at.History.Epochs)-1]
-	return Result{
+	epoch := t.engine.kept(t.at.History.Epochs)
+	kept := t.at.History.Epochs[epoch]
+	r := Result{
 		Network: t.about.Network, Parameters: t.about.Parameters, MACs: t.about.MACs,
 		Data: t.engine.Data.Description(), Recipe: t.engine.recipe(),
 		TrainImages: t.about.Images, ValidationImages: t.about.ValidationImages, TestImages: t.about.TestImages,
-		TestLoss: last.TestLoss, TestAccuracy: last.TestAccuracy,
-		ValidationLoss: last.ValidationLoss, ValidationAccuracy: last.ValidationAccuracy,
+		TestLoss: kept.TestLoss, TestAccuracy: kept.TestAccuracy,
+		ValidationLoss: kept.ValidationLoss, ValidationAccuracy: kept.ValidationAccuracy,
 		TrainSeconds: t.at.TrainSeconds, CompileSeconds: t.at.CompileSeconds,
 		Device: device, Versions: versions(), StartedAt: time.Unix(t.at.Started, 0).UTC(),
 		Input: t.engine.Data.Input(),
 	}
+	if t.engine.choosesEpoch() {
+		r.Epoch = epoch + 1
+	}
+	return r
 }

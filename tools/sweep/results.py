@@ -14,6 +14,11 @@ def accuracy(epoch: dict) -> float:
     return epoch.get("validation_accuracy", 0.0) if validates(epoch) else epoch["test_accuracy"]
 
 
+def kept(epochs: list[dict]) -> dict:
+    """The epoch whose weights a run has: the last one, or with Keep: BestEpoch the best."""
+    return epochs[epochs[-1].get("kept", len(epochs)) - 1]
+
+
 def validates(epoch: dict) -> bool:
     """Whether there were validation images. What is 0 of them is left out, but loss and accuracy are not both 0."""
     return "validation_loss" in epoch or "validation_accuracy" in epoch
@@ -36,8 +41,8 @@ class Setting:
     def __init__(self, values: tuple, trials: list):
         self.values, self.trials = values, trials
         self.done = [trial for trial in trials if trial.state == "done"]
-        self.accuracies = [accuracy(trial.epochs[-1]) for trial in self.done]
-        self.tested = [trial.epochs[-1]["test_accuracy"] for trial in self.done]
+        self.accuracies = [accuracy(kept(trial.epochs)) for trial in self.done]
+        self.tested = [kept(trial.epochs)["test_accuracy"] for trial in self.done]
         begun = [trial for trial in trials if trial.epochs and trial.state != "done"]
         self.epochs = max((len(trial.epochs) for trial in begun), default=0)
         self.last = max((accuracy(trial.epochs[-1]) for trial in begun), default=float("-inf"))
@@ -120,9 +125,9 @@ def as_csv(settings: list[Setting]) -> str:
                      "run"])
     for setting in settings:
         for one in setting.trials:
-            last = one.epochs[-1] if one.epochs else {}
+            last, taken = (kept(one.epochs), one.epochs[-1]["train_seconds"]) if one.epochs else ({}, None)
             validated = accuracy(last) if last and validates(last) else None
-            measured = [validated, last.get("test_accuracy"), last.get("train_seconds")]
+            measured = [validated, last.get("test_accuracy"), taken]
             values = [text_of(value) for _, value in setting.values]
             writer.writerow([*values, one.trial.seed, one.state, len(one.epochs), *measured, one.dir])
     return text.getvalue()

@@ -130,7 +130,7 @@ class Sweep:
     def promising(self, trials: list[One], share: float) -> list[One]:
         """The trials that did best until they had done this share of their epochs. The others are stopped."""
         there = [one for one in trials if one.state in ("paused", "done")]
-        there.sort(key=lambda one: results.accuracy(one.epochs[rung(share, one.epochs[0]) - 1]), reverse=True)
+        there.sort(key=lambda one: results.accuracy(reached(share, one.epochs)), reverse=True)
         n = early.best(len(there))
         for one in there[n:]:
             if one.state == "paused":
@@ -153,7 +153,7 @@ class Sweep:
             if one.state == "done" and judged:
                 for number, epoch in enumerate(one.epochs, 1):
                     self.judge.hopeless(one.key, number, len(one.epochs), results.accuracy(epoch))
-                self.judge.ended(one.key, results.accuracy(one.epochs[-1]))
+                self.judge.ended(one.key, results.accuracy(results.kept(one.epochs)))
         while left := [one for one in trials if one.state in ("waiting", "running")]:
             if self.noted:
                 raise Interrupted
@@ -217,7 +217,7 @@ class Sweep:
             self.took.append(time.monotonic() - one.started)
             self.records.add(one)
         if judged:
-            self.judge.ended(one.key, results.accuracy(one.epochs[-1]) if one.state == "done" else None)
+            self.judge.ended(one.key, results.accuracy(results.kept(one.epochs)) if one.state == "done" else None)
         self.screen.line(self.about(one))
 
     def gathered(self, future, outcome: dict) -> str:
@@ -247,6 +247,8 @@ class Sweep:
             told = f"failed twice: {one.error}"
         else:
             last = one.epochs[-1] if one.epochs else None
+            if one.state == "done":
+                last = results.kept(one.epochs)
             told = f"{results.accuracy(last):.2f} %" if last else ""
             if one.state == "paused":
                 told += f" after epoch {len(one.epochs)}"
@@ -262,8 +264,8 @@ class Sweep:
         told = [f"{ended} of {len(states)}", f"{running} running", f"{waiting} waiting"]
         done = [one for one in self.all if one.state == "done"]
         if done:
-            best = max(done, key=lambda one: results.accuracy(one.epochs[-1]))
-            told.append(f"best {results.accuracy(best.epochs[-1]):.2f} % ({best.trial})")
+            best = max(done, key=lambda one: results.accuracy(results.kept(one.epochs)))
+            told.append(f"best {results.accuracy(results.kept(best.epochs)):.2f} % ({best.trial})")
         if self.took and ended < len(states):
             left = sum(self.took) / len(self.took) * (waiting + running / 2)
             told.append(f"about {duration(left / max(1, self.workers or 0))} left")
@@ -281,6 +283,11 @@ class Sweep:
 def rung(share: float, epoch: dict) -> int:
     """After which epoch a training has done this share of all, as far as whole epochs allow."""
     return max(1, round(share * epoch["epochs"]))
+
+
+def reached(share: float, epochs: list[dict]) -> dict:
+    """How a training stood after this share, or at its end if Patience ended it before."""
+    return epochs[min(rung(share, epochs[0]), len(epochs)) - 1]
 
 
 def duration(seconds: float) -> str:

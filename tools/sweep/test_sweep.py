@@ -179,6 +179,18 @@ class Results(unittest.TestCase):
         self.assertEqual([(row["epochs"], row["epochs_done"], row["mirror"]) for row in rows],
                          [("1", "1", "true"), ("3", "3", "true")])
 
+    def test_of_a_run_that_keeps_its_best_epoch_that_one_counts(self):
+        kept, last = (one_of(one, "done", history(50, 70, 60)) for one in trials("lr=1,2 mirror=true"))
+        kept.epochs[-1]["kept"] = 2
+        for epoch in kept.epochs + last.epochs:
+            epoch["epochs"] = 20  # both ended early
+        settings = results.ranking([last, kept])
+        self.assertEqual([setting.accuracies for setting in settings], [[70], [60]])
+        row = next(csv.DictReader(io.StringIO(results.as_csv(settings))))
+        self.assertEqual((row["epochs_done"], row["validation_accuracy"], row["test_accuracy"], row["train_seconds"]),
+                         ("3", "70", "69", "6.0"))
+        self.assertEqual([sweep.reached(share, kept.epochs)["epoch"] for share in (0.05, 0.1, 0.5, 1)], [1, 2, 3, 3])
+
     def test_an_accuracy_of_0_is_one(self):
         # package train leaves out what is 0.
         epoch = {"validation_loss": 2.3, "test_loss": 2.3, "test_accuracy": 10.0}
