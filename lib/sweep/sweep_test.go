@@ -38,6 +38,24 @@ func task(rate float64, batch int) train.Task {
 	}
 }
 
+// Of a run that keeps its best epoch, that one counts.
+func TestFitWithTheBestEpoch(t *testing.T) {
+	wild := task(2, 50) // goes up and down
+	wild.Epochs, wild.Keep = 6, train.BestEpoch
+	found, err := sweep.Fit([]train.Task{task(1e-6, 50), wild}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	highest, last := 0.0, 0.0
+	for _, e := range found.Runs()[0].History.Epochs {
+		highest, last = max(highest, e.ValidationAccuracy), e.ValidationAccuracy
+	}
+	_, rows := found.Table()
+	if want := fmt.Sprintf("%.2f", highest); highest == last || !slices.Contains(rows[0], want) {
+		t.Errorf("the first row is %q, want %s in it and not %.2f", rows[0], want, last)
+	}
+}
+
 // The settings come out by the means of what each of their trainings says by itself, the best on top.
 func TestFit(t *testing.T) {
 	tasks := []train.Task{task(1e-6, 50), task(0.05, 50), task(0.01, 25)}
