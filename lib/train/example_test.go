@@ -64,6 +64,39 @@ func ExampleTask_start() {
 	// Output: 40 pictures, better than a guess: true
 }
 
+// The validation images say after which epoch a training was at its best, and end it when it gets no better. They are also
+// what to look at for a confusion matrix: the test images are for the end.
+func ExampleKeep() {
+	long := task
+	long.Data = task.Data.Validate(112)
+	long.Epochs, long.Optimizer = 50, train.SGD(0.3, 0.9)
+	long.Keep, long.Patience = train.BestEpoch, 3
+	run, err := long.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("it ended early:", len(run.History.Epochs) < 50)
+	fmt.Println("epochs after the best one:", len(run.History.Epochs)-run.Result.Epoch)
+	validation, err := long.Data.Validation()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	predictions, err := run.TestOn(validation)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("the run has its weights:", predictions.Accuracy() == run.Result.ValidationAccuracy)
+	fmt.Println("classes:", len(predictions.Confusion()))
+	// Output:
+	// it ended early: true
+	// epochs after the best one: 3
+	// the run has its weights: true
+	// classes: 10
+}
+
 func ExampleWorker() {
 	worker, err := task.Worker()
 	if err != nil {
