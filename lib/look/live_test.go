@@ -393,7 +393,7 @@ func told(r *report) {
 	for e := 1; e <= 2; e++ {
 		for batch := range 100 {
 			if e > 1 || batch >= 50 {
-				r.Tell(train.Stepped{Training: two, Epoch: e, Batch: batch, Losses: []float32{1}, Seconds: float64(e)})
+				r.Tell(train.Stepped{Training: two, Epoch: e, Batch: batch, Losses: []float32{1}, Seconds: 45 * float64(e)})
 			}
 		}
 		h := epoch(80+float64(e), 45*float64(e))
