@@ -72,8 +72,7 @@ func TestBestEpoch(t *testing.T) {
 	}
 }
 
-// A run that keeps its best epoch is the run of that many epochs, to the last bit; one that has patience ends where it
-// says, and both are resumed exactly wherever they were stopped.
+// A run that keeps its best epoch is the run of that many epochs, to the last bit.
 func TestKeepsTheBestEpoch(t *testing.T) {
 	isolate(t)
 	whole := mustFit(t, fitful())
@@ -102,9 +101,27 @@ func TestKeepsTheBestEpoch(t *testing.T) {
 	if whole.Result.Epoch != 0 {
 		t.Errorf("a run without Keep says that its epoch is %d", whole.Result.Epoch)
 	}
+	sameLoaded(t, kept)
+}
 
-	patient := task
-	patient.Patience = 2
+// sameLoaded makes sure that a run is loaded as it was trained.
+func sameLoaded(t *testing.T, run *Run) {
+	t.Helper()
+	loaded, err := run.Task.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(loaded.Result, run.Result) || !reflect.DeepEqual(loaded.History, run.History) {
+		t.Errorf("loaded %+v, want %+v", loaded.Result, run.Result)
+	}
+}
+
+// A training that has patience ends where it should, with the run of that many epochs.
+func TestPatience(t *testing.T) {
+	isolate(t)
+	whole := mustFit(t, fitful())
+	patient := fitful()
+	patient.Keep, patient.Patience = BestEpoch, 2
 	early := mustFit(t, patient)
 	stop := 0
 	for n := 3; n <= 9 && stop == 0; n++ { // neither of two epochs is better than the best one before
@@ -130,20 +147,27 @@ func TestKeepsTheBestEpoch(t *testing.T) {
 	if ended.Result.Epoch != stop {
 		t.Errorf("it says that it is of epoch %d, want %d", ended.Result.Epoch, stop)
 	}
-	for _, run := range []*Run{kept, early, ended} {
-		loaded, err := run.Task.Load()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(loaded.Result, run.Result) || !reflect.DeepEqual(loaded.History, run.History) {
-			t.Errorf("loaded %+v, want %+v", loaded.Result, run.Result)
-		}
-	}
+	sameLoaded(t, early)
+	sameLoaded(t, ended)
+}
+
+// A training is resumed exactly where it stopped before, at and after its best epoch, and where it was killed before it
+// could save what it did since the last checkpoint.
+func TestBestEpochIsResumedExactly(t *testing.T) {
 	isolate(t)
-	for _, step := range []int{7*at + 3, 7 * (at + 1), 7*(at+1) + 2, 7*stop - 1} {
+	patient := fitful()
+	patient.Keep, patient.Patience = BestEpoch, 2
+	early := mustFit(t, patient)
+	at, stop := early.Result.Epoch, len(early.History.Epochs)
+	isolate(t)
+	for _, step := range []int{7*at - 4, 7 * at, 7*at + 2, 7*stop - 1} {
 		if err := interruptAt(t, step, patient); err == nil {
 			t.Fatalf("was not interrupted at step %d", step)
 		}
+	}
+	saved := checkpoints(mustPlan(t, patient))
+	if err := os.Remove(saved[len(saved)-1]); err != nil || len(saved) != 2 {
+		t.Fatalf("saved are %q, %v", saved, err)
 	}
 	resumed := mustFit(t, patient)
 	sameFiles(t, "interrupted at times", resumed, early)
