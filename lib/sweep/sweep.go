@@ -35,10 +35,11 @@ type Setting struct {
 	Runs     []*train.Run   // those that came to their end, in the order of the seeds
 	Diverged []train.Stored // what the others left
 
+	dir    string   // of the training with the first seed, by whose settings it is told from others
 	values []string // of what Results names
 }
 
-// Accuracies are those of the runs on the validation images after the last epoch, in percent.
+// Accuracies are those of the runs on the validation images, in percent: after the last epoch or the one that a run keeps.
 func (s Setting) Accuracies() (all []float64) {
 	for _, run := range s.Runs {
 		all = append(all, run.Result.ValidationAccuracy)
@@ -56,14 +57,6 @@ func (s Setting) Deviation() float64 {
 		return math.NaN()
 	}
 	return stat.StdDev(s.Accuracies(), nil)
-}
-
-// dir is the folder of the setting's first run, by whose settings it is told from others.
-func (s Setting) dir() string {
-	if len(s.Diverged) > 0 {
-		return s.Diverged[0].Dir
-	}
-	return s.Runs[0].Dir()
 }
 
 // Fit trains each task with each of the seeds, all tasks with the first seed first. What is stored already is not trained
@@ -90,7 +83,7 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 			if err := found.settings[i].fit(task); err != nil {
 				return Results{}, fmt.Errorf("setting %d with seed %d: %w", i+1, seed, err)
 			}
-			same := func(other Setting) bool { return other.dir() == found.settings[i].dir() }
+			same := func(other Setting) bool { return other.dir == found.settings[i].dir }
 			if k := slices.IndexFunc(found.settings[:i], same); s == 0 && k >= 0 {
 				return Results{}, fmt.Errorf("tasks %d and %d are the same but for their seeds: leave one out", k+1, i+1)
 			}
@@ -113,10 +106,12 @@ func (s *Setting) fit(task train.Task) error {
 	run, err := task.Fit()
 	if diverged := (train.Diverged{}); errors.As(err, &diverged) {
 		s.Diverged = append(s.Diverged, diverged.Run)
+		s.dir = cmp.Or(s.dir, diverged.Run.Dir)
 		return nil
 	}
 	if err == nil {
 		s.Runs = append(s.Runs, run)
+		s.dir = cmp.Or(s.dir, run.Dir())
 	}
 	return err
 }
@@ -153,13 +148,12 @@ func (r *Results) describe() error {
 	}
 	var first []train.Stored
 	for _, s := range r.settings {
-		if len(s.Diverged) > 0 {
-			first = append(first, s.Diverged[0])
-			continue
+		stored, ok := byDir[s.dir]
+		if len(s.Diverged) > 0 && s.Diverged[0].Dir == s.dir {
+			stored, ok = s.Diverged[0], true
 		}
-		stored, ok := byDir[s.Runs[0].Dir()]
 		if !ok {
-			return fmt.Errorf("the run in %s was removed meanwhile", s.Runs[0].Dir())
+			return fmt.Errorf("the run in %s was removed meanwhile", s.dir)
 		}
 		first = append(first, stored)
 	}

@@ -1,6 +1,7 @@
 package sweep_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -8,6 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/model/initializer"
 	"gonum.org/v1/gonum/stat"
 
 	"example.org/convbook/lib/cell"
@@ -152,6 +158,37 @@ func TestSettingsThatDiverge(t *testing.T) {
 	}
 	if _, err := sweep.Fit(tasks[:1], 3); err == nil || err.Error() != "all trainings diverged: try learning rates of a tenth" {
 		t.Errorf("error %v where all diverge", err)
+	}
+}
+
+// A setting that diverges with a later seed differs from the others in what it differed in before, and not in that seed.
+func TestSettingsThatDivergeWithSomeSeeds(t *testing.T) {
+	explosive := nn.ModelFunc("explosive", func(scope *model.Scope, x *graph.Node) *graph.Node {
+		scope = scope.WithInitializer(initializer.RandomUniformFn(scope, -1, 1))
+		drawn := scope.VariableWithShape("drawn", shapes.Make(dtypes.Float32)).NodeValue(x)
+		huge := graph.GreaterThan(drawn, graph.ScalarZero(x.Graph(), x.DType())) // by the seed
+		return graph.Mul(x, graph.Where(huge, graph.Const(x.Graph(), float32(1e25)), graph.ScalarOne(x.Graph(), x.DType())))
+	})
+	of := func(rate float64, seed int) train.Task {
+		t := task(rate, 50)
+		t.Net, t.Seed = nn.Named("Explosive", nn.Flatten, nn.Dense(10), explosive), seed
+		return t
+	}
+	good, bad := 0, 0
+	for seed := 1; good*bad == 0 && seed <= 10; seed++ {
+		if _, err := of(0.05, seed).Fit(); errors.As(err, new(train.Diverged)) {
+			bad = seed
+		} else if err == nil {
+			good = seed
+		}
+	}
+	found, err := sweep.Fit([]train.Task{of(1e-30, 1), of(0.05, 1)}, good, bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rows := found.Table()
+	if fmt.Sprint(head) != "[lr validation, % ± seeds]" || rows[0][3] != "2" || rows[1][3] != "1, 1 diverged" {
+		t.Errorf("the table is %q, %q", head, rows)
 	}
 }
 
