@@ -79,12 +79,17 @@ func (e *engine) applyTo(how look, first, pixels, labels *graph.Node) (outputs, 
 	if how.flips {
 		x = graph.Concatenate([]*graph.Node{x, graph.Reverse(x, 2)}, 0)
 	}
-	if how.training { // dropout's numbers
-		nn.SetRandom(graph.Const(g, make([]uint64, randomState)))
+	if how.training { // dropout's numbers, others for each batch
+		from := graph.Reshape(graph.ConvertDType(first, dtypes.Uint64), 1)
+		nn.SetRandom(graph.Concatenate([]*graph.Node{from, graph.Const(g, []uint64{uint64(how.batch), 0})}, 0))
 	}
 	y := nn.Apply(e.vars.RootScope(), e.Net, e.Data.Preprocess(x))
-	if how.flips {
-		y = graph.ReduceMean(graph.Reshape(y, 2, how.batch, len(e.Data.Classes)), 0)
+	if !how.flips {
+		return y, e.Loss.each(y, wanted)
+	}
+	y = graph.ReduceMean(graph.Reshape(y, 2, how.batch, len(e.Data.Classes)), 0)
+	if e.Loss.name == NLL.name && !e.Loss.own { // the mean of two logarithms of probabilities is none
+		return y, CrossEntropy.each(y, wanted)
 	}
 	return y, e.Loss.each(y, wanted)
 }

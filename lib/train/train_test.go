@@ -848,6 +848,39 @@ func TestTestFlipped(t *testing.T) {
 				t.Errorf("image %d, class %d: %v, want %v", i, class, got, want)
 			}
 		}
+		// A loss is that of the probabilities.
+		if got, want := float64(flipped.Losses[i]), -math.Log(flipped.Probability(i, int(flipped.Labels[i]))); math.Abs(got-want) > 1e-5 {
+			t.Errorf("image %d has the loss %v, want %v", i, got, want)
+		}
+	}
+}
+
+// Dropout drops other values in every batch, as it does in training: copies of one image get as many answers as there
+// are batches, those of a batch being different too.
+func TestDropoutInTestAsInTraining(t *testing.T) {
+	isolate(t)
+	task := quick().of(nn.Named("Dropping", nn.Flatten, nn.Dropout(0.5), nn.Dense(10)))
+	task.Loss = CrossEntropy
+	task.Data = dataset.New("copies", digits().Classes, 28, 28, 1, func() (train, test *dataset.Split, err error) {
+		if train, err = digits().Train(); err != nil {
+			return nil, nil, err
+		}
+		pixels := slices.Repeat(train.Pixels[:784], 10)
+		return train, &dataset.Split{Pixels: pixels, Labels: make([]byte, 10)}, nil
+	})
+	run := mustFit(t, task)
+	for _, batch := range []int{1, 4, 10} {
+		p, err := run.TestAsInTraining(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		different := map[string]bool{}
+		for i := range 10 {
+			different[fmt.Sprint(p.Outputs.Row(i).Values)] = true
+		}
+		if len(different) != 10 {
+			t.Errorf("in batches of %d, ten copies of an image get %d answers", batch, len(different))
+		}
 	}
 }
 
