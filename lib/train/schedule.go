@@ -83,19 +83,18 @@ func ScheduleFunc(name string, share func(done float64) float64) Schedule {
 	}
 	sum := sha256.New()
 	add := func(parts int) {
-		for i := 0; i < parts && s.invalid == nil; i++ {
+		for i := range parts {
 			done := float64(i) / float64(parts)
 			value := share(done)
-			if !(value >= 0) || infinite(value) {
-				s.invalid = fmt.Errorf("the schedule %q gives %v of the learning rate when %.3g of the training is done: "+
-					"it must be at least 0 and finite", name, value, done)
+			if s.invalid = checkShare(name, value, done); s.invalid != nil {
+				return
 			}
 			sum.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(value)))
 		}
 	}
 	add(scheduleParts)
-	for parts := range scheduleEpochs {
-		add(parts + 1)
+	for parts := 1; parts <= scheduleEpochs && s.invalid == nil; parts++ {
+		add(parts)
 	}
 	if s.invalid != nil {
 		return s
@@ -103,6 +102,27 @@ func ScheduleFunc(name string, share func(done float64) float64) Schedule {
 	s.sum = fmt.Sprintf("%x", sum.Sum(nil))
 	s.factor = func(step, perEpoch, epochs int) float64 { return share(float64(step) / float64(perEpoch*epochs)) }
 	return s
+}
+
+func checkShare(name string, value, done float64) error {
+	if value >= 0 && !infinite(value) {
+		return nil
+	}
+	return fmt.Errorf("the schedule %q gives %v of the learning rate when %.3g of the training is done: "+
+		"it must be at least 0 and finite", name, value, done)
+}
+
+// check finds a step of a training for which a schedule of one's own gives no rate.
+func (s Schedule) check(perEpoch, epochs int) error {
+	if s.sum == "" {
+		return nil
+	}
+	for step := range perEpoch * epochs {
+		if err := checkShare(s.name, s.at(step, perEpoch, epochs), float64(step)/float64(perEpoch*epochs)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (

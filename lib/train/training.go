@@ -286,7 +286,8 @@ func (t *training) portion(order epochOrder, batch, steps int) portion {
 // stepNumbers are what the optimizer needs for the i-th step from where the training stands, for each of the rates.
 func (t *training) stepNumbers(i int) (all []stepNumbers[float64]) {
 	step := t.at.Step + i
-	factor := t.engine.Schedule.at(step, t.about.Batches, t.about.Epochs)
+	last := t.about.Batches*t.about.Epochs - 1 // whose rate holds for what a worker does beyond it
+	factor := t.engine.Schedule.at(min(step, last), t.about.Batches, t.about.Epochs)
 	for _, rate := range t.engine.rates() {
 		all = append(all, t.engine.Optimizer.stepNumbers(factor*rate, step+1))
 	}

@@ -43,7 +43,8 @@ func (t Task) Worker() (*Worker, error) {
 // Batches is the number of steps in an epoch.
 func (w *Worker) Batches() int { return w.t.about.Batches }
 
-// Steps does n steps more of the training and returns the loss of each.
+// Steps does n steps more of the training and returns the loss of each. Beyond the task's last epoch it goes on with the
+// learning rate of the last step.
 func (w *Worker) Steps(n int) (losses []float32, err error) {
 	t := w.t
 	for n > 0 {
@@ -86,7 +87,7 @@ func (w *Worker) TestOn(split *dataset.Split) (*Predictions, error) {
 // used.
 func (w *Worker) Order(n int) []int32 {
 	order := shuffled(w.t.about.Images, w.t.engine.Seed, 0)
-	return order[:max(0, min(n*w.t.about.Batch, len(order)))]
+	return order[:min(max(0, min(n, w.Batches()))*w.t.about.Batch, len(order))]
 }
 
 // Weights returns the network's variables as they are now, by their names.

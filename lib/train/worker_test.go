@@ -1,6 +1,7 @@
 package train
 
 import (
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -169,4 +170,46 @@ func TestKeptByMuon(t *testing.T) {
 	}
 	_, err := worker.Kept("velocity")
 	checkError(t, err, `Muon keeps no "velocity": it keeps mean, variance, momentum`)
+}
+
+// Beyond the last epoch the last step's rate holds, so a rate that falls does not fall below 0 and climb.
+func TestStepsBeyondTheLastEpoch(t *testing.T) {
+	task := quick()
+	task.Schedule = ScheduleFunc("table", func(done float64) float64 { return []float64{1, 0.5, 0.25, 0}[int(4*done)] })
+	worker := untested(t, task)
+	if err := worker.t.compile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := worker.Steps(task.Epochs * worker.Batches()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := worker.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := worker.Steps(3); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := worker.Weights(); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("at the rate 0 the weights changed, %v", err)
+	}
+	if got := len(worker.Order(math.MaxInt)); got != worker.t.about.Images {
+		t.Errorf("an epoch's order has %d images, want %d", got, worker.t.about.Images)
+	}
+}
+
+// A function that fails only at a step of this training is found before the training.
+func TestScheduleThatFailsAtAStep(t *testing.T) {
+	isolate(t)
+	task := quick()
+	task.Epochs = 401
+	steps := 401 * mustPlan(t, task).batches()
+	task.Schedule = ScheduleFunc("hole", func(done float64) float64 {
+		if done == float64(steps-1)/float64(steps) {
+			return math.NaN()
+		}
+		return 1
+	})
+	_, err := task.Fit()
+	checkError(t, err, `the schedule "hole" gives NaN of the learning rate when 1 of the training is done: it must be at least 0 and finite`)
 }
