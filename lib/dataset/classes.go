@@ -84,16 +84,57 @@ func (d Images) choose(s *Split, perClass int, what string) (*Split, error) {
 		images = append(images, all...)
 	}
 	slices.Sort(images)
-	chosen := &Split{Pixels: make([]byte, 0, len(images)*size)}
+	chosen := s.taken(images, size)
+	for i, label := range chosen.Labels {
+		chosen.Labels[i] = labels[label]
+	}
+	return chosen, nil
+}
+
+// taken is the split of these images, in this order.
+func (s *Split) taken(images []int, size int) *Split {
+	chosen := &Split{Pixels: make([]byte, 0, len(images)*size), data: s.data}
 	for _, i := range images {
 		chosen.Pixels = append(chosen.Pixels, s.Pixels[i*size:][:size]...)
-		chosen.Labels = append(chosen.Labels, labels[s.Labels[i]])
+		chosen.Labels = append(chosen.Labels, s.Labels[i])
 		if s.names != nil {
 			chosen.names = append(chosen.names, s.names[i])
 			chosen.sums = append(chosen.sums, s.sums[i*folder.SumSize:][:folder.SumSize]...)
 		}
 	}
-	return chosen, nil
+	return chosen
+}
+
+// validatesOfEach reports whether validation images are kept back from each class alike, as there are equally many of
+// each.
+func (d Images) validatesOfEach() bool { return d.perClass > 0 && d.first == 0 && d.validation > 0 }
+
+// validationLast puts those to the end: of each class its last ones. Where the classes cannot have equally many, the
+// first classes have one more.
+func (d Images) validationLast(s *Split) (*Split, error) {
+	left := make([]int, len(d.Classes))
+	for label := range left {
+		left[label] = d.validation / len(left)
+		if label < d.validation%len(left) {
+			left[label]++
+		}
+		if left[label] >= d.perClass {
+			return nil, fmt.Errorf("%s has %d training images of class %s: cannot keep %d of them back for validation "+
+				"and learn from the others", d.Name, d.perClass, d.Classes[label], left[label])
+		}
+	}
+	var training, validation []int
+	for i := s.Len() - 1; i >= 0; i-- {
+		if label := s.Labels[i]; left[label] > 0 {
+			left[label]--
+			validation = append(validation, i)
+		} else {
+			training = append(training, i)
+		}
+	}
+	slices.Reverse(training)
+	slices.Reverse(validation)
+	return s.taken(slices.Concat(training, validation), d.pixels()*d.Channels), nil
 }
 
 // indices are where a value stands.

@@ -37,12 +37,13 @@ func TestOnly(t *testing.T) {
 	twice := letters()
 	twice.Classes = []string{"a", "b", "a"}
 	for want, wrong := range map[string]dataset.Images{
-		`letters has two classes "a": Only cannot tell which is meant`:   twice.Only("a"),
-		`letters has no class "d": it has a, b, c`:                       letters().Only("a", "d"),
-		`letters: Only names the class "a" twice`:                        letters().Only("a", "b", "a"),
-		"letters has 0 classes":                                          letters().Only(),
-		"letters: cannot use -1 training images of each class":           letters().PerClass(-1, 1),
-		"letters has 2 training images of class b: cannot use 3 of each": letters().PerClass(3, 1),
+		`letters has two classes "a": Only cannot tell which is meant`:                                                  twice.Only("a"),
+		`letters has no class "d": it has a, b, c`:                                                                      letters().Only("a", "d"),
+		`letters: Only names the class "a" twice`:                                                                       letters().Only("a", "b", "a"),
+		"letters has 0 classes":                                                                                         letters().Only(),
+		"letters: cannot use -1 training images of each class":                                                          letters().PerClass(-1, 1),
+		"letters has 2 training images of class b: cannot use 3 of each":                                                letters().PerClass(3, 1),
+		"letters has 2 training images of class a: cannot keep 2 of them back for validation and learn from the others": letters().PerClass(2, 1).Validate(4),
 	} {
 		if _, err := wrong.Train(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -78,6 +79,54 @@ func TestOnlyLeavesNothing(t *testing.T) {
 }
 
 // So many of each class are drawn, whatever other classes are in use, and other ones by another seed.
+// Of equally many images of each class equally many are kept back, or one more of the first classes, in whatever order
+// they are stored.
+func TestValidationOfEachClass(t *testing.T) {
+	sorted := dataset.New("sorted", []string{"a", "b", "c"}, 1, 1, 1, func() (train, test *dataset.Split, err error) {
+		s := &dataset.Split{}
+		for i := range 30 {
+			s.Pixels, s.Labels = append(s.Pixels, byte(i)), append(s.Labels, byte(i/10))
+		}
+		return s, s, nil
+	})
+	for n, want := range map[int][3]int{3: {1, 1, 1}, 12: {4, 4, 4}, 13: {5, 4, 4}, 14: {5, 5, 4}} {
+		d := sorted.PerClass(6, 1).Validate(n)
+		train, err := d.Train()
+		if err != nil {
+			t.Fatal(err)
+		}
+		validation, err := d.Validation()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for label := range byte(3) {
+			kept, learned := ofClass(validation, label), ofClass(train, label)
+			if len(kept) != want[label] || len(learned) != 6-want[label] {
+				t.Errorf("of %d, class %d has %d, and %d are learned from", n, label, len(kept), len(learned))
+			}
+			if slices.Max(learned) > slices.Min(kept) { // the last ones are kept back
+				t.Errorf("images %v are learned from, and %v kept back", learned, kept)
+			}
+		}
+	}
+	if s := sorted.PerClass(6, 1).Validate(3).String(); !strings.HasSuffix(s, ", 6 of each class by seed 1, the last 3 for validation, shared among the classes") {
+		t.Errorf("it calls itself %q", s)
+	}
+	if d := sorted.PerClass(6, 1).First(10).Validate(3).Description(); d.OfEachClass {
+		t.Errorf("of the first 10 it describes itself as %+v", d)
+	}
+}
+
+// ofClass are the pixels of a split's images of one pixel, which are the tens of their class.
+func ofClass(s *dataset.Split, class byte) (pixels []byte) {
+	for i, label := range s.Labels {
+		if label == class && s.Pixels[i]/10 == class {
+			pixels = append(pixels, s.Pixels[i])
+		}
+	}
+	return pixels
+}
+
 func TestPerClass(t *testing.T) {
 	whole, wholeTest := open(t, sample.MNIST())
 	drawn := func(data dataset.Images) (images []int, ofEach map[string]int) {

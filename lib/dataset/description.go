@@ -14,11 +14,12 @@ type Description struct {
 	Classes       []string           `json:"classes,omitempty"`   // those in use, where not all are
 	PerClass      int                `json:"per_class,omitempty"` // training images of each class; 0: all
 	PerClassSeed  int                `json:"per_class_seed,omitempty"`
-	First         int                `json:"first,omitempty"`          // training images in use; 0: all
-	FirstTest     int                `json:"first_test,omitempty"`     // test images in use; 0: all
-	Validation    int                `json:"validation,omitempty"`     // training images kept back
-	OwnValidation bool               `json:"own_validation,omitempty"` // whether it has validation images of its own
-	Mean          []float64          `json:"mean,omitempty"`           // of all channels, or of each
+	First         int                `json:"first,omitempty"`                    // training images in use; 0: all
+	FirstTest     int                `json:"first_test,omitempty"`               // test images in use; 0: all
+	Validation    int                `json:"validation,omitempty"`               // training images kept back
+	OfEachClass   bool               `json:"validation_of_each_class,omitempty"` // that many in all, each class having its share
+	OwnValidation bool               `json:"own_validation,omitempty"`           // whether it has validation images of its own
+	Mean          []float64          `json:"mean,omitempty"`                     // of all channels, or of each
 	Std           []float64          `json:"std,omitempty"`
 	Permutation   string             `json:"permutation,omitempty"` // SHA-256 of the pixels' order
 	Augmentations []AugmentationInfo `json:"augmentations,omitempty"`
@@ -33,7 +34,7 @@ func (d Images) Description() Description {
 	if d.stored != nil {
 		about.Classes = d.Classes
 	}
-	about.PerClass, about.PerClassSeed = d.perClass, d.perClassSeed
+	about.PerClass, about.PerClassSeed, about.OfEachClass = d.perClass, d.perClassSeed, d.validatesOfEach()
 	for _, a := range d.augmentations {
 		about.Augmentations = append(about.Augmentations, a.described(d))
 	}
@@ -67,6 +68,9 @@ func (d Images) String() string {
 	}
 	if about.Validation > 0 {
 		s += fmt.Sprintf(", the last %d for validation", about.Validation)
+	}
+	if about.OfEachClass {
+		s += ", shared among the classes"
 	}
 	if about.OwnValidation {
 		s += ", validation images of its own"

@@ -127,8 +127,10 @@ func (d Images) FirstTest(n int) Images {
 }
 
 // Validate returns the data set with the last n of its training images, of those that First leaves, kept back: they are
-// the validation split and nothing is learned from them. None for n = 0. A data set that has validation images of its
-// own, as a folder may, needs none of its training images for that, and keeping some back is an error.
+// the validation split and nothing is learned from them. None for n = 0. After PerClass, without First, each class has
+// its share of them. Otherwise they are in the order of the images, which is to be a random one in a data set of your
+// own. A data set that has validation images of its own, as a folder may, needs none of its training images for that, and
+// keeping some back is an error.
 func (d Images) Validate(n int) Images {
 	d.validation = n
 	return d
@@ -189,6 +191,9 @@ func (d Images) training() (*Split, error) {
 	if err == nil && d.validation >= s.Len() {
 		err = fmt.Errorf("%s has %d training images: cannot keep %d back for validation and learn from the others",
 			d.Name, s.Len(), d.validation)
+	}
+	if err == nil && d.validatesOfEach() {
+		return d.validationLast(s)
 	}
 	return s, err
 }
