@@ -13,8 +13,9 @@ import (
 var ErrInterrupted = errors.New("interrupted")
 
 // Fit trains the network on the data set's training images and tests it on its test images after every epoch, and on
-// its validation images if it has any: by these, Keep can choose the epoch whose weights are kept. The task's run that is on disk is returned at once, its progress shown again;
-// one that was interrupted goes on where its last checkpoint stands, with the same result as if it had not been.
+// its validation images if it has any: by these, Keep can choose the epoch whose weights are kept. The task's run that is
+// on disk is returned at once, its progress shown again; one that was interrupted goes on where its last checkpoint
+// stands, with the same result as if it had not been.
 //
 // An interrupt (the stop button, Ctrl-C, a closed terminal) is heard within a second, whatever is being computed. It
 // keeps what was learned and returns ErrInterrupted. A loss that becomes infinite or NaN ends the training with
@@ -92,6 +93,9 @@ func (p *plan) train(ctx context.Context) (*Run, error) {
 		return nil, err
 	}
 	t := newTraining(e, about)
+	if note := p.startNote(); note != "" {
+		p.Progress.Tell(Noted{Text: note})
+	}
 	p.Progress.Tell(Started{about})
 	run, err := t.run(ctx)
 	if err == nil {

@@ -85,12 +85,44 @@ func (p *plan) startVariables() (variables []nn.Variable, whose, sum string, err
 				return nil, "", "", fmt.Errorf("the task's StartWeights have the value %v in %s: "+
 					"nothing can be learned from there", value, name)
 			}
+			if path.Base(name) == "variance" && value < 0 {
+				return nil, "", "", fmt.Errorf("the task's StartWeights have the value %v in %s: a variance is at least 0",
+					value, name)
+			}
 		}
 		variables = append(variables, v)
 		fmt.Fprintln(hash, name, w.Dims)
 		hash.Write(safetensors.Float32(w.Values).Bytes)
 	}
 	return variables, "its StartWeights", fmt.Sprintf("%x", hash.Sum(nil)), nil
+}
+
+// startNote says in a line how much of another network's weights a training begins with. It is empty if it begins with
+// none.
+func (p *plan) startNote() string {
+	if len(p.taken) == 0 {
+		return ""
+	}
+	layers := func(variables []nn.Variable) (paths []string) {
+		for _, v := range variables {
+			paths = append(paths, path.Dir(v.Name))
+		}
+		return slices.Compact(paths)
+	}
+	all, old := layers(p.summary.Variables), layers(p.taken)
+	fresh := slices.DeleteFunc(slices.Clone(all), func(layer string) bool { return slices.Contains(old, layer) })
+	note := fmt.Sprintf("starts with the weights of %d of the %d layers that have any", len(old), len(all))
+	if n := len(layers(p.frozen)); n > 0 {
+		note += fmt.Sprintf(", %d of them frozen", n)
+	}
+	const few = 4
+	switch n := len(fresh); {
+	case n > few:
+		note += fmt.Sprintf("; new: %s and %d more", strings.Join(fresh[:few], ", "), n-few)
+	case n > 0:
+		note += "; new: " + strings.Join(fresh, ", ")
+	}
+	return note
 }
 
 // taken lists the variables of a network that begin with the values of another one's: those of layers that fit as a

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -59,7 +60,13 @@ func TestStart(t *testing.T) {
 		t.Errorf("runs with and without a start are %v", dirs)
 	}
 
-	whole := mustFit(t, task)
+	var told record
+	noted := task
+	noted.Progress = &told
+	whole := mustFit(t, noted)
+	if got := fmt.Sprint(told.events[0]); !strings.Contains(got, "starts with the weights of 1 of the 2 layers that have any; new: dense2") {
+		t.Errorf("first it tells %s", got)
+	}
 	if slices.Equal(whole.History.Losses, mustFit(t, plain).History.Losses) {
 		t.Error("the start changed nothing")
 	}
@@ -131,8 +138,13 @@ func TestStartWeights(t *testing.T) {
 		checkError(t, err, want)
 	}
 
+	normed := quick().of(nn.Named("Normed", nn.BatchNorm, nn.Flatten, nn.Dense(10)))
+	normed.StartWeights = map[string]array.Array{"batch-norm1/variance": array.New([]float32{-1}, 1, 1, 1, 1)}
+	_, err := normed.FitContext(t.Context())
+	checkError(t, err, "StartWeights have the value -1 in batch-norm1/variance: a variance is at least 0")
+
 	task.Start = before
-	_, err := task.FitContext(t.Context())
+	_, err = task.FitContext(t.Context())
 	checkError(t, err, "the task has Start and StartWeights: leave one of the two out")
 	task.Start, task.StartWeights = nil, map[string]array.Array{"conv1/weights": array.New([]float32{1}, 1)}
 	_, err = task.FitContext(t.Context())
