@@ -173,6 +173,9 @@ func (r *Run) Test() (*Predictions, error) {
 // the validation or the training images: they are normalised as those of the run's data set, and none are changed at
 // random. It is computed anew each time.
 func (r *Run) TestOn(split *dataset.Split) (*Predictions, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	e, err := r.plan.trained()
 	if err != nil {
 		return nil, err

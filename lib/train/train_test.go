@@ -605,7 +605,8 @@ func TestRunByHand(t *testing.T) {
 	isolate(t)
 	for _, r := range []*Run{nil, {}, {Task: quick()}} {
 		var errs []error
-		for _, f := range []func() (*Predictions, error){r.Test, r.TestFlipped, func() (*Predictions, error) { return r.TestAsInTraining(2) }} {
+		for _, f := range []func() (*Predictions, error){r.Test, r.TestFlipped, func() (*Predictions, error) { return r.TestAsInTraining(2) },
+			func() (*Predictions, error) { return r.TestOn(&dataset.Split{Labels: []byte{1}}) }} {
 			_, err := f()
 			errs = append(errs, err)
 		}
