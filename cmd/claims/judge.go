@@ -46,7 +46,7 @@ func digits(unit string) int {
 // String is mean ± spread (n).
 func (s sampled) String() string {
 	if len(s.all) == 0 {
-		return "–"
+		return none
 	}
 	text := fmt.Sprintf("%.*f", digits(s.unit), mean(s.all))
 	if len(s.all) > 1 {

@@ -65,29 +65,44 @@ var inTheNotes = map[string]float64{net.work.group(): 62, vggNotes.work.group():
 // shown are the trainings of the table of results, in its order: those on whole data sets.
 var shown = []arm{fc, fcPermuted, cnn, cnnPermuted, net, vggNotes, vggBook, vggHurried, speed}
 
+// none stands in a table where there is no figure.
+const none = "–"
+
 // resultsTable is what the networks reach.
 func resultsTable(l *ledger) string {
 	var text strings.Builder
-	text.WriteString("| network | parameters | data | recipe | test accuracy | PyTorch | in the notes | training |\n" +
-		"| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	text.WriteString("| network | parameters | data | recipe | test accuracy | PyTorch | in the notes |")
+	timed := slices.ContainsFunc(shown, func(a arm) bool { return secondsOf(l.every(a.by(ours))) != none })
+	if timed {
+		text.WriteString(" training |")
+	}
+	text.WriteString("\n| --- | --- | --- | --- | --- | --- | --- |" + map[bool]string{true: " --- |"}[timed] + "\n")
 	machines := map[string]bool{}
 	for _, a := range shown {
 		mine, theirs := l.every(a.by(ours)), l.every(a.by(peers))
 		if len(mine) == 0 {
 			continue
 		}
-		reported := "–"
+		reported := none
 		if r, ok := inTheNotes[a.work.group()]; ok {
 			reported = fmt.Sprintf("%v %%", r)
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", a.work.Network, thousands(mine[0].Parameters),
-			a.work.Data, a.work.Recipe, accuraciesOf(mine), accuraciesOf(theirs), reported, secondsOf(mine))
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s | %s |", a.work.Network, thousands(mine[0].Parameters),
+			a.work.Data, a.work.Recipe, accuraciesOf(mine), accuraciesOf(theirs), reported)
+		if timed {
+			fmt.Fprintf(&text, " %s |", secondsOf(mine))
+		}
+		text.WriteString("\n")
 		for _, r := range append(mine, theirs...) {
 			machines[r.machine()] = true
 		}
 	}
-	fmt.Fprintf(&text, "\nMean ± standard deviation (number of seeds). Times are those of trainings beside which the machine did "+
-		"nothing else. Computed on %s. \"In the notes\" is what the lecture notes report.\n", strings.Join(slices.Sorted(maps.Keys(machines)), "; "))
+	text.WriteString("\nMean ± standard deviation (number of seeds).")
+	if timed {
+		text.WriteString(" Times are those of trainings beside which the machine did nothing else.")
+	}
+	fmt.Fprintf(&text, " \"In the notes\" is what the lecture notes report. Computed on %s.\n",
+		strings.Join(slices.Sorted(maps.Keys(machines)), "; "))
 	return text.String()
 }
 
@@ -118,15 +133,16 @@ func secondsOf(rows []Row) string {
 		}
 	}
 	if len(seconds) == 0 {
-		return "–"
+		return none
 	}
 	return fmt.Sprintf("%.1f s", mean(seconds))
 }
 
 // machine names what a row was computed on and with.
 func (r Row) machine() string {
-	if r.Processor == "" {
-		return r.Device
+	if r.Processor == "" { // a stored run, which knows its device only
+		_, name, _ := strings.Cut(r.Device, " · ")
+		return strings.Replace(name, " · ", " with ", 1)
 	}
 	name := fmt.Sprintf("%s, %d cores, %s", r.Processor, r.Cores, r.Vectors)
 	if r.onGPU() {
@@ -151,7 +167,7 @@ func claimsTable(l *ledger) string {
 	for _, c := range claims {
 		v := c.judge(l)
 		first := v.sides[0]
-		mine, theirs, differences := first.pair(), "–", []string{first.shortDifference()}
+		mine, theirs, differences := first.pair(), none, []string{first.shortDifference()}
 		if c.asPyTorch() {
 			mine, theirs = first.a.String(), first.b.String()
 		} else if c.peers {
@@ -165,7 +181,8 @@ func claimsTable(l *ledger) string {
 		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s: %s |\n", says, mine, theirs, strings.Join(differences, "; "), v.outcome, c.ruleText())
 	}
 	text.WriteString("\nMean ± standard deviation (number of seeds). A difference of means has its 95 % interval (Welch's). A claim holds " +
-		"when the whole interval is where the verdict says; it is not measured as long as seeds are missing. " +
+		"when the whole interval is where the verdict says, or, where that is \"the mean reaches it\", when the mean does; it is " +
+		"not measured as long as seeds are missing. " +
 		"`make claims` trains and judges, `make test` judges again.\n")
 	return text.String()
 }
@@ -174,7 +191,7 @@ func (s side) pair() string { return fmt.Sprintf("%s %s; %s %s", s.a.name, s.a, 
 
 func (s side) shortDifference() string {
 	if s.outcome == notMeasured {
-		return "–"
+		return none
 	}
 	return s.differenceText()
 }
