@@ -46,9 +46,9 @@ var install = map[string]string{"cpu": "make setup", "cuda": "make cuda"}
 //
 // Its errors are one line and name the remedy: a backend that is not XLA, an unknown or a missing plugin, a plugin
 // that does not load.
-var Open = sync.OnceValues(func() (compute.Backend, error) {
-	return open(chosen())
-})
+func Open() (compute.Backend, error) { return opened() }
+
+var opened = sync.OnceValues(func() (compute.Backend, error) { return open(chosen()) })
 
 // chosen is the name of the backend: the value of GOMLX_BACKEND, or xla:cpu.
 func chosen() string {

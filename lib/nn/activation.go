@@ -10,7 +10,9 @@ import (
 )
 
 // ReLU keeps positive values and replaces all others by 0. Where it does, the gradient is 0, as in PyTorch.
-var ReLU Layer = plain{"relu", func(x *graph.Node) *graph.Node {
+var ReLU Layer = plain{"relu", rectify}
+
+func rectify(x *graph.Node) *graph.Node {
 	if rectified := rectifiedBehind(x); rectified != nil {
 		return rectified()
 	}
@@ -22,14 +24,16 @@ var ReLU Layer = plain{"relu", func(x *graph.Node) *graph.Node {
 	}, func(pull *graph.Node) *graph.Node {
 		return graph.Where(graph.GreaterThan(y, zero), pull, graph.ZerosLike(pull))
 	})
-}}
+}
 
 // GELU is x times the probability that a normally distributed number is below x: a ReLU without the corner (Hendrycks and
 // Gimpel, "Gaussian Error Linear Units", 2016). It is computed as PyTorch's nn.GELU, by the error function.
-var GELU Layer = plain{"gelu", func(x *graph.Node) *graph.Node {
+var GELU Layer = plain{"gelu", gelu}
+
+func gelu(x *graph.Node) *graph.Node {
 	below := graph.MulScalar(graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))), 0.5)
 	return graph.Mul(x, below)
-}}
+}
 
 // Times multiplies every value by a constant, such as 0.1 after a network's last layer: its scores are small at first,
 // and what a step changes in that layer has a tenth of the effect. Any shape → the same
@@ -52,6 +56,8 @@ func (m multiplied) Apply(_ *model.Scope, x *graph.Node) *graph.Node {
 var Sigmoid Layer = plain{"sigmoid", graph.Sigmoid}
 
 // LogSoftmax turns scores into logarithms of probabilities along the last axis. [batch, classes] → the same
-var LogSoftmax Layer = plain{"log-softmax", func(x *graph.Node) *graph.Node {
+var LogSoftmax Layer = plain{"log-softmax", logSoftmax}
+
+func logSoftmax(x *graph.Node) *graph.Node {
 	return graph.LogSoftmax(x, -1)
-}}
+}

@@ -36,6 +36,8 @@ func (d dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 
 // Flatten makes one row of each image: [batch, height, width, channels] → [batch, height × width × channels]. It
 // keeps the order of the values, so channel c of pixel (y, x) lands at (y × width + x) × channels + c.
-var Flatten Layer = plain{"flatten", func(x *graph.Node) *graph.Node {
+var Flatten Layer = plain{"flatten", flatten}
+
+func flatten(x *graph.Node) *graph.Node {
 	return graph.Reshape(x, x.Shape().Dim(0), -1)
-}}
+}

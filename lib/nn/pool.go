@@ -65,8 +65,10 @@ func (p PoolLayer) beyond(side int) int {
 }
 
 // GlobalAvgPool keeps the mean of each channel. [batch, height, width, channels] → [batch, channels]
-var GlobalAvgPool Layer = plain{"global-avg-pool", func(x *graph.Node) *graph.Node {
+var GlobalAvgPool Layer = plain{"global-avg-pool", channelMeans}
+
+func channelMeans(x *graph.Node) *graph.Node {
 	checkImages(x)
 	note(x, cost{global: true})
 	return graph.ReduceMean(x, 1, 2)
-}}
+}

@@ -34,20 +34,24 @@ func likelihood(name string, logs func(outputs *graph.Node) *graph.Node) Loss {
 // NLL is the negative log-likelihood: −outputs[label]. The outputs must be logarithms of probabilities, so the network
 // ends in nn.LogSoftmax. A task whose network ends in a layer that gives scores is refused, and where that is not sure, a
 // loss below 0 ends the training.
-var NLL = likelihood("negative log-likelihood", func(outputs *graph.Node) *graph.Node { return outputs })
+var NLL = likelihood("negative log-likelihood", unchanged)
+
+func unchanged(outputs *graph.Node) *graph.Node { return outputs }
 
 // CrossEntropy is −log of the probability that softmax gives the label. The outputs are scores of any size (logits).
 // After nn.LogSoftmax it equals NLL, since a log-softmax of a log-softmax changes nothing.
-var CrossEntropy = likelihood("cross-entropy", func(logits *graph.Node) *graph.Node {
-	return graph.LogSoftmax(logits, -1)
-})
+var CrossEntropy = likelihood("cross-entropy", logSoftmax)
+
+func logSoftmax(logits *graph.Node) *graph.Node { return graph.LogSoftmax(logits, -1) }
 
 // MSE is the mean squared error of the probabilities that softmax gives: the mean over the classes of (p − y)², y being
 // 1 for the label and 0 for the others. The outputs are scores of any size (logits).
-var MSE = Loss{name: "mean squared error", each: func(logits, labels *graph.Node) *graph.Node {
+var MSE = Loss{name: "mean squared error", each: squaredError}
+
+func squaredError(logits, labels *graph.Node) *graph.Node {
 	wanted := graph.OneHot(labels, logits.Shape().Dim(-1), logits.DType())
 	return graph.ReduceMean(graph.Square(graph.Sub(graph.Softmax(logits, -1), wanted)), -1)
-}}
+}
 
 // LossFunc is a loss of one's own. The function gives each image's loss: the network's outputs, float32 [batch,
 // classes], and the labels, int32 [batch] → float32 [batch]. Training takes the mean over a batch, and a test that over
