@@ -22,9 +22,9 @@ import (
 // Stored is what is known of a run on disk without reading its weights. [Runs] and [Find] give one; one that is made by
 // hand is no run, and its methods refuse it.
 type Stored struct {
-	ID     string `json:"id"`    // the name of its folder
-	Dir    string `json:"dir"`   // its folder
-	State  string `json:"state"` // finished, unfinished, replaced, older or damaged
+	ID     string `json:"id"`  // the name of its folder
+	Dir    string `json:"dir"` // its folder
+	State  State  `json:"state"`
 	Step   int    `json:"step,omitempty"`
 	Damage string `json:"damage,omitempty"` // what is wrong with it
 	Name   string `json:"name,omitempty"`   // given by the user
@@ -41,6 +41,17 @@ type Stored struct {
 	place  *store.Run // of the folder that was found, whatever Dir is made to say
 	digits string     // by which its folder's name ends
 }
+
+// State is what a run on disk is; see [Runs].
+type State string
+
+const (
+	Finished   State = "finished"
+	Unfinished State = "unfinished" // a process is training it, or it was interrupted
+	Replaced   State = "replaced"   // a newer one with Fresh: true stands where it stood
+	Older      State = "older"      // of another version of this package
+	Damaged    State = "damaged"    // it cannot be what was written
+)
 
 // check refuses what did not come from the disk, such as what a failed Find returns: it names no run, or a folder that is
 // none.
@@ -80,11 +91,11 @@ func runsOf(label string) ([]Stored, error) {
 // stored is what a run's folder says.
 func stored(e store.Entry) Stored {
 	s := Stored{
-		ID: filepath.Base(e.Dir), Dir: e.Dir, State: "finished", Name: e.Label.Name, Pinned: e.Label.Pinned,
+		ID: filepath.Base(e.Dir), Dir: e.Dir, State: Finished, Name: e.Label.Name, Pinned: e.Label.Pinned,
 		Bytes: e.Bytes, Date: e.Used, Used: e.Used, place: e.Place(), digits: e.Digits,
 	}
 	if ofAnother(e.About) {
-		s.State = "older"
+		s.State = Older
 		return s
 	}
 	err := e.Damage
@@ -92,7 +103,7 @@ func stored(e store.Entry) Stored {
 		err = s.read(e)
 	}
 	if err != nil {
-		s.State, s.Damage, s.Result = "damaged", err.Error(), Result{}
+		s.State, s.Damage, s.Result = Damaged, err.Error(), Result{}
 	}
 	return s
 }
@@ -128,11 +139,11 @@ func (s *Stored) read(e store.Entry) error {
 		if err := json.Unmarshal(e.About, &about); err != nil {
 			return fmt.Errorf("%s: %w", store.Config, err)
 		}
-		s.State, s.Step = "unfinished", e.Step
+		s.State, s.Step = Unfinished, e.Step
 		s.Result = Result{Network: about.Name, Data: about.Data, Recipe: about.Recipe}
 		return nil
 	case store.Previous:
-		s.State = "replaced"
+		s.State = Replaced
 	}
 	if err := json.Unmarshal(e.Result, &s.Result); err != nil {
 		return fmt.Errorf("%s: %w", store.Result, err)
@@ -144,14 +155,14 @@ func (s *Stored) read(e store.Entry) error {
 // Status says in a few words what became of the run.
 func (s Stored) Status() string {
 	switch s.State {
-	case "unfinished":
+	case Unfinished:
 		return fmt.Sprintf("unfinished, step %d", s.Step)
-	case "older":
+	case Older:
 		return "of another version"
-	case "damaged":
+	case Damaged:
 		return "damaged: " + s.Damage
 	}
-	return s.State
+	return string(s.State)
 }
 
 // Title is the name that the user gave the run, and that of its folder without one.
@@ -210,7 +221,7 @@ func (s Stored) load(into map[string]any) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	if s.State != "finished" && s.State != "replaced" {
+	if s.State != Finished && s.State != Replaced {
 		return fmt.Errorf("the run %s was not trained to its end: it is %s", s.ID, s.Status())
 	}
 	err := s.place.Load(into)
@@ -340,7 +351,7 @@ func (p *plan) namesakes() []Stored {
 // others are those of the runs that are finished, of the task's network on the same data set, with other settings.
 func (p *plan) others(all []Stored) (runs []Stored) {
 	for _, s := range all {
-		if s.State == "finished" && s.Result.Network == p.summary.Network && s.Result.Data.Name == p.Data.Name &&
+		if s.State == Finished && s.Result.Network == p.summary.Network && s.Result.Data.Name == p.Data.Name &&
 			len(differences(s.place, p.place)) > 0 {
 			runs = append(runs, s)
 		}

@@ -48,7 +48,7 @@ func states(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, s := range mustList(t) {
-		all[s.ID] = s.State
+		all[s.ID] = string(s.State)
 	}
 	return all
 }

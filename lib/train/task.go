@@ -334,7 +334,7 @@ var saidOlder sync.Once
 func (p *plan) sayOlder(all []Stored) {
 	var older []string
 	for _, s := range all {
-		if s.State == "older" && filepath.Ext(s.ID) == "" { // finished, and not replaced
+		if s.State == Older && filepath.Ext(s.ID) == "" { // finished, and not replaced
 			older = append(older, s.ID)
 		}
 	}

@@ -349,7 +349,7 @@ func (t *training) diverged(format string, args ...any) error {
 		fmt.Sprintf(format, args...), t.engine.Optimizer.rate)
 	place := t.engine.place.InTraining() // a finished run may stand beside it, which Fresh: true was to replace
 	dir := place.Dir()
-	return Diverged{err, Stored{ID: filepath.Base(dir), Dir: dir, State: "unfinished", Step: t.at.Step, place: place}}
+	return Diverged{err, Stored{ID: filepath.Base(dir), Dir: dir, State: Unfinished, Step: t.at.Step, place: place}}
 }
 
 // test tests the network after an epoch, keeps how well it does and returns what it gives for the test images.
