@@ -38,6 +38,8 @@ def spec(clone: Path, settings: dict[str, str]) -> dict:
             # others.
             "GOFLAGS": f"'-ldflags=-s -extld={LINKER}' -buildvcs=false",
             "GOWORK": "auto",  # the one that GoNB makes
+            # Where XLA's plugin is, for notebooks in other folders (lib/device/internal/pluginpath).
+            "CONVBOOK_FOLDER": str(clone).replace("$", "$$"),
         },
     }
 

@@ -20,7 +20,8 @@ def setUpModule():
     """Starts one kernel for all tests: names that a cell declares are its own."""
     folder = Path(unittest.enterModuleContext(tempfile.TemporaryDirectory()))
     manager = GuardedKernel()
-    guard = manager.start(folder, {"CONVBOOK_RESULTS": str(folder / "results")})
+    # Nothing may be fetched: what cells import is there.
+    guard = manager.start(folder, {"CONVBOOK_RESULTS": str(folder / "results"), "GOPROXY": "off"})
     unittest.addModuleCleanup(manager.cleanup_ipc_files)
     unittest.addModuleCleanup(guard.wait)
     unittest.addModuleCleanup(guard.terminate)
@@ -67,6 +68,23 @@ class Kernel(unittest.TestCase):
         requests = [cls.client.execute(source, **options) for source in sources]
         outputs = [cls.outputs(request) for request in requests]
         return [(cls.reply(request)["status"], shown) for request, shown in zip(requests, outputs)]
+
+
+class Elsewhere(Kernel):
+    def test_packages_that_are_there_are_not_asked_for_and_the_plugin_is_found(self):
+        cell = """%autoget
+import (
+	"github.com/gomlx/compute/dtypes"
+	"example.org/convbook/lib/cell"
+)
+
+%%
+fmt.Println(dtypes.Float32)
+cell.Device()"""
+        (status, shown), _ = self.run_cells(cell, IMPORTS)
+        self.assertEqual(status, "ok", shown)
+        printed = "".join(output.get("text", "") for output in shown)
+        self.assertTrue(printed.startswith("Float32\n") and "PJRT" in printed, shown)
 
 
 class Queue(Kernel):

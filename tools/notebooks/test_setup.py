@@ -86,6 +86,8 @@ class Folders(Make):
                 path = string.Template(spec["env"]["PATH"]).safe_substitute(given)  # as Jupyter does it
                 self.assertEqual(path, f"{self.place}/{name}/.venv/bin:/bin")
                 self.assertEqual(spec["env"]["GO111MODULE"], "on")
+                folder = string.Template(spec["env"]["CONVBOOK_FOLDER"]).safe_substitute(given)
+                self.assertEqual(folder, f"{self.place}/{name}")
 
     def test_folders_of_the_user_are_absolute(self):
         clone = self.clone("my $book")

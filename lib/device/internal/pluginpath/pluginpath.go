@@ -14,6 +14,9 @@ import (
 	"strings"
 )
 
+// FolderEnv is the variable in which the book's kernel has the clone's folder, for notebooks that are elsewhere.
+const FolderEnv = "CONVBOOK_FOLDER"
+
 // Env is the variable in which go-xla takes its plugin folders, separated by colons.
 const Env = "PJRT_PLUGIN_LIBRARY_PATH"
 
@@ -29,18 +32,16 @@ func init() {
 // literal is the pattern that matches nothing but the path itself.
 var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace
 
-// find lists the folders of plugins: those in the nearest .venv at or above the working folder, which is the clone's
-// in a notebook and in `go test`, then the folders that go-xla's own installer uses.
+// find lists the folders of plugins: those in the .venv of the clone that the kernel names, or else in the nearest one at
+// or above the working folder, which is the clone's in `go test`; then the folders that go-xla's own installer uses.
 func find() []string {
 	var dirs []string
-	for dir, err := os.Getwd(); err == nil; dir = filepath.Dir(dir) {
-		for _, place := range []string{"convbook", "python3*/site-packages/*", "python3*/site-packages/jax_plugins/*"} {
-			plugins, _ := filepath.Glob(filepath.Join(literal(dir), ".venv/lib", place, "pjrt_c_api_*_plugin.so"))
-			for _, plugin := range plugins {
-				dirs = append(dirs, filepath.Dir(plugin))
-			}
-		}
-		if len(dirs) > 0 || dir == filepath.Dir(dir) {
+	if clone := os.Getenv(FolderEnv); clone != "" {
+		dirs = in(clone)
+	}
+	for dir, err := os.Getwd(); err == nil && len(dirs) == 0; dir = filepath.Dir(dir) {
+		dirs = in(dir)
+		if dir == filepath.Dir(dir) {
 			break
 		}
 	}
@@ -48,4 +49,15 @@ func find() []string {
 		dirs = append(dirs, filepath.Join(home, ".local/lib/go-xla"), filepath.Join(home, ".local/lib/go-xla/nvidia"))
 	}
 	return append(dirs, "/usr/local/lib/go-xla")
+}
+
+// in lists the folders of plugins in the folder's .venv.
+func in(dir string) (dirs []string) {
+	for _, place := range []string{"convbook", "python3*/site-packages/*", "python3*/site-packages/jax_plugins/*"} {
+		plugins, _ := filepath.Glob(filepath.Join(literal(dir), ".venv/lib", place, "pjrt_c_api_*_plugin.so"))
+		for _, plugin := range plugins {
+			dirs = append(dirs, filepath.Dir(plugin))
+		}
+	}
+	return dirs
 }

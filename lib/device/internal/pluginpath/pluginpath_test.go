@@ -21,6 +21,12 @@ func TestFolderOfAnyName(t *testing.T) {
 		if dirs := find(); dirs[0] != plugins {
 			t.Errorf("in %s: find() = %q, want %q first", name, dirs, plugins)
 		}
+		t.Setenv(FolderEnv, clone) // as in a notebook elsewhere
+		t.Chdir(t.TempDir())
+		if dirs := find(); dirs[0] != plugins {
+			t.Errorf("in another folder than %s: find() = %q, want %q first", name, dirs, plugins)
+		}
+		t.Setenv(FolderEnv, "")
 		found, err := filepath.Glob(filepath.Join(literal(plugins), "pjrt_c_api_*_plugin.so"))
 		if len(found) != 1 || found[0] != plugin {
 			t.Errorf("in %s: %q is a pattern for %q, %v", name, literal(plugins), found, err)
