@@ -1,5 +1,7 @@
 """Executes one notebook in a kernel of its own, which can be stopped at any moment and leaves nothing behind."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -54,6 +56,17 @@ def told(work: Callable[[], int]) -> int:
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or one_line(error)}", file=sys.stderr)
     return 2
+
+
+@contextlib.contextmanager
+def locked(path: Path):
+    """Holds the lock of a file or a folder. A BlockingIOError says that it is in use."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
 
 
 def temporary() -> str:

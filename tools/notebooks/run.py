@@ -11,6 +11,7 @@ import base64
 import concurrent.futures
 import contextlib
 import difflib
+import fcntl
 import hashlib
 import json
 import logging
@@ -44,7 +45,7 @@ import nbformat
 
 import execution
 import gotranslator
-from execution import Execution, UserError, one_line, told
+from execution import Execution, UserError, locked, one_line, told
 
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
@@ -356,6 +357,26 @@ def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
     return rows
 
 
+@contextlib.contextmanager
+def own_runs(out: Path):
+    """Has trainings go into a folder of this command's own, which is empty, and gone afterwards. A lock on it tells other
+    commands that it is in use, so they remove only what a command left that was killed."""
+    with open(out / ".lock", "a") as all_folders:
+        fcntl.flock(all_folders, fcntl.LOCK_EX)  # or a folder could be seen before it is locked
+        for left in (path for path in out.glob("runs*") if path.is_dir()):
+            with contextlib.suppress(BlockingIOError), locked(left):
+                shutil.rmtree(left, ignore_errors=True)
+        mine = tempfile.mkdtemp(prefix="runs-", dir=out)
+        lock = contextlib.ExitStack()
+        lock.enter_context(locked(Path(mine)))
+    with lock:
+        os.environ["CONVBOOK_RUNS"] = mine
+        try:
+            yield
+        finally:
+            shutil.rmtree(mine, ignore_errors=True)
+
+
 def run(options) -> int:
     paths = find(options.notebooks)
     if options.check:
@@ -382,12 +403,10 @@ def run(options) -> int:
                 raise
             rows.append({"notebook": path.stem, "cells": 0, "seconds": 0.0, "outcome": "failed", "error": str(error)})
 
-    if options.profile == "smoke":  # it must train, not find runs of before
-        shutil.rmtree(out / "runs", ignore_errors=True)
-        os.environ["CONVBOOK_RUNS"] = str(out / "runs")
     # Every notebook is a kernel of its own. Those of the full profile use all cores to train, so they take turns.
     at_once = options.jobs or ((os.cpu_count() or 1) if options.profile == "smoke" else 1)
-    rows = sorted(rows + execute(executions, at_once, options), key=lambda row: row["notebook"])
+    with own_runs(out) if options.profile == "smoke" else contextlib.nullcontext():  # it trains, and finds no runs
+        rows = sorted(rows + execute(executions, at_once, options), key=lambda row: row["notebook"])
     print("\n" + table(rows))
     failed = [row for row in rows if row["outcome"] != "ok"]
     for row in failed:

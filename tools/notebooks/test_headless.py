@@ -304,6 +304,29 @@ class Files(unittest.TestCase):
         self.assertEqual(errors.getvalue(), f"error: {self.folder / 'build' / 'full'}: Not a directory\n")
 
 
+class Together(unittest.TestCase):
+    """Several commands at once."""
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.enterContext(mock.patch.dict(os.environ))
+
+    def test_each_has_runs_of_its_own(self):
+        killed = self.folder / "runs-killed"
+        killed.mkdir()
+        (self.folder / "runs-of-mine.ipynb").write_text("")  # what was executed stays
+        with run.own_runs(self.folder):
+            first = Path(os.environ["CONVBOOK_RUNS"])
+            (first / "weights").write_text("")
+            with self.assertRaises(SystemExit), run.own_runs(self.folder):  # as after a signal
+                second = Path(os.environ["CONVBOOK_RUNS"])
+                self.assertNotEqual(first, second)
+                self.assertEqual([killed.exists(), second.is_dir(), os.listdir(first)], [False, True, ["weights"]])
+                sys.exit(1)
+            self.assertTrue(first.is_dir())
+        self.assertEqual(sorted(os.listdir(self.folder)), [".lock", "runs-of-mine.ipynb"])
+
+
 class Temporary(unittest.TestCase):
     def folder(self, path: str) -> str:
         with mock.patch.dict(os.environ, {"TMPDIR": path}), mock.patch.object(tempfile, "tempdir", None):
