@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -188,12 +189,14 @@ class Execution:
         """Executes the notebook. A UserError tells what went wrong."""
         # papermill sees a name in braces in a path as a parameter.
         paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (self.path, self.output)]
+        alone = contextlib.ExitStack()
         try:
+            alone.enter_context(self.alone())
             with self.lock:
                 if self.why:
                     raise Stopped
                 self.kernel = GuardedKernel(self.cores)
-                self.results.unlink(missing_ok=True)
+                self.results.write_text("")
                 self.guard = self.kernel.start(self.folder, self.environment)
             papermill.execute_notebook(*paths, self.values, engine_name="convbook", kernel_name=kernel.NAME,
                                        language="go", progress_bar=False, execution=self)
@@ -205,6 +208,28 @@ class Execution:
                 self.guard.wait()
             if self.kernel:
                 self.kernel.cleanup_ipc_files()
+            alone.close()
+
+    @contextlib.contextmanager
+    def alone(self):
+        """Waits while another command writes to the same files, whose result would be lost otherwise."""
+        self.results.touch()
+        lock = contextlib.ExitStack()
+        waits = False
+        while True:
+            try:
+                lock.enter_context(locked(self.results))
+                break
+            except BlockingIOError:
+                if self.why:
+                    raise Stopped from None
+                if not waits:
+                    print(f"{self.path.stem}: waits for another command that executes it into {self.output}",
+                          file=sys.stderr, flush=True)
+                waits = True
+                time.sleep(0.5)
+        with lock:
+            yield
 
     def runs(self) -> list[dict]:
         """The runs that cells have trained or loaded, each once, in the order of their first use."""

@@ -377,6 +377,34 @@ def own_runs(out: Path):
             shutil.rmtree(mine, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def only_book(out: Path):
+    """Refuses what writes into the committed notebooks while another command does."""
+    lock = contextlib.ExitStack()
+    try:
+        lock.enter_context(locked(out))
+    except BlockingIOError:
+        raise UserError("another `make book` is running: wait until it ends") from None
+    with lock:
+        yield
+
+
+def alone(options, out: Path):
+    """Keeps what a command does apart from what others do at the same time."""
+    if options.book:
+        return only_book(out)
+    return own_runs(out) if options.profile == "smoke" else contextlib.nullcontext()  # it trains, and finds no runs
+
+
+def keep(executions: list[Execution], seconds: dict[str, float]) -> None:
+    """Puts the executions that went well, which took these seconds, into the book."""
+    shown = shown_figures()
+    for one in executions:
+        if one.path.stem in seconds:
+            write_back(one, seconds[one.path.stem])
+            save_figures(one.output, shown)
+
+
 def run(options) -> int:
     paths = find(options.notebooks)
     if options.check:
@@ -405,19 +433,14 @@ def run(options) -> int:
 
     # Every notebook is a kernel of its own. Those of the full profile use all cores to train, so they take turns.
     at_once = options.jobs or ((os.cpu_count() or 1) if options.profile == "smoke" else 1)
-    with own_runs(out) if options.profile == "smoke" else contextlib.nullcontext():  # it trains, and finds no runs
+    with alone(options, out):
         rows = sorted(rows + execute(executions, at_once, options), key=lambda row: row["notebook"])
-    print("\n" + table(rows))
-    failed = [row for row in rows if row["outcome"] != "ok"]
-    for row in failed:
-        print(f"\n{row['notebook']}, {row['error']}", file=sys.stderr)
-    if options.book:
-        shown = shown_figures()
-        went_well = {row["notebook"]: row for row in rows if row["outcome"] == "ok"}
-        for one in executions:
-            if row := went_well.get(one.path.stem):
-                write_back(one, row["seconds"])
-                save_figures(one.output, shown)
+        print("\n" + table(rows))
+        failed = [row for row in rows if row["outcome"] != "ok"]
+        for row in failed:
+            print(f"\n{row['notebook']}, {row['error']}", file=sys.stderr)
+        if options.book:
+            keep(executions, {row["notebook"]: row["seconds"] for row in rows if row["outcome"] == "ok"})
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
     return 1 if failed else 0
 

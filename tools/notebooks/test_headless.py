@@ -1,5 +1,6 @@
 """Tests of how notebooks are run without a browser. Some run notebooks in the real kernel."""
 
+import concurrent.futures
 import contextlib
 import gc
 import io
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -325,6 +327,40 @@ class Together(unittest.TestCase):
                 sys.exit(1)
             self.assertTrue(first.is_dir())
         self.assertEqual(sorted(os.listdir(self.folder)), [".lock", "runs-of-mine.ipynb"])
+
+    def execution(self) -> execution.Execution:
+        return execution.Execution(self.folder / "10_a.ipynb", self.folder / "out.ipynb", {}, 1)
+
+    def test_the_second_that_executes_a_notebook_waits(self):
+        first, second, errors = self.execution(), self.execution(), io.StringIO()
+        began = threading.Event()
+
+        def wait():
+            with second.alone():
+                began.set()
+
+        with contextlib.redirect_stderr(errors), concurrent.futures.ThreadPoolExecutor(1) as pool:
+            with first.alone():
+                waiting = pool.submit(wait)
+                self.assertFalse(began.wait(1.2))
+            waiting.result(10)
+        self.assertTrue(began.is_set())
+        self.assertEqual(errors.getvalue(), "10_a: waits for another command that executes it into "
+                                            f"{self.folder / 'out.ipynb'}\n")
+
+    def test_one_that_waits_can_be_stopped(self):
+        first, second = self.execution(), self.execution()
+        second.stop("stopped")
+        with first.alone(), self.assertRaisesRegex(run.UserError, "^stopped$"):
+            second.run()
+
+    def test_the_book_is_written_by_one_command(self):
+        with run.only_book(self.folder):
+            with self.assertRaisesRegex(run.UserError, "^another `make book` is running: wait until it ends$"), \
+                    run.only_book(self.folder):
+                pass
+        with run.only_book(self.folder):
+            pass
 
 
 class Temporary(unittest.TestCase):
