@@ -343,6 +343,11 @@ class Code(Kernel):
         self.assertEqual(status, "ok", outputs)
         return "".join(output["text"] for output in outputs)
 
+    def test_lines_may_end_with_carriage_returns(self):
+        self.assertEqual(self.printed('const ends = "a"\r\n\r\n%%\r\nfmt.Println(ends,\r\n\t"b")\r\n'), "a b\n")
+        self.assertEqual(self.printed("%%bash\r\nif true; then\r\necho a\r\nfi\r\n"), "a\n")
+        self.assertEqual(self.printed("!echo a | tr '\\r' b\r\n"), "a\n")
+
     def test_a_name_is_what_was_declared_last(self):
         for declaration, printed, wanted in DECLARED:
             with self.subTest(declaration):
