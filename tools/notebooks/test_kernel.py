@@ -92,7 +92,7 @@ class Queue(Kernel):
         return [status for status, _ in self.run_cells(*sources, **options)]
 
     def test_cells_after_one_that_fails_do_not_run(self):
-        for fails in ("%%\nnosuch()", "%%\nvar", '%%\npanic("no")', "%cd /nosuch"):
+        for fails in ("%%\nnosuch()", "%%\nvar", '%%\npanic("no")', "%cd /nosuch", "%nosuch"):
             ran = self.run_cells(PRINTS, fails, PRINTS, PRINTS)
             self.assertEqual([status for status, _ in ran], ["ok", "error", "aborted", "aborted"], fails)
             self.assertEqual([outputs for _, outputs in ran[2:]], [[], []])
