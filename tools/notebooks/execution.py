@@ -30,6 +30,7 @@ GUARD = Path(__file__).with_name("guard.py")
 LOG = Path(sys.prefix) / "gonb.log"
 START = 120  # seconds that a kernel has to start
 MOST_OUTPUT = 10_000_000  # characters that a cell may print: a notebook with more can hardly be opened
+OFTEN = 10  # seconds after which a cell that still runs is told of, and again
 LONGEST_FOLDER = 48  # bytes, for the names of the sockets in it, of the kernel and of gopls, end at 107
 READ = {"x86_64": 0, "aarch64": 63}.get(os.uname().machine)  # the number of Linux's system call
 
@@ -149,6 +150,12 @@ def error_in(cell, told: str) -> str:
     return "; ".join(line.strip() for line in told.replace(f"Cell[{cell.execution_count}]: ", "").splitlines())
 
 
+def first_line(cell) -> str:
+    """The first line of what a cell does, to tell it by."""
+    body = cell.source.replace("\r\n", "\n").split("%%\n")[-1]
+    return next((line.strip() for line in body.splitlines() if line.strip()), "")
+
+
 def size(output) -> int:
     """How many characters an output has, about."""
     return len(output.get("text", "")) + sum(len(str(data)) for data in output.get("data", {}).values())
@@ -182,6 +189,8 @@ class Execution:
         self.results = output.with_suffix(".jsonl")  # where package train notes runs
         self.environment = {"CONVBOOK_RESULTS": str(self.results)}
         self.why = ""  # the reason for which it was stopped
+        self.number = 0  # of the cell, among those with code
+        self.began = self.named = 0.0  # when the cell began, and when it was told of
         self.looks = {}  # how often in a row each sign of a cell that cannot end was seen
         self.lock = threading.Lock()
 
@@ -203,6 +212,7 @@ class Execution:
         except Exception as error:  # whatever it is, the other notebooks still run
             raise UserError(self.told(error)) from error
         finally:
+            self.named = float("inf")  # no cell runs any more
             if self.guard:
                 self.guard.terminate()
                 self.guard.wait()
@@ -242,7 +252,17 @@ class Execution:
             raise Stopped
         if cell.cell_type == "code" and cell.source.strip():
             self.looks = {}
+            self.began = self.named = time.monotonic()
+            self.number += 1
             self.cell = cell
+
+    def going(self) -> str:
+        """Which cell runs and for how long, if that is to be told: nothing else shows that a long one is not stuck."""
+        now = time.monotonic()
+        if not self.cell or self.why or now - self.named < OFTEN:
+            return ""
+        self.named = now
+        return f"{self.path.stem}: cell {self.number} ({first_line(self.cell)}) runs for {now - self.began:.0f} s"
 
     def stop(self, why: str) -> None:
         """Has the cell interrupted and the kernel ended."""
@@ -280,9 +300,7 @@ class Execution:
     def told(self, error: Exception) -> str:
         """What went wrong, in one line."""
         if self.cell:
-            body = self.cell.source.split("%%\n")[-1]
-            first = next((line.strip() for line in body.splitlines() if line.strip()), "")
-            where = f"cell {self.cell.execution_count} ({first}): "
+            where = f"cell {self.cell.execution_count} ({first_line(self.cell)}): "
         else:
             where = ""
         if self.why:

@@ -344,6 +344,8 @@ def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
                     print(f"{row['notebook']}: {row['outcome']} in {row['seconds']:.1f} s", flush=True)
                 for one in executions:
                     one.watch()
+                    if going := one.going():
+                        print(going, flush=True)
             if noted:
                 told = f"stopped ({signal.Signals(noted[0]).name})"
                 if options.profile != "smoke":

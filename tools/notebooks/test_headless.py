@@ -354,6 +354,16 @@ class Together(unittest.TestCase):
         with first.alone(), self.assertRaisesRegex(run.UserError, "^stopped$"):
             second.run()
 
+    def test_a_cell_that_takes_long_is_told_of_now_and_then(self):
+        one, told = self.execution(), []
+        with mock.patch("time.monotonic", side_effect=[0, 100, 105, 114, 115, 120, 125]):
+            self.assertEqual(one.going(), "")
+            for source in ("", '%noautoget\nimport "fmt"', "var a = 1\r\n\r\n%%\r\nfmt.Println(a)"):
+                one.begin(new_code_cell(source), 0)
+            told = [one.going() for _ in range(4)]
+        self.assertEqual(told, ["", "10_a: cell 2 (fmt.Println(a)) runs for 10 s", "",
+                                "10_a: cell 2 (fmt.Println(a)) runs for 20 s"])
+
     def test_the_book_is_written_by_one_command(self):
         with run.only_book(self.folder):
             with self.assertRaisesRegex(run.UserError, "^another `make book` is running: wait until it ends$"), \
