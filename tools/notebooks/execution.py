@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbclient.util import run_sync
+from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -33,6 +35,9 @@ MOST_OUTPUT = 10_000_000  # characters that a cell may print: a notebook with mo
 OFTEN = 10  # seconds after which a cell that still runs is told of, and again
 LONGEST_FOLDER = 48  # bytes, for the names of the sockets in it, of the kernel and of gopls, end at 107
 READ = {"x86_64": 0, "aarch64": 63}.get(os.uname().machine)  # the number of Linux's system call
+
+for harmless in (MissingIDFieldWarning, DuplicateCellId):  # nbformat gives such cells new ids
+    warnings.simplefilter("ignore", harmless)
 
 
 class UserError(Exception):

@@ -290,6 +290,20 @@ class Files(unittest.TestCase):
         with self.assertRaises(run.UserError):
             run.check(run.find([]))
 
+    def test_ids_of_cells_may_be_missing_or_twice(self):
+        notebook = json.loads(self.write("20_a.ipynb").read_text())
+        cell = notebook["cells"][0]
+        without = {key: value for key, value in cell.items() if key != "id"}
+        program = ("import sys, execution, run\nfrom papermill.iorw import load_notebook_node\n"
+                   "for path in run.find(sys.argv[1:]):\n"
+                   "    load_notebook_node(str(path))\n    print(len(run.read(path).cells))")
+        for name, cells in {"missing": [without, without], "twice": [cell, cell]}.items():
+            (self.folder / f"{name}.ipynb").write_text(json.dumps({**notebook, "cells": cells}))
+        paths = [str(self.folder / f"{name}.ipynb") for name in ("missing", "twice")]
+        done = subprocess.run([sys.executable, "-c", program, *paths], cwd=Path(run.__file__).parent,
+                              capture_output=True, text=True)
+        self.assertEqual((done.stdout, done.stderr), ("2\n2\n", ""))
+
     def test_a_notebook_that_names_no_kernel_is_gos(self):
         path = self.write("notebooks/20_a.ipynb")
         notebook = json.loads(path.read_text())
