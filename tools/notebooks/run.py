@@ -92,17 +92,34 @@ def find(names: list[str]) -> list[Path]:
     return chosen
 
 
+def opened(text: str):
+    """The notebook that a file holds. A ValueError, or another error, tells what it is instead."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no object")
+    if (version := content.get("nbformat")) not in (3, 4):
+        raise ValueError(f"nbformat is 3 or 4, not {json.dumps(version)[:20]}: save it anew in JupyterLab")
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[error.start]!a} is half a character: remove it") from None
+    notebook = nbformat.reads(text, 4)
+    nbformat.validate(notebook)
+    return notebook
+
+
 def read(path: Path):
     """A notebook. A UserError tells what is wrong with it."""
     if not path.is_file():
         raise UserError(f"{path.name} is no file")
     try:
-        notebook = nbformat.read(path, 4)
-        nbformat.validate(notebook)
+        notebook = opened(path.read_text("utf8"))
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror}") from None
     except Exception as error:  # of many kinds, as the file may hold anything
         raise UserError(f"{path.name} is no notebook of Jupyter: {one_line(error)}") from None
+    if not all(isinstance(part.metadata.get("papermill", {}), dict) for part in [notebook, *notebook.cells]):
+        raise UserError(f"{path.name} has metadata that are not papermill's: remove papermill from them")
     about = notebook.metadata.get("convbook", {})
     if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in ("smoke", "sweep")):
         raise UserError(f"{path.name} has metadata that are not the book's: convbook, smoke and sweep are objects")

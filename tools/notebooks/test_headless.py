@@ -267,6 +267,10 @@ class Files(unittest.TestCase):
             "about": json.dumps({**good, "metadata": {"convbook": 3}}),
             "smoke": json.dumps({**good, "metadata": {"convbook": {"smoke": [1]}}}),
             "settings": json.dumps({**good, "metadata": {"convbook": {"smoke": {"epochs": 1}}}}),
+            "text": '"text"', "old": json.dumps({**good, "nbformat": 2}), "quoted": json.dumps({**good, "nbformat": "4"}),
+            "papermill": json.dumps({**good, "metadata": {"papermill": "x"}}),
+            "cell": json.dumps({**good, "cells": [{**good["cells"][0], "metadata": {"papermill": 1}}]}),
+            "surrogate": json.dumps({**good, "cells": [{**good["cells"][0], "source": "// \ud800"}]}),
         }
         for name, content in broken.items():
             content = content if isinstance(content, bytes) else content.encode()
@@ -289,6 +293,12 @@ class Files(unittest.TestCase):
                 self.assertRegex(errors.getvalue(), rf"^error: {name}.*\n$")
         with self.assertRaises(run.UserError):
             run.check(run.find([]))
+        for name, told in {"list": "it holds no object", "old": "nbformat is 3 or 4, not 2: save it anew in JupyterLab",
+                           "quoted": 'nbformat is 3 or 4, not "4": save it anew in JupyterLab',
+                           "surrogate": r"'\ud800' is half a character: remove it"}.items():
+            with self.subTest(name), self.assertRaises(run.UserError) as caught:
+                run.read(self.folder / "notebooks" / f"{name}.ipynb")
+            self.assertEqual(str(caught.exception), f"{name}.ipynb is no notebook of Jupyter: {told}")
 
     def test_ids_of_cells_may_be_missing_or_twice(self):
         notebook = json.loads(self.write("20_a.ipynb").read_text())
