@@ -1,9 +1,11 @@
 """Executes one notebook in a kernel of its own, which can be stopped at any moment and leaves nothing behind."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -33,6 +35,8 @@ LOG = Path(sys.prefix) / "gonb.log"
 START = 120  # seconds that a kernel has to start
 MOST_OUTPUT = 10_000_000  # characters that a cell may print: a notebook with more can hardly be opened
 OFTEN = 10  # seconds after which a cell that still runs is told of, and again
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+LEAST = 1 << 16  # bytes that a kernel writes when it starts, about
 LONGEST_FOLDER = 48  # bytes, for the names of the sockets in it, of the kernel and of gopls, end at 107
 READ = {"x86_64": 0, "aarch64": 63}.get(os.uname().machine)  # the number of Linux's system call
 
@@ -302,6 +306,14 @@ class Execution:
             if self.looks[sign] == looks:
                 self.stop(sign)
 
+    def lacks_room(self, error: Exception) -> bool:
+        """Whether the folder for temporary files was full: for GoNB, for Go's linker, or for another by its name."""
+        if isinstance(error, OSError):
+            return error.errno in NO_ROOM and not error.filename and shutil.disk_usage(temporary()).free < LEAST
+        said = error.evalue if isinstance(error, PapermillExecutionError) else ""
+        return bool(re.search(r"failed to write .*: wrote only \d|mapping output file failed: ", said, re.S)) or (
+            str(self.kernel.folder) in said and any(os.strerror(number).lower() in said for number in NO_ROOM))
+
     def told(self, error: Exception) -> str:
         """What went wrong, in one line."""
         if self.cell:
@@ -310,6 +322,8 @@ class Execution:
             where = ""
         if self.why:
             return where + self.why
+        if self.lacks_room(error):
+            return f"{where}no room in {temporary()}: make room there, or set TMPDIR to another folder"
         if isinstance(error, PapermillExecutionError):
             return where + error_in(self.cell, error.evalue)
         if isinstance(error, DeadKernelError):

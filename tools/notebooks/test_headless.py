@@ -697,6 +697,21 @@ class Checks(unittest.TestCase):
         }.items():
             self.assertEqual(execution.error_in(cell, said), told)
 
+    def test_a_full_folder_for_temporary_files_is_named(self):
+        one = execution.Execution(Path("a.ipynb"), Path("b.ipynb"), {}, 1)
+        one.kernel, one.cell = mock.Mock(folder="/full/convbook-1"), new_code_cell("%%\nf()", execution_count=2)
+        for said, lacks in {
+            'failed to write "package main\n", 14 bytes: wrote only 0': True,
+            "/usr/local/go/link: mapping output file failed: no space left on device": True,
+            "gonb: write /full/convbook-1/go-build4/importcfg: no space left on device": True,
+            "gonb: write /full/convbook-1/go-build4/importcfg: disk quota exceeded": True,
+            "open /root/.cache/go-build/1: no space left on device": False,
+            "undefined: full": False,
+        }.items():
+            told = one.told(execution.PapermillExecutionError(0, 2, "", "", said, ""))
+            wanted = f"no room in {execution.temporary()}: make room there, or set TMPDIR to another folder"
+            self.assertEqual(told, f"cell 2 (f()): {wanted if lacks else said}")
+
     def test_the_hash_sees_code_tags_and_smoke_but_not_text_and_outputs(self):
         notebook = notebook_of("%%\nprintln(1)", parameters=PARAMETERS, smoke={"epochs": 1})
         before = run.source_hash(notebook)
