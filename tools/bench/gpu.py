@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy
 import peers
+from options import at_least
 
 DATA = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convbook" / "data" / "cifar10"
 WORKS = ["CNN, epoch", "Net, epoch", "VGG16, 100 steps", "VGG16, inference", "ResNet-50, step"]
@@ -191,8 +192,8 @@ def time_works(works: list[str], rounds: int) -> dict[str, dict]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("works", nargs="*", default=WORKS, help="some of " + "; ".join(WORKS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=10, help="to train Net and VGG16 for; 0: not at all")
+    parser.add_argument("--rounds", type=at_least(1), default=5)
+    parser.add_argument("--epochs", type=at_least(0), default=10, help="to train Net and VGG16 for; 0: not at all")
     parser.add_argument("--device", default="cuda", help="cpu tries the script itself, where there is no GPU")
     parser.add_argument("--out", default=str(peers.CLONE / "build" / "bench-gpu.json"))
     options = parser.parse_args()

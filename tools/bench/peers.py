@@ -24,6 +24,7 @@ from pathlib import Path
 
 import networks
 import numpy
+from options import at_least
 
 CLONE = Path(__file__).resolve().parents[2]
 OURS = CLONE / "build" / "bench"
@@ -343,7 +344,7 @@ def report(work: str, found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("works", nargs="*", help="all if none")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
     usual = PEERS + [f"PyTorch, {BFLOAT16}"] * ("avx512_bf16" in Path("/proc/cpuinfo").read_text())
     parser.add_argument("--peers", default=";".join(usual), help="names with ; between them")
     parser.add_argument("--out", default=str(CLONE / "build" / "bench-peers.json"))

@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 
 import peers
+from options import at_least
 
 CLONE = Path(__file__).resolve().parents[2]
 BUILD = CLONE / "build"
@@ -161,7 +162,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--model", default="", help="the run")
     options.add_argument("--clients", default="1,8,64")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=at_least(0), default=3)
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--requests", type=int, default=100_000)
     given = options.parse_args()
