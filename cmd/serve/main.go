@@ -44,7 +44,7 @@ var seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{Name: "http_requ
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so a second one ends it at once
-	s := &server{bytes: 16 << 20, wait: 10 * time.Second, requests: semaphore.NewWeighted(64)}
+	s := &server{bytes: 16 << 20, wait: 10 * time.Second, requests: semaphore.NewWeighted(64), room: semaphore.NewWeighted(1 << 30)}
 	model := flag.String("model", "", "the `run`, by its name or its folder's, or the file that was exported from one")
 	address := flag.String("address", "127.0.0.1:8080", "where to listen; :8080 lets other machines in")
 	flag.Int64Var(&s.bytes, "max-bytes", s.bytes, "refuse larger requests")
@@ -61,7 +61,8 @@ type server struct {
 	network  *classify.Classifier
 	bytes    int64               // of a request
 	wait     time.Duration       // for all of it to arrive
-	requests *semaphore.Weighted // at the same time, so their bytes have room
+	requests *semaphore.Weighted // that are computed at the same time; one that still arrives takes no place
+	room     *semaphore.Weighted // bytes of all requests together
 }
 
 // run serves until the context ends, and then answers what was asked before.
@@ -97,7 +98,28 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /classify", promhttp.InstrumentHandlerDuration(seconds, http.HandlerFunc(s.classify)))
 	mux.Handle("GET /metrics", promhttp.Handler())
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { html.Execute(w, s.network.String()) })
+	for path, method := range map[string]string{"/classify": "POST", "/metrics": "GET", "/{$}": "GET"} {
+		refuse(mux, path, http.StatusMethodNotAllowed, "it takes "+method+" alone", method)
+	}
+	refuse(mux, "/", http.StatusNotFound, "there is no such page: POST a picture to /classify, GET / or /metrics", "")
 	return mux
+}
+
+// refuse answers what comes to a path and has no other handler.
+func refuse(mux *http.ServeMux, path string, status int, why, allow string) {
+	mux.Handle(path, promhttp.InstrumentHandlerDuration(seconds, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if allow != "" {
+			w.Header().Set("Allow", allow)
+		}
+		reply(w, status, map[string]any{"error": why})
+	})))
+}
+
+// reply answers with JSON.
+func reply(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(answer)
 }
 
 // classify answers a request with JSON.
@@ -107,19 +129,19 @@ func (s *server) classify(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		answer = map[string]any{"error": err.Error()}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(answer)
+	reply(w, status, answer)
 }
+
+var errBusy = errors.New("too many requests at the same time: try again")
 
 // classes are those of the picture in a request, with the status of the answer.
 func (s *server) classes(w http.ResponseWriter, r *http.Request) ([]classify.Class, int, error) {
-	if !s.requests.TryAcquire(1) {
-		return nil, http.StatusServiceUnavailable, errors.New("too many requests at the same time: try again")
-	}
-	defer s.requests.Release(1)
-	file, err := sent(r, http.MaxBytesReader(w, r.Body, s.bytes))
+	body := &held{ReadCloser: http.MaxBytesReader(w, r.Body, s.bytes), room: s.room}
+	defer func() { s.room.Release(body.bytes) }()
+	file, err := sent(r, body)
 	switch large := (*http.MaxBytesError)(nil); {
+	case errors.Is(err, errBusy):
+		return nil, http.StatusServiceUnavailable, errBusy
 	case errors.As(err, &large):
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("it has more than %d bytes", s.bytes)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -127,6 +149,10 @@ func (s *server) classes(w http.ResponseWriter, r *http.Request) ([]classify.Cla
 	case err != nil:
 		return nil, http.StatusBadRequest, fmt.Errorf("it cannot be read: %.200s", err)
 	}
+	if !s.requests.TryAcquire(1) {
+		return nil, http.StatusServiceUnavailable, errBusy
+	}
+	defer s.requests.Release(1)
 	pixels, err := s.network.Decode(bytes.NewReader(file))
 	if err != nil {
 		return nil, http.StatusUnprocessableEntity, err
@@ -138,6 +164,22 @@ func (s *server) classes(w http.ResponseWriter, r *http.Request) ([]classify.Cla
 	return answers[0], http.StatusOK, nil
 }
 
+// held takes room for bytes as they arrive, since a client that sends none should take none from the others.
+type held struct {
+	io.ReadCloser
+	room  *semaphore.Weighted
+	bytes int64
+}
+
+func (h *held) Read(p []byte) (int, error) {
+	n, err := h.ReadCloser.Read(p)
+	if !h.room.TryAcquire(int64(n)) {
+		return 0, errBusy
+	}
+	h.bytes += int64(n)
+	return n, err
+}
+
 // sent reads the picture that is sent as it is, or in the field picture of a form.
 func sent(r *http.Request, body io.ReadCloser) ([]byte, error) {
 	r.Body = body
@@ -145,6 +187,9 @@ func sent(r *http.Request, body io.ReadCloser) ([]byte, error) {
 		return io.ReadAll(body)
 	}
 	file, _, err := r.FormFile("picture")
+	if errors.Is(err, http.ErrMissingFile) {
+		return nil, errors.New("the form has no file in the field picture, as curl -F picture=@seven.png sends it")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -66,15 +66,15 @@ func trained(t *testing.T) (*train.Run, *dataset.Split) {
 	return run, test
 }
 
-// started is a server with these limits, which listens.
-func started(t *testing.T, bytes int64, wait time.Duration, requests int64) (url string) {
+// started is a server with these limits, which listens. What arrives has room for room bytes.
+func started(t *testing.T, bytes int64, wait time.Duration, requests, room int64) (url string) {
 	t.Helper()
 	run, _ := trained(t)
 	network, err := classify.New(run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{network: network, bytes: bytes, wait: wait, requests: semaphore.NewWeighted(requests)}
+	s := &server{network: network, bytes: bytes, wait: wait, requests: semaphore.NewWeighted(requests), room: semaphore.NewWeighted(room)}
 	web := httptest.NewUnstartedServer(s.handler())
 	web.Config.ReadTimeout = wait
 	web.Start()
@@ -136,7 +136,7 @@ func post(t *testing.T, url, kind string, body io.Reader) (status int, a answer)
 
 // Many clients at the same time, with pictures as they are and in forms, get the answers of the run's own test.
 func TestAnswers(t *testing.T) {
-	url := started(t, 1<<20, time.Minute, 1000)
+	url := started(t, 1<<20, time.Minute, 1000, 1<<30)
 	run, _ := trained(t)
 	p, err := run.Test()
 	if err != nil {
@@ -183,7 +183,7 @@ func claimed(width, height uint32) []byte {
 
 // What is wrong with a request is said in a line, with the status for it.
 func TestBadRequests(t *testing.T) {
-	url := started(t, 100<<10, time.Minute, 1)
+	url := started(t, 100<<10, time.Minute, 1, 1<<30)
 	_, test := trained(t)
 	var photo bytes.Buffer
 	if err := jpeg.Encode(&photo, test.Image(0), nil); err != nil {
@@ -203,7 +203,7 @@ func TestBadRequests(t *testing.T) {
 		{"a truncated JPEG", "image/jpeg", photo.Bytes()[:photo.Len()/2], 422, "it is cut off"},
 		{"many pixels", "image/png", claimed(60000, 60000), 422, "60000 × 60000 pixels"},
 		{"a text in a form", aForm, broken, 422, "it is not a picture"},
-		{"a form without its field", otherField, inOtherField, 400, "no such file"},
+		{"a form without its field", otherField, inOtherField, 400, "no file in the field picture"},
 		{"half a form", aForm, broken[:len(broken)-10], 400, "EOF"},
 		{"a form without a boundary", "multipart/form-data", broken, 400, "boundary"},
 		{"too many bytes", "image/png", make([]byte, 100<<10+1), 413, "more than 102400 bytes"},
@@ -218,9 +218,48 @@ func TestBadRequests(t *testing.T) {
 	if status, a := post(t, url, "image/png", bytes.NewReader(digit(t, 0))); status != http.StatusOK { // of one at a time
 		t.Errorf("after all these, status %d, %v", status, a)
 	}
-	response, err := http.Get(url + "/classify")
-	if err != nil || response.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %v, %v", response, err)
+}
+
+// What is asked of a path or with a method that there is not gets JSON too, and is counted.
+func TestNoSuchPage(t *testing.T) {
+	url := started(t, 1<<20, time.Minute, 1, 1<<30)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow, want  string
+	}{
+		{"GET", "/classify", 405, "POST", "it takes POST alone"},
+		{"POST", "/", 405, "GET", "it takes GET alone"},
+		{"POST", "/metrics", 405, "GET", "it takes GET alone"},
+		{"GET", "/nowhere", 404, "", "there is no such page"},
+		{"POST", "/classify/", 404, "", "there is no such page"},
+	} {
+		request, err := http.NewRequest(c.method, url+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a answer
+		err = json.NewDecoder(response.Body).Decode(&a)
+		response.Body.Close()
+		if err != nil || response.StatusCode != c.status || !strings.Contains(a.Error, c.want) ||
+			response.Header.Get("Allow") != c.allow || response.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %s: %v, %d, %v, %q", c.method, c.path, err, response.StatusCode, response.Header, a.Error)
+		}
+	}
+	response, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	for _, code := range []string{"404", "405"} {
+		if want := `seconds_count{code="` + code + `"}`; err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%v, /metrics is without %s", err, want)
+		}
 	}
 }
 
@@ -259,7 +298,7 @@ func TestWithoutAModel(t *testing.T) {
 
 // Of a gigabyte, no more is read than a request may have and what a connection holds.
 func TestGigabyte(t *testing.T) {
-	url := started(t, 1<<20, time.Minute, 64)
+	url := started(t, 1<<20, time.Minute, 64, 1<<30)
 	body := &counted{Reader: io.LimitReader(zeros{}, 1<<30)}
 	response, err := http.Post(url+"/classify", "", body)
 	if err == nil { // else the connection was closed before the client looked
@@ -273,15 +312,15 @@ func TestGigabyte(t *testing.T) {
 	}
 }
 
-// slow begins a request that does not come to its end.
-func slow(t *testing.T, url string, file []byte) net.Conn {
+// slow begins a request with some of a file, and does not come to its end.
+func slow(t *testing.T, url string, file []byte, some int) net.Conn {
 	t.Helper()
 	client, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	fmt.Fprintf(client, "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(file), file[:10])
+	fmt.Fprintf(client, "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(file), file[:some])
 	return client
 }
 
@@ -300,29 +339,52 @@ func statusOf(t *testing.T, client net.Conn) (status int, text string) {
 	return response.StatusCode, string(body)
 }
 
-// A slow client is waited for, but not long, and others are answered meanwhile, as many as there may be.
+// Slow clients are waited for, but not long, and others are answered meanwhile: what still arrives takes no place.
 func TestSlowClients(t *testing.T) {
-	url := started(t, 1<<20, 2*time.Second, 2)
+	url := started(t, 1<<20, 2*time.Second, 1, 1<<30)
 	file := digit(t, 0)
-	first := slow(t, url, file)
+	var clients []net.Conn
+	for range 64 {
+		clients = append(clients, slow(t, url, file, 3))
+	}
+	time.Sleep(200 * time.Millisecond) // so they have begun
 	if status, a := post(t, url, "", bytes.NewReader(file)); status != http.StatusOK {
-		t.Errorf("beside a slow client: status %d, %v", status, a)
+		t.Errorf("beside slow clients: status %d, %v", status, a)
 	}
-	second := slow(t, url, file)
-	status := 0
-	for start := time.Now(); status != http.StatusServiceUnavailable && time.Since(start) < time.Second; {
-		status, _ = post(t, url, "", bytes.NewReader(file))
-	}
-	if status != http.StatusServiceUnavailable {
-		t.Errorf("beside as many as there may be: status %d", status)
-	}
-	for _, client := range []net.Conn{first, second} {
+	for _, client := range clients {
 		if status, text := statusOf(t, client); status != http.StatusRequestTimeout || !strings.Contains(text, "did not arrive within 2s") {
 			t.Errorf("a slow client: status %d, %s", status, text)
 		}
 	}
-	if status, a := post(t, url, "", bytes.NewReader(file)); status != http.StatusOK {
-		t.Errorf("after the slow clients: status %d, %v", status, a)
+}
+
+// All that arrives has a bound, and what was taken of it is given back, also by those who did not come to their end.
+func TestRoom(t *testing.T) {
+	file := digit(t, 0)
+	url := started(t, 1<<20, 2*time.Second, 1, int64(len(file)+10))
+	client := slow(t, url, file, 20)
+	time.Sleep(200 * time.Millisecond) // so it has begun
+	status, a := post(t, url, "", bytes.NewReader(file))
+	if status != http.StatusServiceUnavailable || !strings.Contains(a.Error, "try again") {
+		t.Errorf("without room: status %d, %v", status, a)
+	}
+	kind, body := form(t, "picture", file)
+	if status, a := post(t, url, kind, bytes.NewReader(body)); status != http.StatusServiceUnavailable {
+		t.Errorf("a form without room: status %d, %v", status, a)
+	}
+	statusOf(t, client)
+	for range 3 {
+		if status, a := post(t, url, "", bytes.NewReader(file)); status != http.StatusOK {
+			t.Errorf("after the slow client: status %d, %v", status, a)
+		}
+	}
+}
+
+// Who comes when all places are taken is told to try again.
+func TestPlaces(t *testing.T) {
+	url := started(t, 1<<20, time.Minute, 0, 1<<30)
+	if status, a := post(t, url, "", bytes.NewReader(digit(t, 0))); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, %v", status, a)
 	}
 }
 
@@ -335,7 +397,7 @@ func TestStop(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	serve := func(ctx context.Context, model string) error {
-		s := &server{bytes: 1 << 20, wait: time.Minute, requests: semaphore.NewWeighted(64)}
+		s := &server{bytes: 1 << 20, wait: time.Minute, requests: semaphore.NewWeighted(64), room: semaphore.NewWeighted(1 << 30)}
 		return s.run(ctx, model, address)
 	}
 	if err := serve(t.Context(), run.Dir()); err == nil || !strings.Contains(err.Error(), "address already in use: give another -address") {
@@ -357,7 +419,7 @@ func TestStop(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	file := digit(t, 0)
-	client := slow(t, address, file)
+	client := slow(t, address, file, 10)
 	time.Sleep(100 * time.Millisecond) // so it is accepted
 	stop()
 	select {
