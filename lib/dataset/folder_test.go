@@ -476,11 +476,20 @@ func TestFolderRefuses(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(unheld, "val"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	linked, untold := folder("linked", "cat/1.png"), folder("untold", "train/cat/1.png", "train/dog/1.png")
+	if err := os.Symlink(filepath.Join(hollow, "horse"), filepath.Join(linked, "dog")); err != nil {
+		t.Fatal(err)
+	}
+	twice := folder("twice", "train/cat/1.png", "train/dog/1.png", "Train/cat/1.png", "test/cat/1.png")
 	for _, c := range []struct {
 		path  string
 		frame picture.Frame
 		want  string
 	}{
+		{linked, small4, linked + ` has one folder in it, "cat": put the pictures of other classes into others` +
+			`; "dog" is a link, which is not followed: put a folder in its place`},
+		{untold, small4, untold + " has train, but no test (or val): add that, with pictures for the test, or name " + untold + "/train"},
+		{twice, small4, twice + ": there are train and Train: keep one"},
 		{unheld, small4, unheld + " has no pictures in val: put some there, or remove it"},
 		{unlearned, small4, unlearned + ` has the class "horse" in val and not in train: learn from it, too, or remove it`},
 
@@ -501,6 +510,21 @@ func TestFolderRefuses(t *testing.T) {
 	}
 	if entries, _ := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "convbook/data/folders/*s")); len(entries) > 0 {
 		t.Errorf("left behind: %q", entries)
+	}
+}
+
+// What is beside the folders of the splits is said where the pictures are decoded, and not again.
+func TestFolderBeside(t *testing.T) {
+	_, log := origintest.Isolate(t)
+	dir := filepath.Join(t.TempDir(), "pets")
+	paint(t, dir, "train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png", "more/cat/1.png")
+	for range 2 {
+		if _, err := Folder(dir, small4).Train(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := strings.Count(log.String(), `pets: the folder "more" beside train is not used`+"\n"); said != 1 {
+		t.Errorf("said %d times: %q", said, log)
 	}
 }
 

@@ -166,6 +166,9 @@ func (b *build) write(kept string, files []file) error {
 	if on := b.TestedOn(); on != "" {
 		fmt.Fprintf(b.log, "%s: there is no folder test, so the pictures in %s are for the test\n", b.name(), on)
 	}
+	for _, folder := range b.unused {
+		fmt.Fprintf(b.log, "%s: the folder %q beside %s is not used\n", b.name(), folder, b.splits[forTraining])
+	}
 	if err := b.check(learned, t); err != nil {
 		return err
 	}

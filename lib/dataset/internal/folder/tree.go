@@ -27,6 +27,7 @@ type Tree struct {
 	Classes []string // sorted as torchvision's ImageFolder sorts them
 
 	splits [3]string // the folders in Path for each split; all empty: the pictures are split by their names
+	unused []string  // the folders beside them
 }
 
 // split is what a picture is for.
@@ -58,6 +59,9 @@ func Read(folder string) (Tree, error) {
 	}
 	t.Classes = all
 	if t.splits = splitFolders(all); t.splits[forTest] != "" {
+		if err := t.beside(all); err != nil {
+			return t, err
+		}
 		if t.Classes, err = t.classesOfSplits(); err != nil {
 			return t, err
 		}
@@ -65,15 +69,49 @@ func Read(folder string) (Tree, error) {
 	if err := alike(t.Path, t.Classes); err != nil {
 		return t, err
 	}
+	return t, t.enough()
+}
+
+// enough makes sure that there are classes to tell from each other.
+func (t Tree) enough() error {
 	in := filepath.Join(t.Path, t.splits[forTraining])
-	switch len(t.Classes) {
-	case 0:
-		return t, fmt.Errorf("%s has no folders in it: put the pictures of each class into one", in)
-	case 1:
-		return t, fmt.Errorf("%s has one folder in it, %q: put the pictures of other classes into others",
-			in, t.Classes[0])
+	switch {
+	case len(t.Classes) > 1:
+		return nil
+	case len(t.Classes) == 0:
+		return fmt.Errorf("%s has no folders in it: put the pictures of each class into one%s", in, butLinks(in))
+	case t.splits[forTraining] == "" && called(t.Classes, splitNames[forTraining]) != "":
+		return fmt.Errorf("%s has %s, but no test (or val): add that, with pictures for the test, or name %s%s",
+			in, t.Classes[0], filepath.Join(in, t.Classes[0]), butLinks(in))
 	}
-	return t, nil
+	return fmt.Errorf("%s has one folder in it, %q: put the pictures of other classes into others%s",
+		in, t.Classes[0], butLinks(in))
+}
+
+// butLinks names a link that somebody may take for a folder of the tree, as the end of a sentence.
+func butLinks(in string) string {
+	entries, _ := os.ReadDir(in)
+	for _, entry := range entries {
+		if entry.Type()&fs.ModeSymlink != 0 && !hidden(entry.Name()) {
+			return fmt.Sprintf("; %q is a link, which is not followed: put a folder in its place", entry.Name())
+		}
+	}
+	return ""
+}
+
+// beside finds the folders that are no split, and two that are the same one.
+func (t *Tree) beside(all []string) error {
+	t.unused = slices.Clone(all)
+	for _, names := range splitNames {
+		first := called(t.unused, names)
+		t.unused = slices.DeleteFunc(t.unused, func(folder string) bool { return folder == first })
+		if second := called(t.unused, names); second != "" {
+			both := []string{first, second}
+			slices.Sort(both)
+			return fmt.Errorf("%s: there are %s and %s: keep one", t.Path, both[1], both[0])
+		}
+	}
+	return nil
 }
 
 // splitNames are the names of folders by which a folder is split already.
