@@ -187,11 +187,16 @@ func Write(path string, tensors map[string]Tensor, metadata map[string]string) e
 		return fmt.Errorf("%s: %w", path, err)
 	}
 
+	if err := writeFile(path, start, names, tensors); err != nil {
+		return cannotWrite(path, err)
+	}
+	return nil
+}
+
+// writeFile writes the beginning and the values behind it.
+func writeFile(path string, start []byte, names []string, tensors map[string]Tensor) error {
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644), renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {
-		if of := (*fs.PathError)(nil); errors.As(err, &of) {
-			of.Path = path // not the temporary name
-		}
 		return err
 	}
 	defer file.Cleanup()
@@ -205,6 +210,33 @@ func Write(path string, tensors map[string]Tensor, metadata map[string]string) e
 	}
 	return file.CloseAtomicallyReplace()
 }
+
+// WriteError is why the file at Path was not written. It names that file and not the temporary one, and a remedy.
+type WriteError struct {
+	Path string
+	Err  error // the system's
+}
+
+func cannotWrite(path string, err error) error {
+	var of *fs.PathError
+	var renamed *os.LinkError
+	switch {
+	case errors.As(err, &of):
+		err = of.Err
+	case errors.As(err, &renamed):
+		err = renamed.Err
+	}
+	return &WriteError{path, err}
+}
+
+func (e *WriteError) Error() string {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return fmt.Sprintf("cannot write %s: %v: make the folder %s first", e.Path, e.Err, filepath.Dir(e.Path))
+	}
+	return fmt.Sprintf("cannot write %s: %v: make room or writable there", e.Path, e.Err)
+}
+
+func (e *WriteError) Unwrap() error { return e.Err }
 
 // beginning is what comes before the values, which start at a multiple of 8.
 func beginning(header map[string]any) ([]byte, error) {

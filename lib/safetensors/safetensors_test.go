@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -253,9 +254,33 @@ func TestReadTakesNoMemoryForPromises(t *testing.T) {
 }
 
 func TestWriteNamesTheFileThatWasAskedFor(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "nosuch", "net.safetensors")
-	err := Write(path, map[string]Tensor{"a": Float32([]float32{1}, 1)}, nil)
-	if want := "open " + path + ": no such file or directory"; err == nil || err.Error() != want {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, why := range map[string]string{
+		filepath.Join(dir, "nosuch", "net.safetensors"): "no such file or directory: make the folder " + dir + "/nosuch first",
+		filepath.Join(dir, "file", "net.safetensors"):   "not a directory: make room or writable there",
+		dir: "file exists: make room or writable there",
+	} {
+		err := Write(path, map[string]Tensor{"a": Float32([]float32{1}, 1)}, nil)
+		if want := "cannot write " + path + ": " + why; err == nil || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}
+
+// On a full disk the system names the temporary file.
+func TestFullDiskNamesTheFileThatWasAskedFor(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	_, err = full.Write([]byte("a"))
+	err = cannotWrite("net.safetensors", err)
+	const want = "cannot write net.safetensors: no space left on device: make room or writable there"
+	if err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"example.org/convbook/lib/internal/env"
+	"example.org/convbook/lib/safetensors"
 )
 
 // Env names the folder of runs. It is convbook/runs in the user's cache folder if not set.
@@ -148,6 +149,9 @@ func (r *Run) unreadable(err error) error {
 func (r *Run) cannotWrite(err error) error {
 	if err == nil {
 		return nil
+	}
+	if file := (*safetensors.WriteError)(nil); errors.As(err, &file) {
+		err = file.Err // which has no remedy of its own
 	}
 	return fmt.Errorf("cannot keep the run in %s: %w: make room or writable there, or set %s to another folder",
 		r.dir, err, Env)
