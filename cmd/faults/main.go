@@ -30,6 +30,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"example.org/convbook/cmd/internal/command"
 )
 
 // kind is a kind of trouble, with its trials.
@@ -81,7 +83,7 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano())%1e6, "decides where and when trouble is made")
 	short := flag.Bool("short", false, "only some trials of each kind")
 	only := flag.String("only", "", "a kind, or one of its trials, such as damage/17")
-	flag.Parse()
+	command.Parse()
 	if flag.NArg() > 0 {
 		end(fmt.Errorf("%q is not a flag: -only names a kind or a trial, -help lists the flags", flag.Arg(0)))
 	}

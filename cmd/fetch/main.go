@@ -2,11 +2,15 @@
 package main
 
 import (
+	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/dataset"
 )
 
@@ -17,25 +21,42 @@ var fetchers = map[string]func() (folder string, err error){
 }
 
 func main() {
-	for _, name := range os.Args[1:] {
-		fetch, ok := fetchers[name]
-		if !ok {
-			var known []string
-			for name := range fetchers {
-				known = append(known, name)
-			}
-			slices.Sort(known)
-			fail(fmt.Errorf("unknown data set %q: there is %s", name, strings.Join(known, ", ")))
-		}
-		folder, err := fetch()
-		if err != nil {
-			fail(err)
-		}
-		fmt.Printf("%s: ready in %s\n", name, folder)
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: fetch DATASET ..., which may be "+known())
+	}
+	command.Parse()
+	if err := check(flag.Args()); err != nil {
+		command.Wrong(err)
+	}
+	if err := fetch(flag.Args(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
 	}
 }
 
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, "fetch:", err)
-	os.Exit(1)
+func known() string { return strings.Join(slices.Sorted(maps.Keys(fetchers)), ", ") }
+
+// check looks at all names before anything is fetched.
+func check(names []string) error {
+	if len(names) == 0 {
+		return fmt.Errorf("no data set is named: there is %s", known())
+	}
+	for _, name := range names {
+		if fetchers[name] == nil {
+			return fmt.Errorf("unknown data set %q: there is %s", name, known())
+		}
+	}
+	return nil
+}
+
+func fetch(names []string, to io.Writer) error {
+	out := &command.Output{Writer: to}
+	for _, name := range names {
+		folder, err := fetchers[name]()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s: ready in %s\n", name, folder)
+	}
+	return out.Err
 }

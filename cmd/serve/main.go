@@ -31,6 +31,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/semaphore"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/classify"
 )
 
@@ -49,7 +50,7 @@ func main() {
 	address := flag.String("address", "127.0.0.1:8080", "where to listen; :8080 lets other machines in")
 	flag.Int64Var(&s.bytes, "max-bytes", s.bytes, "refuse larger requests")
 	flag.DurationVar(&s.wait, "timeout", s.wait, "how long to wait for a request to arrive")
-	flag.Parse()
+	command.Parse()
 	if err := s.run(ctx, *model, *address); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)

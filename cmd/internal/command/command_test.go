@@ -1,0 +1,63 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func flags() *flag.FlagSet {
+	f := flag.NewFlagSet("x", flag.ContinueOnError)
+	f.Duration("budget", time.Hour, "start nothing after this `time`")
+	f.Int64("max-bytes", 1, "refuse larger requests")
+	f.Uint64("seed", 1, "decides")
+	f.Bool("list", false, "list")
+	return f
+}
+
+// A wrong flag is said in one line that shows a right one.
+func TestWrongFlags(t *testing.T) {
+	for want, arguments := range map[string][]string{
+		`-budget: "40" is no time: such as 10s, 40m or 2h`:                        {"-budget", "40"},
+		`-max-bytes: "1e6" is no whole number: such as 1000000`:                   {"-max-bytes", "1e6"},
+		`-seed: "-1" is no whole number from 0 on: such as 1`:                     {"-seed", "-1"},
+		`flag provided but not defined: -nosuch: -help lists the flags`:           {"-nosuch"},
+		`flag needs an argument: -budget: -help lists the flags`:                  {"-budget"},
+		`invalid boolean value "x" for -list: parse error: -help lists the flags`: {"-list=x"},
+		`-budget: "40 for flag -seed: x" is no time: such as 10s, 40m or 2h`:      {"-budget", "40 for flag -seed: x"},
+	} {
+		var out bytes.Buffer
+		if err := parse(flags(), arguments, &out); err == nil || err.Error() != want || out.Len() > 0 {
+			t.Errorf("%q: %v, printed %q, want %s", arguments, err, &out, want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	if err := parse(flags(), []string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "start nothing after") {
+		t.Errorf("%v, printed %q", err, &out)
+	}
+	if err := parse(flags(), []string{"-budget", "40m", "-seed", "2"}, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLostOutput(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	out := &Output{Writer: full}
+	io.WriteString(out, "a line\n")
+	if !errors.Is(out.Err, syscall.ENOSPC) {
+		t.Errorf("error %v", out.Err)
+	}
+}
