@@ -370,3 +370,14 @@ func TestTrainingBecomesARow(t *testing.T) {
 		t.Errorf("%+v, %v", stored, err)
 	}
 }
+
+// In another folder there is no ledger, which is not one without rows.
+func TestOutsideOfTheBook(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, check := range []bool{true, false} {
+		err := run(context.Background(), "", "", check, 0)
+		if err == nil || !strings.HasSuffix(err.Error(), ": run it in the book's folder") {
+			t.Errorf("error %v", err)
+		}
+	}
+}

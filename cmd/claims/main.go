@@ -38,6 +38,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"example.org/convbook/cmd/internal/command"
 )
 
 func main() {
@@ -45,9 +47,12 @@ func main() {
 	who := flag.String("who", "", "who `trains` what is missing: convbook or PyTorch; both if empty")
 	check := flag.Bool("check", false, "train nothing; check claims, README and figures by the ledger as it is")
 	budget := flag.Duration("budget", 1000*time.Hour, "start no training after this `time`")
-	flag.Parse()
+	command.Parse()
+	if *budget < 0 {
+		command.Wrong(fmt.Errorf("-budget %v is less than no time: such as 40m, or 0 to train nothing", *budget))
+	}
 	if flag.NArg() > 0 {
-		fail(fmt.Errorf("%q is not a flag: -name names the claim, -help lists the flags", flag.Arg(0)))
+		command.Wrong(fmt.Errorf("%q is not a flag: -name names the claim, -help lists the flags", flag.Arg(0)))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -69,12 +74,17 @@ func run(ctx context.Context, name, who string, check bool, budget time.Duration
 	if _, known := formats[who]; who != "" && !known {
 		return fmt.Errorf("nobody called %q trains: there is %s and %s", who, ours, peers)
 	}
+	if err := inBook(); err != nil {
+		return err
+	}
 	l, err := readLedger(ledgerFile)
 	if err != nil {
 		return err
 	}
 	if check {
-		fmt.Println(summary(chosen, l))
+		if _, err := fmt.Println(summary(chosen, l)); err != nil {
+			return fmt.Errorf("cannot print: %w", err)
+		}
 		return errors.Join(failures(chosen, l), checkReadme(l), checkFigures(l))
 	}
 	if err := trainMissing(ctx, missing(chosen, who, l), l, budget); err != nil {
@@ -92,8 +102,19 @@ func run(ctx context.Context, name, who string, check bool, budget time.Duration
 		fmt.Printf("\n%d trainings are missing, about %.0f minutes on an idle machine with two cores: make claims does them\n",
 			len(missing), total(missing, l).Minutes())
 	}
-	fmt.Println(summary(chosen, l))
-	return errors.Join(writeReadme(l), failures(chosen, l))
+	_, lost := fmt.Println(summary(chosen, l))
+	return errors.Join(writeReadme(l), failures(chosen, l), lost)
+}
+
+// inBook makes sure that the files that are read and written are the book's: a ledger that is not there is an empty one,
+// which would ask for hours of training.
+func inBook() error {
+	for _, file := range []string{ledgerFile, readmeFile} {
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("%w: run it in the book's folder", err)
+		}
+	}
+	return nil
 }
 
 // named is the claim of that name, all for an empty one.
