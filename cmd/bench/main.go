@@ -13,7 +13,9 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -28,6 +30,7 @@ import (
 
 	benchmarks "github.com/janpfeifer/go-benchmarks"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/device"
@@ -128,14 +131,20 @@ func main() {
 	net := flag.String("train", "", "the `network` to train as the notes do: Net or VGG16")
 	epochs := flag.Int("epochs", 10, "how long to train it")
 	folder := flag.String("folder", "", "where to make a `folder` of pictures, and open it")
-	flag.Parse()
+	command.Parse()
+	for _, name := range []string{"serve", "agree", "train", "folder", "out"} {
+		if command.Given(name) && flag.Lookup(name).Value.String() == "" {
+			command.Wrong(fmt.Errorf("-%s is empty: name one, or leave it out", name))
+		}
+	}
+	printed := &command.Output{Writer: os.Stdout}
 	var err error
 	switch {
 	case flag.NArg() > 0 && *agree == "":
-		err = fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0))
+		command.Wrong(fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0)))
 	case *list:
 		for _, w := range works() {
-			fmt.Println(w.name)
+			fmt.Fprintln(printed, w.name)
 		}
 	case *describe:
 		err = describeAll()
@@ -152,6 +161,7 @@ func main() {
 	default:
 		err = all(*out)
 	}
+	err = cmp.Or(err, printed.Err)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
@@ -400,6 +410,9 @@ type result struct {
 
 // all times everything: the works, compiling them or loading what was compiled, and opening the data.
 func all(out string) error {
+	if err := writable(out); err != nil { // before minutes of work
+		return err
+	}
 	line, err := device.Line()
 	if err != nil {
 		return err
@@ -455,6 +468,26 @@ func all(out string) error {
 	return write(out, line, seconds)
 }
 
+// writable makes the folder of a file and finds out whether the file can be written there. One that is there stays.
+func writable(out string) error {
+	err := os.MkdirAll(filepath.Dir(out), 0o755)
+	if err == nil {
+		var file *os.File
+		if file, err = os.CreateTemp(filepath.Dir(out), ".bench-"); err == nil {
+			file.Close()
+			err = os.Remove(file.Name())
+		}
+	}
+	info, missing := os.Stat(out)
+	if err == nil && missing == nil && info.IsDir() {
+		err = errors.New("it is a folder")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w: give another file with -out", out, err)
+	}
+	return nil
+}
+
 // write writes what each work took, but for the first time, which warmed up.
 func write(out, line string, seconds map[string][]float64) error {
 	results := []result{{Name: "memory of the process at most", Device: line, Bytes: peak()}}
@@ -464,9 +497,6 @@ func write(out, line string, seconds map[string][]float64) error {
 	}
 	content, err := json.MarshalIndent(results, "", " ")
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
 	return os.WriteFile(out, append(content, '\n'), 0o644)
