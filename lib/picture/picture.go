@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	_ "golang.org/x/image/bmp"
 	_ "golang.org/x/image/webp"
@@ -37,7 +38,7 @@ func Decode(r io.Reader) (image.Image, error) {
 	}
 	config, format, err := image.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
-		return nil, explained(err)
+		return nil, explained(err, file)
 	}
 	if config.Width < 1 || config.Height < 1 {
 		return nil, fmt.Errorf("it has %d × %d pixels", config.Width, config.Height)
@@ -47,7 +48,7 @@ func Decode(r io.Reader) (image.Image, error) {
 	}
 	img, _, err := image.Decode(bytes.NewReader(file))
 	if err != nil {
-		return nil, explained(err)
+		return nil, explained(err, file)
 	}
 	if format == "webp" {
 		img = likeTelevision(img)
@@ -71,15 +72,24 @@ func read(r io.Reader, most int64) ([]byte, error) {
 }
 
 // explained is a decoder's error in words for a reader.
-func explained(err error) error {
+func explained(err error, file []byte) error {
 	switch {
+	case animatedWebP(file):
+		return errors.New("animated WebP is not read: save one picture of it")
 	case errors.Is(err, image.ErrFormat):
 		return errors.New("it is not a picture in PNG, JPEG, GIF, WebP or BMP")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
-		errors.Is(err, jpeg.FormatError("short Huffman data")):
+		errors.Is(err, jpeg.FormatError("short Huffman data")), strings.HasSuffix(err.Error(), io.ErrUnexpectedEOF.Error()),
+		strings.HasSuffix(err.Error(), "not enough pixel data") || strings.HasSuffix(err.Error(), "not enough image data"):
 		return errors.New("it is cut off")
 	}
 	return fmt.Errorf("it cannot be decoded: %w", err)
+}
+
+// animatedWebP reports whether the file says so: a bit of the extended header.
+func animatedWebP(file []byte) bool {
+	const flags, animation = 20, 1 << 1
+	return len(file) > flags && string(file[:4]) == "RIFF" && string(file[8:16]) == "WEBPVP8X" && file[flags]&animation != 0
 }
 
 // Open reads the picture in a file, as [Decode] does. The error names the file.
