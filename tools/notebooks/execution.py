@@ -56,16 +56,29 @@ def one_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def printed() -> bool:
+    """Whether standard output can be written, which takes an empty line: Python forgets what failed before."""
+    try:
+        print(flush=True)
+        return True
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
+        return False
+
+
 def told(work: Callable[[], int]) -> int:
     """Does a command's work, and returns its exit status. What the user can mend is told in one line."""
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # nobody reads on, as behind `| head`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it stays open
     except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or one_line(error)}", file=sys.stderr)
+        name = error.filename or ("a file" if printed() else "standard output")
+        print(f"error: {name}: {error.strerror or one_line(error)}", file=sys.stderr)
     return 2
 
 

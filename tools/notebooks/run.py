@@ -467,7 +467,8 @@ def run(options) -> int:
 def obey(options: argparse.Namespace) -> int:
     """Does what the options say, if it can be done."""
     if options.profile not in ("full", "smoke"):
-        raise UserError(f"there is no profile {options.profile}: there is full and smoke")
+        shown = options.profile or repr("")
+        raise UserError(f"there is no profile {shown}: there is full and smoke")
     if options.jobs < 0:
         raise UserError(f"--jobs is a whole number, 0 or more, not {options.jobs}")
     if options.book and (options.set or options.profile != "full"):

@@ -171,6 +171,7 @@ class Command(unittest.TestCase):
     def test_bad_input_is_one_line_and_a_status(self):
         for arguments, told in {
             ("99_nothing",): "error: there is no notebook 99_nothing: there is 00_start_here, ",
+            ("--profile", ""): "error: there is no profile '': there is full and smoke\n",
             ("--profile", "quick"): "error: there is no profile quick: there is full and smoke\n",
             ("--set", "epochs=2"): "error: parameters are for one notebook: say which with NB=, for instance NB=00_",
             ("--set", "epoch=2", "10"):
@@ -182,6 +183,15 @@ class Command(unittest.TestCase):
                 self.assertEqual(status, 2)
                 self.assertEqual(errors.count("\n"), 1, errors)
                 self.assertTrue(errors.startswith(told), errors)
+
+    def test_a_full_disk_behind_standard_output_is_named(self):
+        for prints in ("print('text')", "print('text', flush=True)"):
+            program = f"import sys, execution\nsys.exit(execution.told(lambda: {prints} or 0))"
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([sys.executable, "-c", program], cwd=Path(run.__file__).parent, stdout=full,
+                                      stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr),
+                             (2, "error: standard output: No space left on device\n"))
 
     def test_a_notebook_is_found_by_name_number_or_path(self):
         for name in ("10", "10_mnist_fc_vs_cnn", "10_mnist_fc_vs_cnn.ipynb", "notebooks/10_mnist_fc_vs_cnn.ipynb"):
