@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 from jupyter_client.manager import start_new_kernel
-
 from options import at_least
 
 CLONE = Path(__file__).resolve().parents[2]

@@ -40,7 +40,7 @@ LEAST = 1 << 16  # bytes that a kernel writes when it starts, about
 LONGEST_FOLDER = 48  # bytes, for the names of the sockets in it, of the kernel and of gopls, end at 107
 READ = {"x86_64": 0, "aarch64": 63}.get(os.uname().machine)  # the number of Linux's system call
 
-for harmless in (MissingIDFieldWarning, DuplicateCellId):  # nbformat gives such cells new ids
+for harmless in (MissingIDFieldWarning, DuplicateCellId):  # such cells get new ids
     warnings.simplefilter("ignore", harmless)
 
 
@@ -329,10 +329,7 @@ class Execution:
 
     def told(self, error: Exception) -> str:
         """What went wrong, in one line."""
-        if self.cell:
-            where = f"cell {self.cell.execution_count} ({first_line(self.cell)}): "
-        else:
-            where = ""
+        where = f"cell {self.cell.execution_count} ({first_line(self.cell)}): " if self.cell else ""
         if self.why:
             return where + self.why
         if self.lacks_room(error):

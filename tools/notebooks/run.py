@@ -378,8 +378,8 @@ def execute(executions: list[Execution], at_once: int, options) -> list[dict]:
 
 @contextlib.contextmanager
 def own_runs(out: Path):
-    """Has trainings go into a folder of this command's own, which is empty, and gone afterwards. A lock on it tells other
-    commands that it is in use, so they remove only what a command left that was killed."""
+    """Has trainings go into a folder of this command's own, which is empty, and gone afterwards. A lock on it tells
+    other commands that it is in use: they remove only what a command left that was killed."""
     with open(out / ".lock", "a") as all_folders:
         fcntl.flock(all_folders, fcntl.LOCK_EX)  # or a folder could be seen before it is locked
         for left in (path for path in out.glob("runs*") if path.is_dir()):

@@ -277,7 +277,8 @@ class Files(unittest.TestCase):
             "about": json.dumps({**good, "metadata": {"convbook": 3}}),
             "smoke": json.dumps({**good, "metadata": {"convbook": {"smoke": [1]}}}),
             "settings": json.dumps({**good, "metadata": {"convbook": {"smoke": {"epochs": 1}}}}),
-            "text": '"text"', "old": json.dumps({**good, "nbformat": 2}), "quoted": json.dumps({**good, "nbformat": "4"}),
+            "text": '"text"', "old": json.dumps({**good, "nbformat": 2}),
+            "quoted": json.dumps({**good, "nbformat": "4"}),
             "papermill": json.dumps({**good, "metadata": {"papermill": "x"}}),
             "cell": json.dumps({**good, "cells": [{**good["cells"][0], "metadata": {"papermill": 1}}]}),
             "surrogate": json.dumps({**good, "cells": [{**good["cells"][0], "source": "// \ud800"}]}),
@@ -399,10 +400,9 @@ class Together(unittest.TestCase):
                                 "10_a: cell 2 (fmt.Println(a)) runs for 20 s"])
 
     def test_the_book_is_written_by_one_command(self):
-        with run.only_book(self.folder):
-            with self.assertRaisesRegex(run.UserError, "^another `make book` is running: wait until it ends$"), \
-                    run.only_book(self.folder):
-                pass
+        told = "^another `make book` is running: wait until it ends$"
+        with run.only_book(self.folder), self.assertRaisesRegex(run.UserError, told), run.only_book(self.folder):
+            pass
         with run.only_book(self.folder):
             pass
 
