@@ -321,6 +321,9 @@ func (s Stored) SetName(name string) error {
 		if name != "" && other.ID != s.ID && (sameName(other.Name, name) || other.ID == name) {
 			return fmt.Errorf("another run is called %q already, %s: take another name", name, other.ID)
 		}
+		if name != "" && other.ID != s.ID && strings.HasPrefix(other.digits, name) {
+			return fmt.Errorf("%q is the beginning of another run's digits, %s: take another name", name, other.ID)
+		}
 	}
 	return store.SetLabel(s.place.Dir(), func(l *store.Label) { l.Name = name })
 }

@@ -323,6 +323,7 @@ func TestNamesThatAreWrong(t *testing.T) {
 		"a\nb": "leave out slashes, line breaks", "a/b": "leave out slashes", "\xff": "leave out slashes", "a\x00": "leave out",
 		strings.Repeat("好", 61): "a run's name of 61 characters is too long: it may have 60",
 		id:                      "another run is called",
+		digits[:3]:              `"` + digits[:3] + `" is the beginning of another run's digits, ` + id,
 	} {
 		checkError(t, s.SetName(name), want)
 	}
