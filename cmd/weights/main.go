@@ -30,6 +30,7 @@ import (
 	"image"
 	"io"
 	"os"
+	"strings"
 
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/nn"
@@ -127,10 +128,18 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 		return c, errors.New("-from is missing: it names a file or a run; -help lists the flags")
 	case asked != 1:
 		return c, errors.New("one of -check, -to and -picture says what is to be done")
-	case c.classes < 0 || c.width < 0:
-		return c, errors.New("-classes and -width must be at least 1")
 	}
-	return c, nil
+	flags.Visit(func(f *flag.Flag) {
+		if (f.Name == "classes" || f.Name == "width") && f.Value.(flag.Getter).Get().(int) < 1 {
+			err = fmt.Errorf("-%s is %v: it must be at least 1", f.Name, f.Value)
+		}
+	})
+	return c, err
+}
+
+// takesWidth reports whether a width makes another network of that name.
+func takesWidth(network string) bool {
+	return network == "FC2Layer" || network == "CNN" || strings.HasPrefix(network, "SmallResNet")
 }
 
 // top are the classes that are printed: ImageNet's second measure is the top-5 error.

@@ -140,6 +140,8 @@ func TestThereAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := filepath.Base(run.Dir())
+	fails(t, id+" is a run, which says itself of which network it is", "-network", "FC2Layer", "-from", id, "-check")
 	fromExported := filepath.Join(folder, "from-exported.safetensors")
 	does(t, "-from", exported, "-to", fromExported)
 	if !reflect.DeepEqual(tensorsOf(t, fromExported), state) {
@@ -211,6 +213,10 @@ func TestWhatCannotBe(t *testing.T) {
 	fails(t, "one of -check, -to and -picture", "-from", text, "-check", "-picture", picture)
 	fails(t, `"x" stands alone`, "-from", text, "-check", "x")
 	fails(t, "-help lists the flags", "-nothing")
+	fails(t, "-width is 0: it must be at least 1", "-network", "CNN", "-width", "0", "-from", text, "-check")
+	fails(t, "-classes is 0: it must be at least 1", "-network", "CNN", "-classes", "0", "-from", text, "-check")
+	fails(t, "Net has no -width: leave it out", "-network", "Net", "-width", "3", "-from", text, "-check")
+	fails(t, "there is no network \"nosuch\"", "-network", "nosuch", "-width", "3", "-from", text, "-check")
 	fails(t, "must be at least 1", "-network", "CNN", "-width", "-1", "-from", text, "-check")
 	fails(t, "-classes and -width are about a network that -network names", "-classes", "5", "-from", trained(t).Dir(), "-check")
 	fails(t, "text.safetensors: not a safetensors file", "-from", text, "-check")

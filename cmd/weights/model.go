@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"example.org/convbook/lib/array"
@@ -32,6 +33,9 @@ func (c command) open() (o opened, err error) {
 	if _, o.image, err = zoo.Named(c.network, classes, c.width); err != nil {
 		return o, err
 	}
+	if c.width > 0 && !takesWidth(c.network) {
+		return o, fmt.Errorf("%s has no -width: leave it out, or name SmallResNet, CNN or FC2Layer", c.network)
+	}
 	if o.image[0] >= 224 { // an image of ImageNet
 		classes = cmp.Or(c.classes, 1000)
 	}
@@ -39,6 +43,9 @@ func (c command) open() (o opened, err error) {
 		return o, err
 	}
 	tensors, _, err := safetensors.Read(c.from)
+	if _, wrong := train.Find(c.from); errors.Is(err, fs.ErrNotExist) && wrong == nil {
+		return o, fmt.Errorf("%s is a run, which says itself of which network it is: leave out -network", c.from)
+	}
 	switch o.own = err == nil && isOwn(tensors); {
 	case o.own:
 		if o.Weights, err = own(tensors, o); err != nil {
