@@ -271,6 +271,16 @@ func TestCompiledProgramsWithoutAFolder(t *testing.T) {
 	}
 }
 
+func TestNeitherOnNorOff(t *testing.T) {
+	for _, wish := range []string{"0", "false", "OFF"} {
+		t.Setenv(onednnEnv, wish)
+		_, err := open(defaultBackend)
+		if want := `CONVBOOK_ONEDNN="` + wish + `" is neither on nor off`; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s in it", err, want)
+		}
+	}
+}
+
 func TestCompiledProgramsInARelativeFolder(t *testing.T) {
 	t.Setenv(compiledEnv, "relative")
 	_, err := open(defaultBackend)

@@ -33,6 +33,9 @@ import (
 // cache folder if not set. The plugin reads it (plugin/plugin.c).
 const compiledEnv = "CONVBOOK_COMPILED"
 
+// onednnEnv is "off" where convolutions are to be XLA's. The plugin reads it, too.
+const onednnEnv = "CONVBOOK_ONEDNN"
+
 // defaultBackend is the backend when the variable GOMLX_BACKEND is not set.
 const defaultBackend = "xla:cpu"
 
@@ -69,6 +72,11 @@ func open(config string) (compute.Backend, error) {
 		if _, err := env.Folder(compiledEnv); err != nil { // the plugin would keep nothing, and say nothing
 			return nil, err
 		}
+	}
+	switch wish := os.Getenv(onednnEnv); wish {
+	case "", "on", "off":
+	default: // the plugin would take it as on, also 0 and false
+		return nil, fmt.Errorf("%s=%q is neither on nor off: set it to one of them", onednnEnv, wish)
 	}
 	xla.EnableAutoInstall(false) // nothing is downloaded behind the reader's back
 	available, err := plugins()
