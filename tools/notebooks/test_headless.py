@@ -715,7 +715,7 @@ class Checks(unittest.TestCase):
             "/usr/local/go/link: mapping output file failed: no space left on device": True,
             "gonb: write /full/convbook-1/go-build4/importcfg: no space left on device": True,
             "gonb: write /full/convbook-1/go-build4/importcfg: disk quota exceeded": True,
-            "open /root/.cache/go-build/1: no space left on device": False,
+            "open /home/me/.cache/go-build/1: no space left on device": False,
             "undefined: full": False,
         }.items():
             told = one.told(execution.PapermillExecutionError(0, 2, "", "", said, ""))
