@@ -30,7 +30,6 @@ import (
 	"image"
 	"io"
 	"os"
-	"strings"
 
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/nn"
@@ -135,11 +134,6 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 		}
 	})
 	return c, err
-}
-
-// takesWidth reports whether a width makes another network of that name.
-func takesWidth(network string) bool {
-	return network == "FC2Layer" || network == "CNN" || strings.HasPrefix(network, "SmallResNet")
 }
 
 // top are the classes that are printed: ImageNet's second measure is the top-5 error.

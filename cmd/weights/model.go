@@ -33,7 +33,7 @@ func (c command) open() (o opened, err error) {
 	if _, o.image, err = zoo.Named(c.network, classes, c.width); err != nil {
 		return o, err
 	}
-	if c.width > 0 && !takesWidth(c.network) {
+	if c.width > 0 && !zoo.TakesWidth(c.network) {
 		return o, fmt.Errorf("%s has no -width: leave it out, or name SmallResNet, CNN or FC2Layer", c.network)
 	}
 	if o.image[0] >= 224 { // an image of ImageNet

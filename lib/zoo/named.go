@@ -41,3 +41,8 @@ func Named(name string, classes, width int) (net nn.Layer, image []int, err erro
 	}
 	return nil, nil, fmt.Errorf("there is no network %q: there is %s", name, strings.Join(names, ", "))
 }
+
+// TakesWidth reports whether [Named] makes another network of that name with another width.
+func TakesWidth(name string) bool {
+	return name == "FC2Layer" || name == "CNN" || strings.HasPrefix(name, "SmallResNet")
+}
