@@ -28,6 +28,7 @@ import (
 	"strings"
 
 	"example.org/convbook/lib/array"
+	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 )
@@ -229,6 +230,9 @@ func ordered(order string, state map[string]safetensors.Tensor, net *nn.Summary,
 	return names, nil
 }
 
+// few is how many of many names an error has.
+const few = 3
+
 // compare finds what a state dict lacks, has besides, or has of other dimensions than the network.
 func compare(state map[string]safetensors.Tensor, names []string, net *nn.Summary, flattened map[string][]int) error {
 	var missing, others, shapes []string
@@ -249,13 +253,13 @@ func compare(state map[string]safetensors.Tensor, names []string, net *nn.Summar
 	}
 	var wrong []string
 	if len(missing) > 0 {
-		wrong = append(wrong, "it lacks "+some(missing))
+		wrong = append(wrong, "it lacks "+text.Some(missing, few))
 	}
 	if len(others) > 0 {
-		wrong = append(wrong, "it has "+some(others)+" besides")
+		wrong = append(wrong, "it has "+text.Some(others, few)+" besides")
 	}
 	if len(shapes) > 0 {
-		wrong = append(wrong, some(shapes))
+		wrong = append(wrong, text.Some(shapes, few))
 	}
 	if len(wrong) == 0 {
 		return nil
@@ -266,15 +270,6 @@ func compare(state map[string]safetensors.Tensor, names []string, net *nn.Summar
 			`save_file(state, path, {"order": "\n".join(state)})`
 	}
 	return fmt.Errorf("these are not the weights of %s: %s%s", net.Network, strings.Join(wrong, "; "), remedy)
-}
-
-// some names a few of many.
-func some(all []string) string {
-	const few = 3
-	if len(all) <= few {
-		return strings.Join(all, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(all[:few], ", "), len(all)-few)
 }
 
 // checkFinite finds what training that diverged leaves.

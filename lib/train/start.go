@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomlx/gomlx/ml/model"
 
+	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
 	"example.org/convbook/lib/train/internal/store"
@@ -115,12 +116,8 @@ func (p *plan) startNote() string {
 	if n := len(layers(p.frozen)); n > 0 {
 		note += fmt.Sprintf(", %d of them frozen", n)
 	}
-	const few = 4
-	switch n := len(fresh); {
-	case n > few:
-		note += fmt.Sprintf("; new: %s and %d more", strings.Join(fresh[:few], ", "), n-few)
-	case n > 0:
-		note += "; new: " + strings.Join(fresh, ", ")
+	if len(fresh) > 0 {
+		note += "; new: " + text.Some(fresh, 4)
 	}
 	return note
 }

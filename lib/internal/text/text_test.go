@@ -20,3 +20,11 @@ func TestFirstLine(t *testing.T) {
 		}
 	}
 }
+
+func TestSome(t *testing.T) {
+	for want, all := range map[string][]string{"": nil, "a, b": {"a", "b"}, "a, b and 2 more": {"a", "b", "c", "d"}} {
+		if got := Some(all, 2); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
