@@ -10,14 +10,11 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/support/exceptions"
 
 	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn"
 )
 
@@ -182,23 +179,20 @@ func AugmentFunc(name string, numbers int, change func(pictures, random *graph.N
 
 // operations is a sum of those by which the function changes the data set's pictures, with an error where it cannot.
 func operations(name string, d Images, numbers int, change func(pictures, random *graph.Node) *graph.Node) (string, error) {
-	g := graph.NewGraph(gobackend.GetBackend(), "") // which is only built
-	defer g.Finalize()
 	shape := shapes.Make(dtypes.Uint8, 3, d.Height, d.Width, d.Channels)
-	var sum string
-	err := exceptions.TryCatch[error](func() {
-		pictures := graph.Parameter(g, "pictures", shape)
-		changed := change(pictures, graph.Parameter(g, "random", shapes.Make(dtypes.Float32, 3, numbers)))
+	sum, err := nn.Operations(func(g *graph.Graph) (pictures, changed *graph.Node) {
+		pictures = graph.Parameter(g, "pictures", shape)
+		changed = change(pictures, graph.Parameter(g, "random", shapes.Make(dtypes.Float32, 3, numbers)))
 		switch {
 		case changed == nil:
 			panic(errors.New("it gives nil"))
 		case !changed.Shape().Equal(shape):
 			panic(fmt.Errorf("it gives %v, and must give what it gets, %v", changed.Shape(), shape))
 		}
-		sum = nn.Operations(pictures, changed)
+		return pictures, changed
 	})
 	if err != nil {
-		return "", fmt.Errorf("%s: the augmentation %q: %s", d.Name, name, text.FirstLine(err))
+		return "", fmt.Errorf("%s: the augmentation %q: %w", d.Name, name, err)
 	}
 	return sum, nil
 }

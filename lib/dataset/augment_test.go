@@ -213,6 +213,7 @@ func TestAugmentationsThatCannotWork(t *testing.T) {
 		`digits: the augmentation "bytes": it gives (Float32)[3, 28, 28, 1], and must give what it gets, (Uint8)[3, 28, 28, 1]`: AugmentFunc("bytes", 1,
 			func(pictures, _ *graph.Node) *graph.Node { return graph.ConvertDType(pictures, dtypes.Float32) }),
 		`digits: the augmentation "nil": it gives nil`: AugmentFunc("nil", 1, func(_, _ *graph.Node) *graph.Node { return nil }),
+		`digits: the augmentation "throws": no`:        AugmentFunc("throws", 1, func(_, _ *graph.Node) *graph.Node { panic("no\nstack") }),
 	} {
 		if _, err := digits1().Augment(a).Train(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)

@@ -17,8 +17,8 @@ import (
 // folders train and test are taken as they are, and have the folders of the classes in them. With a folder val beside
 // them, the data set has validation images of its own; see Validation. They may also be called training, testing, valid
 // or validation, in small letters or capitals. Folders train and val without a test are taken as many such data sets
-// mean them: val is for the test then, which String and the first opening say, and for choosing there is Validate. The order of the pictures
-// is drawn by their names, too: the first hundred are of all classes.
+// mean them: val is for the test then, which String and the first opening say, and for choosing there is Validate. The
+// order of the pictures is drawn by their names, too: the first hundred are of all classes.
 //
 // The pictures are decoded when they are first needed, on all cores, and kept in the user's cache. From there they are
 // mapped into memory, so later openings look at the names, sizes and times of the files only, and there can be more

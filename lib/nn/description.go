@@ -16,6 +16,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
 
+	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn/internal/op"
 )
 
@@ -104,12 +105,21 @@ func operations(layer Layer, image []int) string {
 	return fmt.Sprintf("%x", sum.Sum(nil))
 }
 
-// Operations is a sum of the operations that make y of x in their graph, which holds nothing else, with the gradient
-// with respect to x where they set one of their own. Functions are the same where that is the same.
-func Operations(x, y *graph.Node) string {
+// Operations is a sum of the operations that make y of x, with the gradient with respect to x where they set one of their
+// own. Functions are the same where that is the same. build writes them into a graph that is only built; what it throws
+// is the error, in one line.
+func Operations(build func(g *graph.Graph) (x, y *graph.Node)) (string, error) {
+	g := graph.NewGraph(gobackend.GetBackend(), "")
+	defer g.Finalize()
 	sum := sha256.New()
-	writeFunction(sum, x, y)
-	return fmt.Sprintf("%x", sum.Sum(nil))
+	cause := exceptions.Try(func() {
+		x, y := build(g)
+		writeFunction(sum, x, y)
+	})
+	if cause != nil {
+		return "", errors.New(text.FirstLine(cause))
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil)), nil
 }
 
 // writeFunction writes the nodes of a graph that makes y of x, and those of a gradient that no operation shows.

@@ -6,10 +6,8 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/support/exceptions"
 
 	"example.org/convbook/lib/nn"
 )
@@ -72,12 +70,10 @@ func (l Loss) described(classes int) (Loss, error) {
 	if !l.own {
 		return l, nil
 	}
-	g := graph.NewGraph(gobackend.GetBackend(), "") // which is only built
-	defer g.Finalize()
 	images := classes + 1 // another number, so a mean over the wrong axis shows
-	cause := exceptions.Try(func() {
-		outputs := graph.Parameter(g, "outputs", shapes.Make(dtypes.Float32, images, classes))
-		each := l.each(outputs, graph.Parameter(g, "labels", shapes.Make(dtypes.Int32, images)))
+	sum, err := nn.Operations(func(g *graph.Graph) (outputs, each *graph.Node) {
+		outputs = graph.Parameter(g, "outputs", shapes.Make(dtypes.Float32, images, classes))
+		each = l.each(outputs, graph.Parameter(g, "labels", shapes.Make(dtypes.Int32, images)))
 		want, gives := shapes.Make(dtypes.Float32, images), "nil"
 		if each != nil {
 			gives = each.Shape().String()
@@ -85,11 +81,12 @@ func (l Loss) described(classes int) (Loss, error) {
 		if gives != want.String() {
 			panic(fmt.Errorf("it gives %s, and must give a number for each image, %v", gives, want))
 		}
-		l.sum = nn.Operations(outputs, each)
+		return outputs, each
 	})
-	if cause != nil {
-		return l, oneLine(fmt.Errorf("the loss %q, for %d images of %d classes: %v", l.name, images, classes, cause))
+	if err != nil {
+		return l, fmt.Errorf("the loss %q, for %d images of %d classes: %w", l.name, images, classes, err)
 	}
+	l.sum = sum
 	return l, nil
 }
 
