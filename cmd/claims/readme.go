@@ -71,12 +71,15 @@ const none = "–"
 // resultsTable is what the networks reach.
 func resultsTable(l *ledger) string {
 	var text strings.Builder
-	text.WriteString("| network | parameters | data | recipe | test accuracy | PyTorch | in the notes |")
 	timed := slices.ContainsFunc(shown, func(a arm) bool { return secondsOf(l.every(a.by(ours))) != none })
-	if timed {
-		text.WriteString(" training |")
+	line := func(training string, cells ...string) {
+		if timed {
+			cells = append(cells, training)
+		}
+		text.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 	}
-	text.WriteString("\n| --- | --- | --- | --- | --- | --- | --- |" + map[bool]string{true: " --- |"}[timed] + "\n")
+	line("training", "network", "parameters", "data", "recipe", "test accuracy", "PyTorch", "in the notes")
+	line("---", slices.Repeat([]string{"---"}, 7)...)
 	machines := map[string]bool{}
 	for _, a := range shown {
 		mine, theirs := l.every(a.by(ours)), l.every(a.by(peers))
@@ -87,12 +90,8 @@ func resultsTable(l *ledger) string {
 		if r, ok := inTheNotes[a.work.group()]; ok {
 			reported = fmt.Sprintf("%v %%", r)
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s | %s |", a.work.Network, thousands(mine[0].Parameters),
-			a.work.Data, a.work.Recipe, accuraciesOf(mine), accuraciesOf(theirs), reported)
-		if timed {
-			fmt.Fprintf(&text, " %s |", secondsOf(mine))
-		}
-		text.WriteString("\n")
+		line(secondsOf(mine), a.work.Network, thousands(mine[0].Parameters), a.work.Data.String(), a.work.Recipe.String(),
+			accuraciesOf(mine), accuraciesOf(theirs), reported)
 		for _, r := range append(mine, theirs...) {
 			machines[r.machine()] = true
 		}

@@ -151,10 +151,7 @@ func (c *course) outcome() string {
 		return c.err.Error()
 	}
 	last := c.epochs[len(c.epochs)-1]
-	c.seconds = last.TrainSeconds // also if nothing but the last test was left to do
-	if c.Stored != nil {
-		c.seconds = c.Stored.TrainSeconds
-	}
+	seconds := last.TrainSeconds // of all, also if nothing but the last test was left to do
 	epochs := "1 epoch"
 	if c.Epochs > 1 {
 		epochs = fmt.Sprintf("%d epochs", c.Epochs)
@@ -164,7 +161,7 @@ func (c *course) outcome() string {
 		kept, note = c.end.EpochHistory, note+": "
 	}
 	return fmt.Sprintf("%s in %s, %s images a second: %s%s",
-		epochs, span(c.seconds), speed(float64(c.Epochs*c.Images)/c.seconds), note, c.tests(kept))
+		epochs, span(seconds), speed(float64(c.Epochs*c.Images)/seconds), note, c.tests(kept))
 }
 
 // lines is a chart with what to draw in it.

@@ -88,7 +88,7 @@ func (e *engine) applyTo(how look, first, pixels, labels *graph.Node) (outputs, 
 		return y, e.Loss.each(y, wanted)
 	}
 	y = graph.ReduceMean(graph.Reshape(y, 2, how.batch, len(e.Data.Classes)), 0)
-	if e.Loss.name == NLL.name && !e.Loss.own { // the mean of two logarithms of probabilities is none
+	if e.Loss.takesLogarithms() { // the mean of two logarithms of probabilities is none
 		return y, CrossEntropy.each(y, wanted)
 	}
 	return y, e.Loss.each(y, wanted)
