@@ -16,7 +16,8 @@
 // row is not done again.
 //
 // The book's trainings are those of package train, so they resume and are the very runs of the notebooks. PyTorch's are made
-// by tools/bench/claims.py from the same description, the same files and the same permutation of pixels.
+// by tools/bench/claims.py from the same description, the same files and the same permutation of pixels, and go on after
+// the last whole epoch if interrupted.
 //
 // A rule (judge.go) is about the difference of two means, by Welch's 95 % interval for it: a is above b by more than so
 // much if the whole interval is; a and b are alike within so much if the whole interval is. A claim with all its rows

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -403,8 +405,13 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	if err != nil {
 		return err
 	}
-	asked, err := json.Marshal(map[string]any{
-		"work": w, "network": summary.Description(), "folder": folder, "permutation": w.permutation()})
+	checkpoint, err := w.checkpoint()
+	if err != nil {
+		return err
+	}
+	_, fresh := os.Stat(checkpoint)
+	asked, err := json.Marshal(map[string]any{"work": w, "network": summary.Description(), "folder": folder,
+		"permutation": w.permutation(), "checkpoint": checkpoint})
 	if err != nil {
 		return err
 	}
@@ -422,7 +429,7 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	before, now := cpuTimes(), time.Now()
 	err = command.Run()
 	if ctx.Err() != nil {
-		return errors.New("interrupted: run it again to train it from the start")
+		return errors.New("interrupted: run it again to go on after the last whole epoch")
 	}
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(told.String()), "\n")
@@ -431,9 +438,18 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	if err := json.Unmarshal(out.Bytes(), row); err != nil {
 		return fmt.Errorf("tools/bench/claims.py printed %q: %w", out.String(), err)
 	}
-	row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
+	if fresh != nil {
+		row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
+	}
 	row.Date = now.UTC().Format(time.DateOnly)
-	return nil
+	return os.Remove(checkpoint)
+}
+
+// checkpoint is the file from which PyTorch's training goes on.
+func (w Work) checkpoint() (string, error) {
+	cache, err := os.UserCacheDir()
+	sum := sha256.Sum256([]byte(w.key()))
+	return filepath.Join(cache, "convbook", "peers", hex.EncodeToString(sum[:8])+".pt"), err
 }
 
 // here notes what is known of a training that began when the times were before and has just ended.

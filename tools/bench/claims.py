@@ -1,11 +1,12 @@
 """Trains a network of the book in PyTorch, for `make claims`: the same data, recipe and number of steps, PyTorch's own
 initial weights, order and random changes.
 
-    echo '{"work": …, "network": …, "folder": …, "permutation": …}' | build/peers/bin/python tools/bench/claims.py
+    echo '{"work": …, "network": …, "folder": …, "permutation": …, "checkpoint": …}' |
+        build/peers/bin/python tools/bench/claims.py
 
 The work is what a row of figures/ledger.jsonl says of one, the network its description, and the folder has the data
-set's files as the cache has them. What it reached is printed as JSON in the last line. A training that is interrupted
-begins anew. With CONVBOOK_BENCH_DEVICE=cuda it trains on a GPU.
+set's files as the cache has them. What it reached is printed as JSON in the last line. A training that was interrupted
+goes on from the checkpoint, which is written after each epoch. With CONVBOOK_BENCH_DEVICE=cuda it trains on a GPU.
 """
 
 import json
@@ -120,7 +121,38 @@ def optimizers(recipe: dict, net: nn.Module, steps: int):
                                                       pct_start=recipe["warm_up"], cycle_momentum=False) for o in made]
 
 
-def train(work: dict, network: dict, folder: Path, permutation: list[int] | None) -> dict:
+class Checkpoint:
+    """All that a training goes on from: what has a state of its own, the random numbers, and what is known so far."""
+
+    def __init__(self, path: str, parts: list, known: dict):
+        self.path, self.parts, self.known = Path(path), parts, known
+        if self.path.exists():
+            try:
+                saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            except Exception as error:
+                raise SystemExit(f"error: {self.path} is damaged ({error}): delete it") from error
+            for part, state in zip(parts, saved["parts"], strict=True):
+                part.load_state_dict(state)
+            torch.set_rng_state(saved["random"])
+            if DEVICE.type == "cuda":
+                torch.cuda.set_rng_state(saved["random on device"])
+            known.update(saved["known"])
+
+    def write(self):
+        state = {"parts": [part.state_dict() for part in self.parts], "random": torch.get_rng_state(),
+                 "known": self.known}
+        if DEVICE.type == "cuda":
+            state["random on device"] = torch.cuda.get_rng_state()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".new")
+        with open(unfinished, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self.path)
+
+
+def train(work: dict, network: dict, folder: Path, permutation: list[int] | None, checkpoint: str) -> dict:
     data, recipe = work["data"], work["recipe"]
     large = work["network"] in LARGE
     torch.set_num_threads(len(os.sched_getaffinity(0)) if large else 1)
@@ -133,8 +165,9 @@ def train(work: dict, network: dict, folder: Path, permutation: list[int] | None
     made, schedules = optimizers(recipe, net, batches * recipe["epochs"])
     criterion = functional.nll_loss if recipe["loss"] == "negative log-likelihood" else functional.cross_entropy
     smooth = {"label_smoothing": recipe["smoothing"]} if recipe.get("smoothing") else {}
-    seconds = 0.0
-    for epoch in range(recipe["epochs"]):
+    known = {"epochs": 0, "seconds": 0.0}
+    file = Checkpoint(checkpoint, [net, *made, *schedules], known)
+    for epoch in range(known["epochs"], recipe["epochs"]):
         net.train()
         start = time.perf_counter()
         order, losses = torch.randperm(len(images), device=DEVICE), []
@@ -151,20 +184,21 @@ def train(work: dict, network: dict, folder: Path, permutation: list[int] | None
                 schedule.step()
             losses.append(loss.detach())
         train_loss = torch.stack(losses).mean().item()
-        seconds += time.perf_counter() - start
-        net.eval()
-        with torch.inference_mode():
-            scores = torch.cat([net(x.contiguous(memory_format=torch.channels_last)) for x in test_images.split(250)])
-        accuracy = 100 * (scores.argmax(1) == test_labels).float().mean().item()
-        print(f"epoch {epoch + 1}: training loss {train_loss:.4f}, test accuracy {accuracy:.2f} %", file=sys.stderr)
         if not numpy.isfinite(train_loss):
             raise SystemExit("error: the loss is not a number")
+        print(f"epoch {epoch + 1}: training loss {train_loss:.4f}", file=sys.stderr)
+        known.update(epochs=epoch + 1, seconds=known["seconds"] + time.perf_counter() - start, train_loss=train_loss)
+        file.write()
+    net.eval()
+    with torch.inference_mode():
+        scores = torch.cat([net(x.contiguous(memory_format=torch.channels_last)) for x in test_images.split(250)])
+    accuracy = 100 * (scores.argmax(1) == test_labels).float().mean().item()
     return {
         "parameters": sum(p.numel() for p in net.parameters()),
         "accuracy": round(accuracy, 4),
         "loss": criterion(scores, test_labels).item(),
-        "train_loss": train_loss,
-        "seconds": seconds,
+        "train_loss": known["train_loss"],
+        "seconds": known["seconds"],
         "device": "cpu" if DEVICE.type == "cpu" else f"cuda · {torch.cuda.get_device_name()}",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
@@ -172,4 +206,5 @@ def train(work: dict, network: dict, folder: Path, permutation: list[int] | None
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    print(json.dumps(train(asked["work"], asked["network"], Path(asked["folder"]), asked["permutation"])))
+    print(json.dumps(train(asked["work"], asked["network"], Path(asked["folder"]), asked["permutation"],
+                           asked["checkpoint"])))
