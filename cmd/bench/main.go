@@ -163,8 +163,7 @@ func main() {
 	}
 	err = cmp.Or(err, printed.Err)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		command.Fail(err)
 	}
 }
 

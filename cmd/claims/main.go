@@ -58,13 +58,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *name, *who, *check, *budget); err != nil {
-		fail(err)
+		command.Fail(err)
 	}
-}
-
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
-	os.Exit(1)
 }
 
 func run(ctx context.Context, name, who string, check bool, budget time.Duration) error {

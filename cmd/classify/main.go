@@ -16,20 +16,19 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/picture"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// command is what was asked for.
-type command struct {
+// request is what was asked for.
+type request struct {
 	model    string
 	json     bool
 	top      int
@@ -47,7 +46,7 @@ func run(arguments []string, out, errs io.Writer) (status int) {
 	}
 	switch {
 	case err != nil:
-		fmt.Fprintln(errs, "error:", inLine(err.Error()))
+		command.Tell(errs, err)
 		return 2
 	case broken > 0:
 		return 1
@@ -55,19 +54,17 @@ func run(arguments []string, out, errs io.Writer) (status int) {
 	return 0
 }
 
-func parse(arguments []string, out io.Writer) (c command, err error) {
+func parse(arguments []string, out io.Writer) (c request, err error) {
 	flags := flag.NewFlagSet("classify", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.StringVar(&c.model, "model", "", "the `run`, by its name or its folder's, or an exported file")
 	flags.BoolVar(&c.json, "json", false, "print JSON, one object per line")
 	flags.IntVar(&c.top, "top", 3, "how many classes to print for each picture")
-	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
+	flags.Usage = func() {
 		fmt.Fprintln(out, "usage: classify -model RUN|FILE [-json] [-top 3] PICTURE ...")
-		flags.SetOutput(out)
 		flags.PrintDefaults()
+	}
+	if err := command.ParseSet(flags, arguments, out); err != nil {
 		return c, err
-	} else if err != nil {
-		return c, fmt.Errorf("%w: -help lists the flags", err)
 	}
 	c.pictures = flags.Args()
 	switch {
@@ -85,7 +82,7 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 const together = 64
 
 // classify prints the classes of the pictures, and returns how many of them could not be read.
-func (c command) classify(out, errs io.Writer) (broken int, err error) {
+func (c request) classify(out, errs io.Writer) (broken int, err error) {
 	network, err := classify.Open(c.model)
 	if err != nil {
 		return 0, err
@@ -95,7 +92,7 @@ func (c command) classify(out, errs io.Writer) (broken int, err error) {
 		var good []string
 		for i, path := range paths {
 			if wrong[i] != nil {
-				fmt.Fprintln(errs, "error:", inLine(wrong[i].Error()))
+				command.Tell(errs, wrong[i])
 				broken++
 				continue
 			}
@@ -138,7 +135,7 @@ type answer struct {
 	Classes []classify.Class `json:"classes"`
 }
 
-func (c command) print(out io.Writer, path string, classes []classify.Class) error {
+func (c request) print(out io.Writer, path string, classes []classify.Class) error {
 	if c.json {
 		return json.NewEncoder(out).Encode(answer{path, classes})
 	}
@@ -146,20 +143,6 @@ func (c command) print(out io.Writer, path string, classes []classify.Class) err
 	for _, class := range classes {
 		parts = append(parts, fmt.Sprintf("%s %.1f %%", class.Name, 100*class.Probability))
 	}
-	_, err := fmt.Fprintln(out, inLine(path+": "+strings.Join(parts, ", ")))
+	_, err := fmt.Fprintln(out, command.InLine(path+": "+strings.Join(parts, ", ")))
 	return err
-}
-
-// inLine is a text in which line breaks, and what else a terminal obeys, are written as in Go. Names of files and of
-// classes may have them.
-func inLine(text string) string {
-	var line strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			line.WriteRune(r)
-		} else {
-			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return line.String()
 }

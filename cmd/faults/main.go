@@ -100,8 +100,7 @@ func main() {
 
 func end(err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		command.Fail(err)
 	}
 	os.Exit(0)
 }

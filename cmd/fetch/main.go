@@ -29,8 +29,7 @@ func main() {
 		command.Wrong(err)
 	}
 	if err := fetch(flag.Args(), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		command.Fail(err)
 	}
 }
 

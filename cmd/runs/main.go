@@ -28,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/cell"
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/train"
@@ -36,7 +37,7 @@ import (
 func main() {
 	err := run(os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
+		command.Tell(os.Stderr, err)
 	}
 	os.Exit(status(err))
 }
@@ -53,8 +54,8 @@ func status(err error) int {
 	return 2
 }
 
-// command is what was asked for.
-type command struct {
+// request is what was asked for.
+type request struct {
 	name               *string
 	pin, unpin, remove bool
 	export             string // the file
@@ -101,9 +102,8 @@ func run(arguments []string, to io.Writer) (err error) {
 	return nil
 }
 
-func parse(arguments []string) (c command, err error) {
+func parse(arguments []string) (c request, err error) {
 	flags := flag.NewFlagSet("runs", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.Func("name", "give the run this `name`; an empty one takes it away", func(name string) error {
 		c.name = &name
 		return nil
@@ -123,13 +123,12 @@ func parse(arguments []string) (c command, err error) {
 		return err
 	})
 	flags.BoolVar(&c.json, "json", false, "list all that is known of the runs, as JSON")
-	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
-		flags.SetOutput(os.Stdout)
+	flags.Usage = func() {
 		fmt.Println("usage: runs [-json | -name NAME | -pin | -unpin | -export FILE | -remove | -remove-older-than 30d] [RUN ...]")
 		flags.PrintDefaults()
+	}
+	if err := command.ParseSet(flags, arguments, os.Stdout); err != nil {
 		return c, err
-	} else if err != nil {
-		return c, fmt.Errorf("%w: -help lists the flags", err)
 	}
 	for _, name := range flags.Args() {
 		found, err := train.Find(name)
@@ -144,7 +143,7 @@ func parse(arguments []string) (c command, err error) {
 }
 
 // check makes sure that one thing is asked for, and of the right number of runs.
-func (c command) check() error {
+func (c request) check() error {
 	asked := 0
 	for _, is := range []bool{c.name != nil, c.pin, c.unpin, c.export != "", c.remove, c.olderThan > 0, c.json} {
 		if is {

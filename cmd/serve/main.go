@@ -52,8 +52,7 @@ func main() {
 	flag.DurationVar(&s.wait, "timeout", s.wait, "how long to wait for a request to arrive")
 	command.Parse()
 	if err := s.run(ctx, *model, *address); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		command.Fail(err)
 	}
 }
 

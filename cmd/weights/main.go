@@ -31,6 +31,7 @@ import (
 	"io"
 	"os"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/picture"
@@ -42,13 +43,12 @@ func main() {
 		return
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
+		command.Fail(err)
 	}
 }
 
-// command is what was asked for.
-type command struct {
+// request is what was asked for.
+type request struct {
 	network        string
 	classes, width int
 	from           string
@@ -95,9 +95,8 @@ func run(arguments []string, to io.Writer) (err error) {
 	return err
 }
 
-func parse(arguments []string, out io.Writer) (c command, err error) {
+func parse(arguments []string, out io.Writer) (c request, err error) {
 	flags := flag.NewFlagSet("weights", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	flags.StringVar(&c.network, "network", "", "the `name` of the network in package zoo, such as ResNet-18")
 	flags.IntVar(&c.classes, "classes", 0, "the `number` of classes: 1000 or 10 if it is not given")
 	flags.IntVar(&c.width, "width", 0, "the `number` of filters or hidden units where a network takes one")
@@ -105,14 +104,13 @@ func parse(arguments []string, out io.Writer) (c command, err error) {
 	flags.BoolVar(&c.check, "check", false, "say whether the weights fit the network")
 	flags.StringVar(&c.to, "to", "", "write them into this `file`: PyTorch's as the book's, and the book's as PyTorch's")
 	flags.StringVar(&c.picture, "picture", "", "classify the picture in this `file`, with a run or weights for ImageNet")
-	if err := flags.Parse(arguments); errors.Is(err, flag.ErrHelp) {
-		flags.SetOutput(out)
+	flags.Usage = func() {
 		fmt.Fprintln(out, "usage: weights [-network NAME [-classes N] [-width N]] -from FILE|RUN "+
 			"-check | -to FILE | -picture FILE")
 		flags.PrintDefaults()
+	}
+	if err := command.ParseSet(flags, arguments, out); err != nil {
 		return c, err
-	} else if err != nil {
-		return c, fmt.Errorf("%w: -help lists the flags", err)
 	}
 	asked := 0
 	for _, is := range []bool{c.check, c.to != "", c.picture != ""} {

@@ -25,7 +25,7 @@ type opened struct {
 }
 
 // open reads the weights that the command names.
-func (c command) open() (o opened, err error) {
+func (c request) open() (o opened, err error) {
 	if c.network == "" {
 		return c.openNamed()
 	}
@@ -60,7 +60,7 @@ func (c command) open() (o opened, err error) {
 }
 
 // openNamed reads what says itself of which network it is: a run, or a file that one was exported to.
-func (c command) openNamed() (o opened, err error) {
+func (c request) openNamed() (o opened, err error) {
 	if c.classes > 0 || c.width > 0 {
 		return o, errors.New("-classes and -width are about a network that -network names: name it, too")
 	}

@@ -1,5 +1,5 @@
-// Package command is what the commands have in common: flags that are wrong are said in one line, and output that is lost
-// is an error.
+// Package command is what the commands have in common: flags that are wrong are said in one line, as are all
+// errors, and output that is lost is one.
 package command
 
 import (
@@ -9,14 +9,17 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Parse parses the program's flags. It prints the help and ends with 0 if that is asked for, and ends with 2 and one line
 // where a flag is wrong.
 func Parse() {
 	flag.CommandLine.Init(os.Args[0], flag.ContinueOnError)
-	err := parse(flag.CommandLine, os.Args[1:], os.Stdout)
+	err := ParseSet(flag.CommandLine, os.Args[1:], os.Stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(0)
@@ -27,11 +30,44 @@ func Parse() {
 
 // Wrong ends the program, since it cannot do what it was asked for.
 func Wrong(err error) {
-	fmt.Fprintln(os.Stderr, "error:", err)
+	Tell(os.Stderr, err)
 	os.Exit(2)
 }
 
-func parse(flags *flag.FlagSet, arguments []string, help io.Writer) error {
+// Fail ends the program, since it could not do all that it was asked for.
+func Fail(err error) {
+	Tell(os.Stderr, err)
+	os.Exit(1)
+}
+
+// Tell prints an error in one line, and each of several that were joined in a line of its own.
+func Tell(to io.Writer, err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok && err.Error() == errors.Join(several.Unwrap()...).Error() {
+		for _, one := range several.Unwrap() {
+			Tell(to, one)
+		}
+		return
+	}
+	fmt.Fprintln(to, "error:", InLine(err.Error()))
+}
+
+// InLine is a text in which line breaks, and what else a terminal obeys, are written as in Go. Names of files and of
+// classes may have them.
+func InLine(text string) string {
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			line.WriteRune(r)
+		} else {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return line.String()
+}
+
+// ParseSet parses flags and explains what is wrong with them. It prints the help, and returns flag.ErrHelp, if that is
+// asked for.
+func ParseSet(flags *flag.FlagSet, arguments []string, help io.Writer) error {
 	usage := flags.Usage
 	flags.Usage = func() {}
 	flags.SetOutput(io.Discard)

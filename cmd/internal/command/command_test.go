@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -33,7 +34,7 @@ func TestWrongFlags(t *testing.T) {
 		`-budget: "40 for flag -seed: x" is no time: such as 10s, 40m or 2h`:      {"-budget", "40 for flag -seed: x"},
 	} {
 		var out bytes.Buffer
-		if err := parse(flags(), arguments, &out); err == nil || err.Error() != want || out.Len() > 0 {
+		if err := ParseSet(flags(), arguments, &out); err == nil || err.Error() != want || out.Len() > 0 {
 			t.Errorf("%q: %v, printed %q, want %s", arguments, err, &out, want)
 		}
 	}
@@ -41,10 +42,10 @@ func TestWrongFlags(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
-	if err := parse(flags(), []string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "start nothing after") {
+	if err := ParseSet(flags(), []string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "start nothing after") {
 		t.Errorf("%v, printed %q", err, &out)
 	}
-	if err := parse(flags(), []string{"-budget", "40m", "-seed", "2"}, io.Discard); err != nil {
+	if err := ParseSet(flags(), []string{"-budget", "40m", "-seed", "2"}, io.Discard); err != nil {
 		t.Error(err)
 	}
 }
@@ -59,5 +60,19 @@ func TestLostOutput(t *testing.T) {
 	io.WriteString(out, "a line\n")
 	if !errors.Is(out.Err, syscall.ENOSPC) {
 		t.Errorf("error %v", out.Err)
+	}
+}
+
+func TestTell(t *testing.T) {
+	name := errors.New("open a\nb\x1b[2J.png: no such file")
+	for want, err := range map[string]error{
+		"error: open a\\nb\\x1b[2J.png: no such file\n":                         name,
+		"error: one\nerror: open a\\nb\\x1b[2J.png: no such file\nerror: two\n": errors.Join(errors.New("one"), errors.Join(name, errors.New("two"))),
+		"error: two causes: one, 2 € \u4e2d\n":                                  fmt.Errorf("two causes: %w, %w", errors.New("one"), errors.New("2 € 中")),
+	} {
+		var told strings.Builder
+		if Tell(&told, err); told.String() != want {
+			t.Errorf("%q, want %q", told.String(), want)
+		}
 	}
 }
