@@ -16,9 +16,11 @@ package classify
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -76,11 +78,14 @@ func Find(name string) (train.Model, error) {
 	if filepath.Ext(name) == extension || err == nil && info.Mode().IsRegular() {
 		return readFile(name)
 	}
-	stored, err := train.Find(name)
-	if err != nil {
-		return train.Model{}, err
+	stored, wrong := train.Find(name)
+	switch {
+	case wrong == nil:
+		return stored.Model()
+	case errors.Is(err, fs.ErrNotExist):
+		wrong = fmt.Errorf("%q is no file, and %w", name, wrong)
 	}
-	return stored.Model()
+	return train.Model{}, wrong
 }
 
 // New makes a classifier of a run that this program has, whatever layers its network has.

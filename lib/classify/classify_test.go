@@ -391,7 +391,7 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 // What can be opened by a name, and what cannot.
 func TestNames(t *testing.T) {
 	_, err := Open("no such run")
-	checkError(t, err, `there is no run "no such run"`)
+	checkError(t, err, `"no such run" is no file, and there is no run "no such run"`)
 	t.Chdir(t.TempDir())
 	run := usual(t)
 	stored, err := train.Find(run.Dir())

@@ -112,7 +112,7 @@ func kindOf(f *flag.Flag) string {
 	case time.Duration:
 		return "time: such as 10s, 40m or 2h"
 	case int, int64:
-		return "whole number: such as 1000000"
+		return "whole number: such as 10"
 	case uint, uint64:
 		return "whole number from 0 on: such as 1"
 	case float64:
