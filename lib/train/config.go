@@ -101,6 +101,7 @@ type Recipe struct {
 	LossSum     string  `json:"loss_sum,omitempty"`  // of the operations of a LossFunc
 	Smoothing   float64 `json:"smoothing,omitempty"` // the share of every label that is spread over all classes
 	Optimizer   string  `json:"optimizer"`
+	UpdateSum   string  `json:"update_sum,omitempty"` // of the operations of an OptimizerFunc
 	Rate        float64 `json:"rate"`
 	Momentum    float64 `json:"momentum,omitempty"`
 	Turn        float64 `json:"turn,omitempty"`         // the rate of Muon's filters, if they keep their size
@@ -126,7 +127,7 @@ func (c Config) recipe() Recipe {
 	return Recipe{
 		Epochs: c.Epochs, Batch: c.Batch, Seed: c.Seed,
 		Loss: c.Loss.name, LossSum: c.Loss.sum, Smoothing: c.Loss.smoothing,
-		Optimizer: c.Optimizer.name, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
+		Optimizer: c.Optimizer.name, UpdateSum: c.Optimizer.own, Rate: c.Optimizer.rate, Momentum: c.Optimizer.momentum, Turn: c.Optimizer.turn,
 		Decay: c.Optimizer.decay, WeightDecay: c.Optimizer.weightDecay, Clip: c.Optimizer.clip,
 		Schedule: c.Schedule.name, WarmUp: c.Schedule.warmUp, ScheduleSum: c.Schedule.sum, Precision: string(c.Precision),
 		Keep: string(c.Keep), Patience: c.Patience,

@@ -117,6 +117,7 @@ var described = []struct {
 	{"loss's operations", "none", func(k known) any { return brief(k.Recipe.LossSum) }},
 	{"label smoothing", "none", func(k known) any { return k.Recipe.Smoothing }},
 	{"optimizer", "none", func(k known) any { return k.Recipe.Optimizer }},
+	{"optimizer's operations", "none", func(k known) any { return brief(k.Recipe.UpdateSum) }},
 	{"momentum", "none", func(k known) any { return k.Recipe.Momentum }},
 	{"filters turn by", "none", func(k known) any { return k.Recipe.Turn }},
 	{"weight decay", "none", func(k known) any { return k.Recipe.Decay }},

@@ -158,6 +158,33 @@ func ExampleLossFunc() {
 	// better than a guess: true
 }
 
+// An optimizer of one's own: Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023), in which every
+// number of a parameter moves by the same amount.
+func ExampleOptimizerFunc() {
+	mix := func(a, b *graph.Node, share float64) *graph.Node {
+		return graph.Add(graph.MulScalar(a, share), graph.MulScalar(b, 1-share))
+	}
+	lion := func(p train.Parameter) (*graph.Node, []*graph.Node) {
+		direction := graph.Sign(mix(p.Kept[0], p.Gradient, 0.9))
+		momentum := mix(p.Kept[0], p.Gradient, 0.99)
+		return graph.Sub(p.Value, graph.Mul(p.Rate, direction)), []*graph.Node{momentum}
+	}
+	moved := task
+	moved.Net = nn.Named("Linear", nn.Flatten, nn.Dense(10))
+	moved.Loss = train.CrossEntropy
+	moved.Optimizer = train.OptimizerFunc("Lion", 0.003, lion, "momentum")
+	run, err := moved.Fit()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(run.Result.Recipe)
+	fmt.Println("better than a guess:", run.Result.TestAccuracy > 50)
+	// Output:
+	// 3 epochs, batches of 64, cross-entropy, Lion, learning rate 0.003, seed 1
+	// better than a guess: true
+}
+
 // A schedule of one's own: the rate is divided by ten when half of the training is done, and again after three quarters.
 func ExampleScheduleFunc() {
 	stepped := task

@@ -2,10 +2,16 @@ package train
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
+	"path"
 	"slices"
+	"strings"
 
+	"example.org/convbook/lib/nn"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -21,6 +27,7 @@ type Optimizer struct {
 	weightDecay float64 // of the L2 penalty, see WeightDecay
 	clip        float64 // see Clip; 0 without
 	invalid     error   // a setting that cannot work
+	own         string  // made by OptimizerFunc: the sum of its operations, once a network is known, and "unknown" before
 
 	rule
 	filters *rule // for convolutions' weights, where they have a rule of their own
@@ -48,6 +55,7 @@ type stepNumbers[T any] struct {
 	corrected T // the rate for Adam's mean, which began at zero: rate/(1 − 0.9^step)
 	spread    T // what makes up for the same in Adam's variance: 1/√(1 − 0.999^step)
 	left      T // the share of a weight that AdamW's decay leaves: 1 − rate·decay
+	step      T // counted from 1
 }
 
 // numbers are those of a step in its graph.
@@ -66,7 +74,9 @@ func numbersIn(row *graph.Node) []numbers {
 }
 
 // fields are the numbers in the order in which the program gets them.
-func (n *stepNumbers[T]) fields() []*T { return []*T{&n.rate, &n.corrected, &n.spread, &n.left} }
+func (n *stepNumbers[T]) fields() []*T {
+	return []*T{&n.rate, &n.corrected, &n.spread, &n.left, &n.step}
+}
 
 // stepNumbersSize is how many there are.
 var stepNumbersSize = len(new(stepNumbers[float64]).fields())
@@ -79,6 +89,7 @@ func (o Optimizer) stepNumbers(factor float64, step int) stepNumbers[float64] {
 		corrected: rate / (1 - math.Pow(adamMean, float64(step))),
 		spread:    1 / math.Sqrt(1-math.Pow(adamVariance, float64(step))),
 		left:      1 - rate*o.decay,
+		step:      float64(step),
 	}
 }
 
@@ -193,6 +204,87 @@ func (o Optimizer) Turn(rate float64) Optimizer {
 		o.filters = o.muon()
 	}
 	return o
+}
+
+// Parameter is what the function of an OptimizerFunc gets to know of a parameter in a step. All arrays are float32.
+type Parameter struct {
+	Value    *graph.Node   // of the parameter's dimensions
+	Gradient *graph.Node   // of the batch's mean loss, of the same dimensions
+	Kept     []*graph.Node // what the step before kept for it, of the same dimensions; zeros in the first step
+	Rate     *graph.Node   // the learning rate as the schedule has it in this step, a scalar
+	Step     *graph.Node   // the step's number, from 1, a scalar
+	Kind     string        // the parameter's name in its layer: weights, bias, or batch norm's scale or shift
+}
+
+// OptimizerFunc is an optimizer of one's own. The function does a step on one parameter: it gives the parameter's new
+// value, and for each name in keeps an array that the next step gets, such as a velocity. Both have the parameter's
+// dimensions. The function is asked once for each parameter, while a step's graph is built.
+//
+// A schedule, Clip, WeightDecay and a start's rates are in the gradient and in the rate already. A run is known by the
+// name and by the function's operations in a graph, as with [LossFunc].
+func OptimizerFunc(name string, rate float64, step func(p Parameter) (value *graph.Node, kept []*graph.Node), keeps ...string) Optimizer {
+	o := Optimizer{name: name, rate: rate, own: "unknown"}
+	sorted := slices.Sorted(slices.Values(keeps))
+	switch {
+	case name == "" || step == nil:
+		o.invalid = errors.New(`an optimizer of your own has a name and a function: train.OptimizerFunc("Lion", 0.003, lion, "momentum")`)
+	case len(slices.Compact(sorted)) < len(keeps):
+		o.invalid = fmt.Errorf("the optimizer %q keeps two arrays of the same name: give each its own", name)
+	case slices.ContainsFunc(keeps, func(kept string) bool { return kept == "" || strings.Contains(kept, "/") }):
+		o.invalid = fmt.Errorf("the optimizer %q keeps %q: names must not be empty and have no slash", name, keeps)
+	}
+	o.rule = rule{keeps, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+		value, kept := step(Parameter{p.value, p.gradient, p.kept, now.rate, now.step, p.kind})
+		if len(kept) != len(keeps) {
+			panic(fmt.Errorf("it keeps %d arrays, and names %d", len(kept), len(keeps)))
+		}
+		for _, made := range append([]*graph.Node{value}, kept...) {
+			if made == nil || !made.Shape().Equal(p.value.Shape()) {
+				panic(fmt.Errorf("it gives %v, and must give arrays of the parameter's dimensions, %v", shapeOf(made), p.value.Shape()))
+			}
+		}
+		return value, kept
+	}}
+	return o
+}
+
+// shapeOf is a node's shape for people.
+func shapeOf(node *graph.Node) string {
+	if node == nil {
+		return "nil"
+	}
+	return node.Shape().String()
+}
+
+// described is the optimizer with the sum of its operations for a network.
+func (o Optimizer) described(net *nn.Summary) (Optimizer, error) {
+	if o.own == "" {
+		return o, nil
+	}
+	current := "" // the parameter
+	sum, err := nn.Operations(func(g *graph.Graph) (x, y *graph.Node) {
+		row := graph.Parameter(g, "row", shapes.Make(dtypes.Float32, stepNumbersSize))
+		for _, v := range net.Variables {
+			if !v.Trainable {
+				continue
+			}
+			current = v.Name
+			array := func(what string) *graph.Node {
+				return graph.Parameter(g, what+" of "+v.Name, shapes.Make(dtypes.Float32, v.Dims...))
+			}
+			p := parameter{value: array("value"), gradient: array("gradient"), kind: path.Base(v.Name)}
+			for _, name := range o.kept {
+				p.kept = append(p.kept, array(name))
+			}
+			o.update(numbersIn(row)[0], p)
+		}
+		return row, nil
+	})
+	if err != nil {
+		return o, fmt.Errorf("the optimizer %q, for %s: %w", o.name, current, err)
+	}
+	o.own = sum
+	return o, nil
 }
 
 // Muon's constants, those of PyTorch.

@@ -68,6 +68,9 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		{Adam(rate).WeightDecay(0.05), adam(0.05, 0)},
 		{AdamW(rate, 0.3), adam(0, 0.3)},
 		{Muon(rate, 0.3), adam(0, 0.3)}, // on all but convolutions
+		{ownSGD(rate, 0.9), sgd(0.9, 0)},
+		{ownSGD(rate, 0.9).WeightDecay(0.05), sgd(0.9, 0.05)},
+		{ownAdamW(rate, 0.3), adam(0, 0.3)},
 	} {
 		for _, kind := range []string{weightsKind, "bias", "shift"} {
 			value := float32(start)
@@ -108,6 +111,67 @@ func row(now stepNumbers[float64]) []float32 {
 		row = append(row, float32(v))
 	}
 	return row
+}
+
+// ownSGD and ownAdamW are optimizers of the book as a reader writes them.
+func ownSGD(rate, momentum float64) Optimizer {
+	return OptimizerFunc("own SGD", rate, func(p Parameter) (*graph.Node, []*graph.Node) {
+		velocity := graph.Add(graph.MulScalar(p.Kept[0], momentum), p.Gradient)
+		return graph.Sub(p.Value, graph.Mul(p.Rate, velocity)), []*graph.Node{velocity}
+	}, "velocity")
+}
+
+func ownAdamW(rate, decay float64) Optimizer {
+	corrected := func(mean, step *graph.Node, share float64) *graph.Node {
+		left := graph.Pow(graph.Scalar(mean.Graph(), mean.DType(), share), step)
+		return graph.Div(mean, graph.OneMinus(left))
+	}
+	return OptimizerFunc("own AdamW", rate, func(p Parameter) (*graph.Node, []*graph.Node) {
+		mean := graph.Add(graph.MulScalar(p.Kept[0], 0.9), graph.MulScalar(p.Gradient, 0.1))
+		variance := graph.Add(graph.MulScalar(p.Kept[1], 0.999), graph.MulScalar(graph.Square(p.Gradient), 0.001))
+		value := p.Value
+		if p.Kind == "weights" {
+			value = graph.Sub(value, graph.Mul(graph.MulScalar(p.Rate, decay), value))
+		}
+		spread := graph.AddScalar(graph.Sqrt(corrected(variance, p.Step, 0.999)), 1e-8)
+		return graph.Sub(value, graph.Div(graph.Mul(p.Rate, corrected(mean, p.Step, 0.9)), spread)), []*graph.Node{mean, variance}
+	}, "mean", "variance")
+}
+
+// A network learns the same with an optimizer of one's own as with the book's, interrupted or not.
+func TestOptimizerFunc(t *testing.T) {
+	isolate(t)
+	book, own := quick(), quick()
+	book.Optimizer, own.Optimizer = SGD(0.05, 0.9).Clip(1), ownSGD(0.05, 0.9).Clip(1)
+	want, got := mustFit(t, book).Result, mustFit(t, own).Result
+	if got.TestLoss != want.TestLoss || got.TestAccuracy != want.TestAccuracy {
+		t.Errorf("test loss %v, accuracy %v; want %v, %v", got.TestLoss, got.TestAccuracy, want.TestLoss, want.TestAccuracy)
+	}
+	if text := got.Recipe.String(); !strings.Contains(text, "own SGD, gradients clipped to norm 1, learning rate 0.05") {
+		t.Errorf("the recipe is %q", text)
+	}
+	book.Seed, own.Seed = 2, 2
+	checkError(t, interruptAt(t, 5, own), "interrupted")
+	resumed := mustFit(t, own).Result
+	if want := mustFit(t, book).Result; resumed.TestLoss != want.TestLoss {
+		t.Errorf("test loss %v after an interrupt, want %v", resumed.TestLoss, want.TestLoss)
+	}
+}
+
+// Optimizers of one name are told apart by their constants.
+func TestOptimizerFuncsAreToldApart(t *testing.T) {
+	isolate(t)
+	one, two := quick(), quick()
+	one.Optimizer, two.Optimizer = ownSGD(0.1, 0.5), ownSGD(0.1, 0.6)
+	first, second, again := mustPlan(t, one), mustPlan(t, two), mustPlan(t, one)
+	if first.place.Dir() == second.place.Dir() || first.place.Dir() != again.place.Dir() {
+		t.Errorf("places %s, %s, %s", first.place.Dir(), second.place.Dir(), again.place.Dir())
+	}
+	want := fmt.Sprintf("optimizer's operations %s → %s, the rest the same",
+		first.recipe().UpdateSum[:8], second.recipe().UpdateSum[:8])
+	if got := difference(first.place, second.place); got != want {
+		t.Errorf("the difference is %q, want %q", got, want)
+	}
 }
 
 func TestSchedulesByHand(t *testing.T) {

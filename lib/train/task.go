@@ -113,6 +113,9 @@ func (t Task) plan(ctx context.Context) (*plan, error) {
 	if t.Loss, err = t.Loss.described(len(t.Data.Classes)); err != nil {
 		return nil, err
 	}
+	if t.Optimizer, err = t.Optimizer.described(summary); err != nil {
+		return nil, err
+	}
 	p := &plan{Task: t, summary: summary}
 	about := description{Format: format, Version: version, Name: summary.Network,
 		Network: summary.Description(), Data: t.Data.Description(), Recipe: p.recipe()}

@@ -686,6 +686,25 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		},
 		"a schedule of your own has a name and a function: train.ScheduleFunc": func(c *Task) { c.Schedule = ScheduleFunc("none", nil) },
 		"a loss of your own has a name and a function: train.LossFunc":         func(c *Task) { c.Loss = LossFunc("none", nil) },
+		"an optimizer of your own has a name and a function: train.OptimizerFunc": func(c *Task) {
+			c.Optimizer = OptimizerFunc("none", 0.1, nil)
+		},
+		`the optimizer "twice" keeps two arrays of the same name`: func(c *Task) {
+			c.Optimizer = OptimizerFunc("twice", 0.1, func(p Parameter) (*graph.Node, []*graph.Node) { return p.Value, p.Kept }, "m", "m")
+		},
+		`the optimizer "slash" keeps ["a/b"]: names must not be empty and have no slash`: func(c *Task) {
+			c.Optimizer = OptimizerFunc("slash", 0.1, func(p Parameter) (*graph.Node, []*graph.Node) { return p.Value, p.Kept }, "a/b")
+		},
+		`the optimizer "few", for dense1/weights: it keeps 0 arrays, and names 1`: func(c *Task) {
+			c.Optimizer = OptimizerFunc("few", 0.1, func(p Parameter) (*graph.Node, []*graph.Node) { return p.Value, nil }, "m")
+		},
+		`the optimizer "nothing", for dense1/weights: it gives nil, and must give arrays of the parameter's dimensions, (Float32)[784, `: func(c *Task) {
+			c.Optimizer = OptimizerFunc("nothing", 0.1, func(Parameter) (*graph.Node, []*graph.Node) { return nil, nil })
+		},
+		`the optimizer "scalar", for dense1/weights: it gives (Float32), and must`: func(c *Task) {
+			c.Optimizer = OptimizerFunc("scalar", 0.1, func(p Parameter) (*graph.Node, []*graph.Node) { return p.Rate, nil })
+		},
+		"own SGD has no momentum to set: Muon has": func(c *Task) { c.Optimizer = ownSGD(0.1, 0.5).Momentum(0.5) },
 		`the loss "all", for 11 images of 10 classes: it gives (Float32)[11, 10], and must give a number for each image`: func(c *Task) {
 			c.Loss = LossFunc("all", func(outputs, _ *graph.Node) *graph.Node { return outputs })
 		},

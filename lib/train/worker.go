@@ -96,8 +96,8 @@ func (w *Worker) Weights() (map[string]array.Array, error) {
 }
 
 // Kept returns what the optimizer keeps under a name for each parameter, by the parameters' names: the velocity of SGD,
-// the mean and the variance of Adam, the momentum of Muon's convolutions. After the first step of SGD the velocity is
-// the gradient.
+// the mean and the variance of Adam, the momentum of Muon's convolutions, and what an OptimizerFunc keeps. After the
+// first step of SGD the velocity is the gradient.
 func (w *Worker) Kept(name string) (map[string]array.Array, error) {
 	optimizer := w.t.engine.Optimizer
 	if names := optimizer.keptNames(); !slices.Contains(names, name) {
