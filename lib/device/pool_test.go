@@ -240,7 +240,7 @@ func TestReadingPoolings(t *testing.T) {
 	}
 }
 
-// Poolings and batch norms are the same with every width of vectors.
+// Poolings, batch norms and updates are the same with every width of vectors.
 func TestWidthsOfVectors(t *testing.T) {
 	if output, err := exec.Command(sanitized(t, "plugin/check/widths.c")).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, output)

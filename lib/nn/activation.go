@@ -6,7 +6,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // ReLU keeps positive values and replaces all others by 0. Where it does, the gradient is 0, as in PyTorch.

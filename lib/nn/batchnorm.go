@@ -8,7 +8,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // BatchNorm gives every channel the mean 0 and the variance 1, and then the scale and the shift that it learns (Ioffe
@@ -74,17 +74,26 @@ func (b BatchNormLayer) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 
 	batch := momentsOf(x)
-	kept := func(v *model.Variable) *graph.Node { return graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum) }
-	keptMean, keptVariance := kept(runningMean), kept(runningVariance)
-	average := func(mean, variance *graph.Node) {
-		variance = graph.Mul(variance, batch.unbiased())
-		runningMean.SetNodeValue(graph.Add(keptMean, graph.MulScalar(mean, batchNormMomentum)))
-		runningVariance.SetNodeValue(graph.Add(keptVariance, graph.MulScalar(variance, batchNormMomentum)))
-	}
 	if device.OneDNN(x.Graph().Backend()) {
-		return b.external(x, scale, shift, batch, average)
+		oldMean, oldVariance := runningMean.NodeValue(x), runningVariance.NodeValue(x)
+		return b.external(x, scale, shift, batch, func(mean, variance *graph.Node) {
+			one := graph.Scalar(x.Graph(), x.DType(), 1)
+			runningMean.SetNodeValue(averageExternal(oldMean, mean, one))
+			runningVariance.SetNodeValue(averageExternal(oldVariance, variance, batch.unbiased()))
+		})
 	}
-	return b.inGraph(x, scale, shift, batch, average)
+	kept := func(v *model.Variable) *graph.Node { return graph.MulScalar(v.NodeValue(x), 1-batchNormMomentum) }
+	oldMean, oldVariance := kept(runningMean), kept(runningVariance)
+	return b.inGraph(x, scale, shift, batch, func(mean, variance *graph.Node) {
+		variance = graph.Mul(variance, batch.unbiased())
+		runningMean.SetNodeValue(graph.Add(oldMean, graph.MulScalar(mean, batchNormMomentum)))
+		runningVariance.SetNodeValue(graph.Add(oldVariance, graph.MulScalar(variance, batchNormMomentum)))
+	})
+}
+
+// averageExternal lets the plugin move a running average toward a batch's value times a factor.
+func averageExternal(average, value, factor *graph.Node) *graph.Node {
+	return op.External{Name: "convbook_average", Results: []shapes.Shape{average.Shape()}}.Call(average, value, factor)[0]
 }
 
 // inverse is what values with this variance are multiplied by.

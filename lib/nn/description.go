@@ -17,7 +17,7 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 
 	"example.org/convbook/lib/internal/text"
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // Description identifies what a network computes and how it starts. It is made for JSON: networks are the same where

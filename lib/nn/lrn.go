@@ -4,7 +4,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // LRN is AlexNet's local response normalisation (Krizhevsky et al., 2012, section 3.3) with the paper's constants:

@@ -4,7 +4,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 	"example.org/convbook/lib/nn/internal/pool"
 )
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"example.org/convbook/lib/device"
+	"example.org/convbook/lib/internal/op"
 	"example.org/convbook/lib/nn"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -37,6 +39,7 @@ type Optimizer struct {
 type rule struct {
 	kept   []string // what it keeps for each parameter, arrays of the parameter's dimensions that are zero at first
 	update func(now numbers, p parameter) (value *graph.Node, kept []*graph.Node)
+	handed string // the same as the plugin of package device knows it, if it does
 }
 
 // parameter is what an optimizer's update gets to know.
@@ -52,6 +55,7 @@ const weightsKind = "weights" // as nn names them
 // lose them to rounding.
 type stepNumbers[T any] struct {
 	rate      T // the learning rate
+	momentum  T // of SGD
 	corrected T // the rate for Adam's mean, which began at zero: rate/(1 − 0.9^step)
 	spread    T // what makes up for the same in Adam's variance: 1/√(1 − 0.999^step)
 	left      T // the share of a weight that AdamW's decay leaves: 1 − rate·decay
@@ -59,23 +63,27 @@ type stepNumbers[T any] struct {
 }
 
 // numbers are those of a step in its graph.
-type numbers = stepNumbers[*graph.Node]
+type numbers struct {
+	stepNumbers[*graph.Node]
+	all *graph.Node // in a row
+}
 
 // numbersIn are those in a row, for each of the rates that parameters may have.
 func numbersIn(row *graph.Node) []numbers {
-	row = graph.Reshape(row, row.Shape().Size())
-	all := make([]numbers, row.Shape().Size()/stepNumbersSize)
+	row = graph.Reshape(row, -1, stepNumbersSize)
+	all := make([]numbers, row.Shape().Dim(0))
 	for rate := range all {
+		all[rate].all = graph.Reshape(graph.Slice(row, graph.AxisElem(rate)), stepNumbersSize)
 		for i, field := range all[rate].fields() {
-			*field = graph.Reshape(graph.Slice(row, graph.AxisElem(rate*stepNumbersSize+i)))
+			*field = graph.Reshape(graph.Slice(all[rate].all, graph.AxisElem(i)))
 		}
 	}
 	return all
 }
 
-// fields are the numbers in the order in which the program gets them.
+// fields are the numbers in the order in which the program gets them, and the plugin: see its update.h.
 func (n *stepNumbers[T]) fields() []*T {
-	return []*T{&n.rate, &n.corrected, &n.spread, &n.left, &n.step}
+	return []*T{&n.rate, &n.momentum, &n.corrected, &n.spread, &n.left, &n.step}
 }
 
 // stepNumbersSize is how many there are.
@@ -86,6 +94,7 @@ func (o Optimizer) stepNumbers(factor float64, step int) stepNumbers[float64] {
 	rate := factor * o.rate
 	return stepNumbers[float64]{
 		rate:      rate,
+		momentum:  o.momentum,
 		corrected: rate / (1 - math.Pow(adamMean, float64(step))),
 		spread:    1 / math.Sqrt(1-math.Pow(adamVariance, float64(step))),
 		left:      1 - rate*o.decay,
@@ -100,7 +109,7 @@ func SGD(rate, momentum float64) Optimizer {
 	if !(momentum >= 0 && momentum < 1) {
 		o.invalid = fmt.Errorf("momentum is %v: it must be at least 0 and below 1", momentum)
 	}
-	o.rule = rule{[]string{"velocity"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+	o.rule = rule{handed: "descent", kept: []string{"velocity"}, update: func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		velocity := graph.Add(graph.MulScalar(p.kept[0], momentum), p.gradient)
 		return graph.Sub(p.value, graph.Mul(now.rate, velocity)), []*graph.Node{velocity}
 	}}
@@ -128,7 +137,7 @@ func adam(name string, rate, decay float64) Optimizer {
 	if !(decay >= 0) || infinite(decay) {
 		o.invalid = fmt.Errorf("weight decay is %v: it must be at least 0 and finite", decay)
 	}
-	o.rule = rule{[]string{"mean", "variance"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+	o.rule = rule{handed: "adam", kept: []string{"mean", "variance"}, update: func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		mean := toward(p.kept[0], p.gradient, adamMean)
 		variance := toward(p.kept[1], graph.Square(p.gradient), adamVariance)
 		scale := graph.AddScalar(graph.Mul(graph.Sqrt(variance), now.spread), adamEpsilon)
@@ -154,7 +163,7 @@ func Muon(rate, decay float64) Optimizer {
 // muon is Muon's rule for the weights of convolutions.
 func (o Optimizer) muon() *rule {
 	share := cmp.Or(o.momentum, muonMomentum)
-	return &rule{[]string{"momentum"}, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+	return &rule{kept: []string{"momentum"}, update: func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		momentum := graph.Add(graph.MulScalar(p.kept[0], share), p.gradient)
 		ahead := graph.Add(p.gradient, graph.MulScalar(momentum, share))
 		dims := p.value.Shape().Dimensions
@@ -233,7 +242,7 @@ func OptimizerFunc(name string, rate float64, step func(p Parameter) (value *gra
 	case slices.ContainsFunc(keeps, func(kept string) bool { return kept == "" || strings.Contains(kept, "/") }):
 		o.invalid = fmt.Errorf("the optimizer %q keeps %q: names must not be empty and have no slash", name, keeps)
 	}
-	o.rule = rule{keeps, func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
+	o.rule = rule{kept: keeps, update: func(now numbers, p parameter) (*graph.Node, []*graph.Node) {
 		value, kept := step(Parameter{p.value, p.gradient, p.kept, now.rate, now.step, p.kind})
 		if len(kept) != len(keeps) {
 			panic(fmt.Errorf("it keeps %d arrays, and names %d", len(kept), len(keeps)))
@@ -416,7 +425,26 @@ func (o Optimizer) apply(now numbers, p parameter) (value *graph.Node, kept []*g
 	if o.weightDecay > 0 && p.kind == weightsKind {
 		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.weightDecay))
 	}
-	return o.ruleFor(p.kind, p.value.Shape().Dimensions).update(now, p)
+	r := o.ruleFor(p.kind, p.value.Shape().Dimensions)
+	if r.handed != "" && device.OneDNN(p.value.Graph().Backend()) {
+		return o.handOver(r.handed, now, p)
+	}
+	return r.update(now, p)
+}
+
+// handOver leaves the work to the plugin. XLA would compile a function for each size of parameters, which takes as long
+// as all the rest of a deep network.
+func (o Optimizer) handOver(name string, now numbers, p parameter) (value *graph.Node, kept []*graph.Node) {
+	if name == "adam" && p.kind == weightsKind && o.decay > 0 {
+		name = "adamw"
+	}
+	inputs := append([]*graph.Node{p.value, p.gradient}, p.kept...)
+	var shaped []shapes.Shape
+	for range len(p.kept) + 1 {
+		shaped = append(shaped, p.value.Shape())
+	}
+	results := op.External{Name: "convbook_" + name, Results: shaped}.Call(append(inputs, now.all)...)
+	return results[0], results[1:]
 }
 
 // keptNames are what the optimizer keeps, whatever the parameter.

@@ -596,3 +596,71 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 		}
 	}
 }
+
+// The plugin's updates are XLA's to the last bit.
+func TestHandedUpdates(t *testing.T) {
+	backend, err := device.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !device.OneDNN(backend) {
+		t.Skip("there is no plugin")
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, o := range []Optimizer{SGD(0.1, 0), SGD(0.1, 0.9), Adam(0.001), AdamW(0.001, 0.1)} {
+		for _, dims := range [][]int{{}, {3}, {1, 1, 1, 37}, {3, 3, 64, 129}, {500, 600}} {
+			for _, kind := range []string{weightsKind, "bias"} {
+				size := 1
+				for _, dim := range dims {
+					size *= dim
+				}
+				draw := func() *tensors.Tensor {
+					values := make([]float32, size)
+					for i := range values {
+						values[i] = float32(random.NormFloat64() * math.Pow(10, float64(random.IntN(5)-3)))
+					}
+					return tensors.FromFlatDataAndDimensions(values, dims...)
+				}
+				step, err := graph.NewExec(backend, func(in []*graph.Node) (out []*graph.Node) {
+					now := numbersIn(in[len(in)-1])[0]
+					p := parameter{value: in[0], gradient: in[1], kept: in[2 : len(in)-1], kind: kind}
+					value, kept := o.update(now, p)
+					handed, keep := o.handOver(o.handed, now, p)
+					return append(append([]*graph.Node{value, handed}, kept...), keep...)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				inputs := []any{draw(), draw()}
+				for range o.kept {
+					kept := draw()
+					if o.handed == "adam" {
+						tensors.MustMutableFlatData(kept, func(values []float32) {
+							for i, v := range values {
+								values[i] = v * v // a variance is not negative
+							}
+						})
+					}
+					inputs = append(inputs, kept)
+				}
+				outputs, err := step.Call(append(inputs, row(o.stepNumbers(0.7, 3)))...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := len(o.kept)
+				for what, pair := range map[string][2]int{"value": {0, 1}, o.kept[0]: {2, 2 + n}, o.kept[n-1]: {1 + n, 1 + 2*n}} {
+					want, got := tensors.MustCopyFlatData[float32](outputs[pair[0]]), tensors.MustCopyFlatData[float32](outputs[pair[1]])
+					different := 0
+					for i := range want {
+						if want[i] != got[i] {
+							different++
+						}
+					}
+					if different > 0 {
+						t.Errorf("%s %v, %s: %s: %d of %d are different", o.name, dims, kind, what, different, size)
+					}
+				}
+			}
+		}
+	}
+}

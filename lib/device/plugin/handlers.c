@@ -6,11 +6,13 @@
 #include "convolve.h"
 #include "norm.h"
 #include "pool.h"
+#include "update.h"
 
 static XLA_FFI_Error *failure(XLA_FFI_CallFrame *call) {
   XLA_FFI_Error_Create_Args error = {.struct_size = sizeof error,
     .code = XLA_FFI_Error_Code_INTERNAL,
-    .message = "a convolution, pooling or batch norm failed: set CONVBOOK_ONEDNN=off to compute without oneDNN"};
+    .message =
+      "a convolution, pooling, batch norm or update failed: set CONVBOOK_ONEDNN=off to compute without oneDNN"};
   return call->api->XLA_FFI_Error_Create(&error);
 }
 
@@ -89,11 +91,30 @@ static bool compute_norm(XLA_FFI_CallFrame *call) {
   return normalize(norm, &arrays, call);
 }
 
+static bool compute_update(XLA_FFI_CallFrame *call) {
+  const struct update *update = plan_in(call, UPDATE, call->args.size, call->rets.size);
+  if (!update || update->kind < DESCENT || update->kind > AVERAGE) return false;
+  static const int KEPT[] = {[DESCENT] = 1, [ADAM] = 2, [DECAYED] = 2, [AVERAGE] = 0};
+  int kept = KEPT[update->kind];
+  if (call->args.size != 3 + kept || call->rets.size != 1 + kept) return false;
+  struct update_arrays arrays = {.value = argument(call, 0),
+    .given = argument(call, 1),
+    .numbers = argument(call, 2 + kept),
+    .result = result(call, 0)};
+  for (int i = 0; i < kept; i++) {
+    arrays.kept[i] = argument(call, 2 + i);
+    arrays.keep[i] = result(call, 1 + i);
+  }
+  return renew(update, &arrays, call);
+}
+
 static XLA_FFI_Error *convolution_handler(XLA_FFI_CallFrame *call) { return answer(call, compute_convolution); }
 
 static XLA_FFI_Error *pooling_handler(XLA_FFI_CallFrame *call) { return answer(call, compute_pooling); }
 
 static XLA_FFI_Error *norm_handler(XLA_FFI_CallFrame *call) { return answer(call, compute_norm); }
+
+static XLA_FFI_Error *update_handler(XLA_FFI_CallFrame *call) { return answer(call, compute_update); }
 
 // register_handler tells XLA of a handler, and whether it took it.
 static bool register_handler(
@@ -118,7 +139,9 @@ __attribute__((visibility("default"))) bool start(const PJRT_Api *xla) {
     if (e->type != PJRT_Extension_Type_FFI) continue;
     PJRT_FFI_Extension *ffi = (PJRT_FFI_Extension *)e;
     return open_engine() && register_handler(xla, ffi, CONVOLUTION, convolution_handler) &&
-           register_handler(xla, ffi, POOL, pooling_handler) && register_handler(xla, ffi, NORMALIZATION, norm_handler);
+           register_handler(xla, ffi, POOL, pooling_handler) &&
+           register_handler(xla, ffi, NORMALIZATION, norm_handler) &&
+           register_handler(xla, ffi, RENEWAL, update_handler);
   }
   return false;
 }

@@ -304,3 +304,27 @@ bool judge_norm(const struct operation *o, struct norm *p) {
   }
   return true;
 }
+
+// ---- Updates
+
+bool judge_update(const struct operation *o, struct update *p) {
+  static const struct {
+    int operands, results, numbers; // the last: how many the step has at least
+  } SIZES[] = {
+    [DESCENT] = {4, 2, REST + 1}, [ADAM] = {5, 3, REST + 1}, [DECAYED] = {5, 3, REST + 1}, [AVERAGE] = {3, 1, 1}};
+  int operands = SIZES[p->kind].operands, results = SIZES[p->kind].results;
+  struct tensor_type type;
+  if (o->operand_count != operands || o->type_count != operands || o->result_count != results) return false;
+  for (int i = 0; i < operands - 1; i++)
+    if (!same(o->types[i], o->types[0])) return false;
+  for (int i = 0; i < results; i++)
+    if (!same(o->results[i], o->types[0])) return false;
+  if (!read_type(o->types[operands - 1], &type) || !is(type.element, "f32") || type.rank < 0 || type.rank > 1)
+    return false;
+  if ((type.rank ? type.sizes[0] : 1) < SIZES[p->kind].numbers) return false;
+  if (!read_type(o->types[0], &type) || !is(type.element, "f32") || type.rank < 0 || type.rank > 4) return false;
+  if (!some(type.sizes, type.rank)) return false;
+  p->size = 1;
+  for (int axis = 0; axis < type.rank; axis++) p->size *= type.sizes[axis];
+  return true;
+}

@@ -11,6 +11,7 @@
 #include "norm.h"
 #include "pool.h"
 #include "stablehlo.h"
+#include "update.h"
 
 enum verdict { HANDED, LEFT, UNREADABLE }; // over to what computes it here, to XLA, and an error
 
@@ -28,3 +29,6 @@ enum verdict judge_pooling(const struct operation *o, struct pooling *p, struct 
 
 // judge_norm makes a plan of a call's types, and tells whether they are those of a norm of the plan's kind.
 bool judge_norm(const struct operation *o, struct norm *p);
+
+// judge_update makes a plan of a call's types, and tells whether they are those of an update of the plan's kind.
+bool judge_update(const struct operation *o, struct update *p);

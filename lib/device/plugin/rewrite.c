@@ -1,7 +1,7 @@
 // The rewriting of programs that XLA compiles for the CPU: StableHLO as text, which go-xla writes and stablehlo.c
 // reads. Convolutions, and maxima over windows and their gradients, are replaced by calls of the handlers, and so are
-// calls of functions that package nn names for it: batch norms, and convolutions with a bias. A program that package
-// train names for it computes its variables' new values in the memory of the old ones.
+// calls of functions that packages nn and train name for it: batch norms, convolutions with a bias, and updates. A
+// program that package train names for it computes its variables' new values in the memory of the old ones.
 //
 // `make setup` builds the library onednn.so of this and the files beside it, where oneDNN is, and plugin.c, the plugin
 // in front of XLA's, loads it: without either, XLA does all by itself.
@@ -111,7 +111,8 @@ static void write_layouts(FILE *out, const struct span *types, int count) {
 }
 
 // write_call writes the program up to an operation, and a call in its place that has its types, and the plan.
-static void write_call(struct rewriting *w, const struct operation *o, const char *target, const void *plan, int size) {
+static void write_call(
+  struct rewriting *w, const struct operation *o, const char *target, const void *plan, int size, struct span more) {
   fwrite(w->copied, 1, (size_t)(o->name.at - w->copied), w->out);
   fputs("\"stablehlo.custom_call\"(", w->out);
   for (int i = 0; i < o->operand_count; i++)
@@ -123,7 +124,7 @@ static void write_call(struct rewriting *w, const struct operation *o, const cha
   write_layouts(w->out, o->types, o->type_count);
   fputs("], result_layouts = [", w->out);
   write_layouts(w->out, o->results, o->result_count);
-  fputs("]\n}", w->out);
+  fprintf(w->out, "]%.*s\n}", (int)more.size, more.at);
   w->copied = o->behind;
   w->changed++;
 }
@@ -147,7 +148,7 @@ static void hand_over_convolution(struct rewriting *w) {
     break;
   case HANDED:
     if (plan.kind == BY_IMAGES) o.operands[1] = weights->of;
-    write_call(w, &o, CONVOLUTION, &plan, PLAN);
+    write_call(w, &o, CONVOLUTION, &plan, PLAN, text_of(""));
   }
 }
 
@@ -169,7 +170,7 @@ static void hand_over_pooling(struct rewriting *w, int64_t kind) {
   if (!largest) return;
   enum verdict verdict = judge_pooling(&o, &plan, &problem);
   if (verdict == UNREADABLE) fail(w, NAMES[kind], problem);
-  if (verdict == HANDED) write_call(w, &o, POOL, &plan, POOLING);
+  if (verdict == HANDED) write_call(w, &o, POOL, &plan, POOLING, text_of(""));
 }
 
 static void hand_over_maxima(struct rewriting *w) { hand_over_pooling(w, MAXIMA); }
@@ -191,7 +192,7 @@ static bool hand_over_ended(struct rewriting *w, const struct operation *o, stru
   else if (behind(callee, "@convbook_convolution_", &name)) plan.ending = BIAS;
   else return false;
   enum verdict verdict = judge_ended(o, name, &plan);
-  if (verdict == HANDED) write_call(w, o, CONVOLUTION, &plan, PLAN);
+  if (verdict == HANDED) write_call(w, o, CONVOLUTION, &plan, PLAN, text_of(""));
   return verdict != UNREADABLE;
 }
 
@@ -211,10 +212,37 @@ static bool hand_over_norm(struct rewriting *w, const struct operation *o, struc
     if (!behind(callee, NORMS[i].name, &rest)) continue;
     struct norm plan = {.kind = NORMS[i].kind, .relu = NORMS[i].relu};
     if (!judge_norm(o, &plan)) return false;
-    write_call(w, o, NORMALIZATION, &plan, NORM);
+    write_call(w, o, NORMALIZATION, &plan, NORM, text_of(""));
     return true;
   }
   return false;
+}
+
+// hand_over_update hands over a call of an update. Its results are in the memory of what they replace. There is nobody
+// else who could compute it.
+static bool hand_over_update(struct rewriting *w, const struct operation *o, struct span callee) {
+  static const char *const NAMES[] = {[DESCENT] = "@convbook_descent_",
+    [ADAM] = "@convbook_adam_",
+    [DECAYED] = "@convbook_adamw_",
+    [AVERAGE] = "@convbook_average_"};
+  struct span rest;
+  struct update plan = {.kind = DESCENT};
+  while (!behind(callee, NAMES[plan.kind], &rest))
+    if (plan.kind++ == AVERAGE) return false;
+  if (!judge_update(o, &plan)) return false;
+  char aliases[512];
+  size_t size = (size_t)snprintf(aliases, sizeof aliases, ", output_operand_aliases = [");
+  for (int i = 0; i < o->result_count; i++) {
+    int replaced = i ? i + 1 : 0; // the gradient is between
+    char index[16] = "";
+    if (o->result_count > 1) snprintf(index, sizeof index, "%d", i);
+    size += (size_t)snprintf(aliases + size, sizeof aliases - size,
+      "%s#stablehlo.output_operand_alias<output_tuple_indices = [%s], operand_index = %d, operand_tuple_indices = []>",
+      i ? ", " : "", index, replaced);
+  }
+  snprintf(aliases + size, sizeof aliases - size, "]");
+  write_call(w, o, RENEWAL, &plan, UPDATE, text_of(aliases));
+  return true;
 }
 
 // hand_over_call hands over a call of a function that has one of our names.
@@ -225,7 +253,8 @@ static void hand_over_call(struct rewriting *w) {
   struct span callee = value_of(&o, "callee"), rest;
   if (!behind(callee, "@convbook_", &rest)) return;
   if (unread) fail(w, "call", text_of(unread));
-  else if (!hand_over_ended(w, &o, callee) && !hand_over_norm(w, &o, callee)) fail(w, "call", callee);
+  else if (!hand_over_ended(w, &o, callee) && !hand_over_norm(w, &o, callee) && !hand_over_update(w, &o, callee))
+    fail(w, "call", callee);
 }
 
 // IN_PLACE begins the name of a program that changes variables, before their number: its first arguments are their

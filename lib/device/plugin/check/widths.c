@@ -6,6 +6,7 @@
 #include "../norm.c"
 #include "../pool.c"
 #include "../threads.c"
+#include "../update.c"
 
 enum { PIXELS = 37, MOST = 70 }; // channels
 
@@ -51,6 +52,26 @@ static bool differs(struct pieces wide, struct functions others, int channels) {
   return failed;
 }
 
+// update_differs compares updates of that many numbers.
+static bool update_differs(int wide, int64_t kind, int count) {
+  static renewal *const OF[][KINDS] = {{descend_any, adam_any, decayed_any, average_any},
+    {descend_256, adam_256, decayed_256, average_256}, {descend_512, adam_512, decayed_512, average_512}};
+  static const float numbers[] = {0.1f, 0.9f, 0.02f, 3, 0.99f};
+  static float squares[MOST];
+  for (int i = 0; i < count; i++) squares[i] = x[i] * x[i];
+  bool failed = false;
+  for (int result = 0; result < 3; result++) {
+    for (int i = 0; i < 2; i++) {
+      float written[3][MOST] = {0};
+      struct update_arrays a = {x, pull, {x + MOST, squares}, numbers, written[0], {written[1], written[2]}};
+      OF[i ? wide : 0][kind](&a, count);
+      memcpy(got[i], written[result], sizeof written[result]);
+    }
+    failed |= far("an update", count, count);
+  }
+  return failed;
+}
+
 int main(void) {
   bool failed = false;
   fill(x, PIXELS * MOST);
@@ -63,6 +84,10 @@ int main(void) {
     if (__builtin_cpu_supports("avx512f"))
       failed |= differs((struct pieces){moments_of_512, normal_of_512, sums_of_512, gradient_of_512},
         (struct functions){maxima_in_avx512, gradient_in_avx512}, channels);
+    for (int64_t kind = DESCENT; kind < KINDS; kind++) {
+      if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) failed |= update_differs(1, kind, channels);
+      if (__builtin_cpu_supports("avx512f")) failed |= update_differs(2, kind, channels);
+    }
   }
   return failed;
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // What decides between the forms on a processor without oneDNN, measured with the shapes of the MNIST CNN, Net and

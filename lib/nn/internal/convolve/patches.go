@@ -3,7 +3,7 @@ package convolve
 import (
 	"github.com/gomlx/gomlx/core/graph"
 
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // patches copies what lies under the window at each position into a row of a matrix, in the order of the weights, and

@@ -3,7 +3,7 @@ package convolve
 import (
 	"github.com/gomlx/gomlx/core/graph"
 
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // Winograd's F(2×2, 3×3) computes a 3×3 convolution with 16 multiplications for every 2×2 results instead of 36 (Lavin

@@ -6,7 +6,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"example.org/convbook/lib/device"
-	"example.org/convbook/lib/nn/internal/op"
+	"example.org/convbook/lib/internal/op"
 )
 
 // Window slides over images.
