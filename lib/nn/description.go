@@ -16,8 +16,8 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
 
-	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/internal/op"
+	"example.org/convbook/lib/internal/text"
 )
 
 // Description identifies what a network computes and how it starts. It is made for JSON: networks are the same where
