@@ -426,10 +426,17 @@ func (o Optimizer) apply(now numbers, p parameter) (value *graph.Node, kept []*g
 		p.gradient = graph.Add(p.gradient, graph.MulScalar(p.value, o.weightDecay))
 	}
 	r := o.ruleFor(p.kind, p.value.Shape().Dimensions)
-	if r.handed != "" && device.OneDNN(p.value.Graph().Backend()) {
+	if r.handed != "" && knownToPlugin(p.value.Shape()) && device.OneDNN(p.value.Graph().Backend()) {
 		return o.handOver(r.handed, now, p)
 	}
 	return r.update(now, p)
+}
+
+// knownToPlugin reports whether the plugin takes parameters of this shape: it takes all that layers of package nn have.
+func knownToPlugin(shape shapes.Shape) bool {
+	return shape.DType == dtypes.Float32 && shape.Rank() <= filterAxes && !slices.ContainsFunc(shape.Dimensions, func(n int) bool {
+		return n > 1<<24
+	})
 }
 
 // handOver leaves the work to the plugin. XLA would compile a function for each size of parameters, which takes as long

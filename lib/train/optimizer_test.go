@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/model/initializer"
 	"gonum.org/v1/gonum/mat"
 
 	"example.org/convbook/lib/array"
@@ -593,6 +596,28 @@ func TestMuonAgainstItsFormulas(t *testing.T) {
 			if want := want.RawMatrix().Data[i]; !(math.Abs(float64(got)-want) <= 1e-4) {
 				t.Errorf("%v: weight %d is %v, want %v", dims, i, got, want)
 			}
+		}
+	}
+}
+
+// A parameter that the plugin does not take is left to XLA.
+func TestUpdatesOfManyAxes(t *testing.T) {
+	isolate(t)
+	axes := func(axes ...int) nn.Layer {
+		return nn.Named("Scaled", nn.Flatten, nn.Dense(10), nn.ModelFunc("scale", func(scope *model.Scope, x *graph.Node) *graph.Node {
+			one := scope.WithInitializer(initializer.One).VariableWithShape("scale", shapes.Make(x.DType(), axes...))
+			return graph.Mul(x, graph.Reshape(one.NodeValue(x), 1, 10))
+		}), nn.LogSoftmax)
+	}
+	for _, o := range []Optimizer{SGD(0.05, 0.9), AdamW(0.01, 0.1)} {
+		var losses []float64
+		for _, net := range []nn.Layer{axes(1, 10), axes(1, 1, 1, 1, 10)} {
+			task := quick().of(net)
+			task.Optimizer = o
+			losses = append(losses, mustFit(t, task).Result.TestLoss)
+		}
+		if losses[0] != losses[1] || losses[0] > 2 {
+			t.Errorf("%s: test losses %v", o.name, losses)
 		}
 	}
 }
