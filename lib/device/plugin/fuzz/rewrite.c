@@ -53,6 +53,10 @@ static void check(const char *call) {
     if (__builtin_mul_overflow(numbers[2] * numbers[3], numbers[4], numbers)) abort();
     return;
   }
+  if (count == UPDATE) {
+    if (numbers[0] < DESCENT || numbers[0] > AVERAGE || numbers[1] < 1 || numbers[1] >= INT64_C(1) << 48) abort();
+    return;
+  }
   if (count == POOLING) {
     check_pooling((struct pooling *)numbers);
     return;
