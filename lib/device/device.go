@@ -171,7 +171,8 @@ func IsCPU(backend compute.Backend) bool {
 }
 
 // OneDNN reports whether the backend's convolutions are those of oneDNN, which `make setup` puts in front of XLA's on
-// x86-64, with the book's own batch norms and poolings. CONVBOOK_ONEDNN=off leaves all of them to XLA.
+// x86-64, with the book's own batch norms, poolings and updates of parameters. CONVBOOK_ONEDNN=off leaves all of them to
+// XLA.
 func OneDNN(backend compute.Backend) bool {
 	if b, ok := backend.(*xla.Backend); !ok || !b.IsCPU() {
 		return false
