@@ -74,10 +74,7 @@ func (l Loss) described(classes int) (Loss, error) {
 	sum, err := nn.Operations(func(g *graph.Graph) (outputs, each *graph.Node) {
 		outputs = graph.Parameter(g, "outputs", shapes.Make(dtypes.Float32, images, classes))
 		each = l.each(outputs, graph.Parameter(g, "labels", shapes.Make(dtypes.Int32, images)))
-		want, gives := shapes.Make(dtypes.Float32, images), "nil"
-		if each != nil {
-			gives = each.Shape().String()
-		}
+		want, gives := shapes.Make(dtypes.Float32, images), shapeOf(each)
 		if gives != want.String() {
 			panic(fmt.Errorf("it gives %s, and must give a number for each image, %v", gives, want))
 		}

@@ -464,11 +464,14 @@ def run(options) -> int:
     return 1 if failed else 0
 
 
+def check_profile(profile: str) -> None:
+    if profile not in ("full", "smoke"):
+        raise UserError(f"there is no profile {profile or repr('')}: there is full and smoke")
+
+
 def obey(options: argparse.Namespace) -> int:
     """Does what the options say, if it can be done."""
-    if options.profile not in ("full", "smoke"):
-        shown = options.profile or repr("")
-        raise UserError(f"there is no profile {shown}: there is full and smoke")
+    check_profile(options.profile)
     if options.jobs < 0:
         raise UserError(f"--jobs is a whole number, 0 or more, not {options.jobs}")
     if options.book and (options.set or options.profile != "full"):

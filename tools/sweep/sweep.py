@@ -335,9 +335,7 @@ def look_for_network(path: Path, wanted: str, first: One, signals: list) -> None
 
 
 def sweep(options) -> int:
-    if options.profile not in ("full", "smoke"):
-        shown = options.profile or repr("")
-        raise UserError(f"there is no profile {shown}: there is full and smoke")
+    run.check_profile(options.profile)
     if not options.notebooks or len(paths := run.find(options.notebooks)) != 1:
         raise UserError("a sweep is of one notebook: say which, for instance NB=12")
     path = paths[0]
