@@ -372,6 +372,20 @@ func TestTrainingBecomesARow(t *testing.T) {
 }
 
 // In another folder there is no ledger, which is not one without rows.
+func TestReasonOfPython(t *testing.T) {
+	for told, want := range map[string]string{
+		"error: the loss is not a number\n": "error: the loss is not a number",
+		"epoch 1\nTraceback (most recent call last):\n  File \"x.py\", line 1\ntorch.AcceleratorError: CUDA error: out of memory\n" +
+			"For debugging consider passing CUDA_LAUNCH_BLOCKING=1\nCompile with `TORCH_USE_CUDA_DSA`.\n": "torch.AcceleratorError: CUDA error: out of memory",
+		"ValueError: first\n\nDuring handling\n\nKeyError: 'second'\n": "KeyError: 'second'",
+		"": "",
+	} {
+		if got := reason(told); got != want {
+			t.Errorf("of %q: %q, want %q", told, got, want)
+		}
+	}
+}
+
 func TestOutsideOfTheBook(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, check := range []bool{true, false} {

@@ -432,8 +432,7 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 		return errors.New("interrupted: run it again to go on after the last whole epoch")
 	}
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(told.String()), "\n")
-		return fmt.Errorf("tools/bench/claims.py: %w: %s", err, lines[len(lines)-1])
+		return fmt.Errorf("tools/bench/claims.py: %w: %s", err, reason(told.String()))
 	}
 	if err := json.Unmarshal(out.Bytes(), row); err != nil {
 		return fmt.Errorf("tools/bench/claims.py printed %q: %w", out.String(), err)
@@ -444,6 +443,20 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	row.Date = now.UTC().Format(time.DateOnly)
 	return os.Remove(checkpoint)
 }
+
+// reason is the line that says why a Python program ended: the exception's first, for hints may follow, else the last.
+func reason(told string) string {
+	lines := strings.Split(strings.TrimSpace(told), "\n")
+	for _, line := range slices.Backward(lines) {
+		if raised.MatchString(line) {
+			return line
+		}
+	}
+	return lines[len(lines)-1]
+}
+
+// raised matches the first line of an uncaught exception, such as torch.AcceleratorError: CUDA error: out of memory.
+var raised = regexp.MustCompile(`^[\w.]*(Error|Exception|Interrupt): `)
 
 // checkpoint is the file from which PyTorch's training goes on.
 func (w Work) checkpoint() (string, error) {

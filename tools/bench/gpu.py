@@ -4,8 +4,8 @@
 
 PyTorch runs as the lecture notes write it, with a DataLoader, and at its best: the data set and its augmentation on the
 GPU, channels last, compiled, TF32. The book runs with TF32, too, which is XLA's default, and JAX as in
-`make bench-peers`. Before anything is timed, scores and gradients are compared, in full float32. All programs start,
-and compile, at the same time; then they take turns.
+`make bench-peers`. A work's programs start, and compile, at the same time, while scores and gradients are compared in
+full float32; then those that agree take turns.
 """
 
 import argparse
@@ -161,32 +161,23 @@ def attempt(what: str, do: Callable):
         return None
 
 
-def compared(works: list[str], folder: str) -> dict[str, list[str]]:
-    """The works in which all agree, with their peers. Each work's file in the folder has our weights."""
-    able = {work: peers.able(PEERS, work) for work in works}
+def time_work(work: str, rounds: int) -> dict | None:
+    """What peers.timed tells of the work. A peer that fails or disagrees is left out; None if we fail."""
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(20) as pool:
+        file = str(Path(folder) / "ours.safetensors")
+        if not attempt(work, lambda: peers.write_ours(work, file) or True):
+            return None
+        names = peers.able(PEERS, work)
+        processes = peers.started(work, names, file)
 
-    def agree(work: str) -> bool:
-        return attempt(work, lambda: peers.agree(work, able[work], file_of(work, folder)) or True)
+        def at_once(name: str, do: Callable, *arguments: str):
+            return pool.submit(attempt, f"{work}, {name}", lambda: do(*arguments) or True)
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        return {work: able[work] for work, fine in zip(works, pool.map(agree, works)) if fine}
-
-
-def file_of(work: str, folder: str) -> str:
-    return str(Path(folder) / f"{work}.safetensors")
-
-
-def time_works(works: list[str], rounds: int) -> dict[str, dict]:
-    """What peers.timed tells of each."""
-    with tempfile.TemporaryDirectory() as folder:
-        started = {work: peers.started(work, names, file_of(work, folder))
-                   for work, names in compared(works, folder).items()}
-        found = {}
-        for work, processes in started.items():
-            if told := attempt(work, lambda p=processes: peers.timed(p, rounds)):
-                found[work] = told
-                print(peers.report(work, told), flush=True)
-    return found
+        warm = {name: at_once(name, process.warm) for name, process in processes.items()}
+        agreed = {name: at_once(name, peers.agree, work, name, file) for name in names}
+        fit = {name: process for name, process in processes.items()
+               if warm[name].result() and (name not in agreed or agreed[name].result())}
+        return attempt(work, lambda: peers.timed(fit, rounds)) if "convbook" in fit else None
 
 
 def main() -> int:
@@ -209,9 +200,12 @@ def main() -> int:
     os.environ["CONVBOOK_BENCH_DEVICE"] = peers.DEVICE = options.device  # of this process, and of those it starts
     os.environ["GOMLX_BACKEND"] = f"xla:{options.device}"
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take three quarters of the GPU's memory
-    found = {"device": name, "torch": torch.__version__, "seconds": time_works(options.works, options.rounds),
-             "epochs": {}}
-    Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
+    found = {"device": name, "torch": torch.__version__, "seconds": {}, "epochs": {}}
+    for work in options.works:
+        if told := time_work(work, options.rounds):
+            found["seconds"][work] = told
+            print(peers.report(work, told), flush=True)
+            Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
     for net in RECIPES if options.epochs else []:
         for who, train in (("convbook", lambda n, e, d: our_epochs(n, e)), ("PyTorch, tuned", tuned_epochs),
                            ("PyTorch, DataLoader", loader_epochs)):

@@ -197,16 +197,16 @@ def compared(work: dict, gradients):
 
 
 def tolerance(peer: str, work: str, what: str) -> float:
-    """How far scores or a gradient may be from ours. Rounding to bfloat16 changes the small gradients of a first layer
-    by a third. Among the millions of values in a large or a branching network there are some so close to 0 that
-    rounding decides whether they pass a ReLU, and some so close to each other that it decides which is the largest."""
-    if what == "scores":
-        return 0.1 if peer.endswith(BFLOAT16) else 1e-4
-    if peer.endswith(BFLOAT16):
-        return 0.5
+    """How far scores or a gradient may be from ours. Among the millions of values in a large or a branching network
+    there are some so close to 0 that rounding decides whether they pass a ReLU, and some so close to each other that it
+    decides which is the largest. Rounding to bfloat16 changes the small gradients of a first layer by a third, and
+    those of the first of fifty by more than their size, before anything is learned: there, only scores are compared."""
     described = works()[work]
     branching = networks.kinds(described["network"]["layers"]) & {"branches", "residual"}
-    return 0.05 if branching or described["images"][1] > 100 else 1e-4
+    large = bool(branching) or described["images"][1] > 100
+    if peer.endswith(BFLOAT16):
+        return 0.1 if what == "scores" else math.inf if large else 0.5
+    return 0.05 if large and what != "scores" else 1e-4
 
 
 def peer(name: str, work: str, tf32: bool = False):
@@ -255,10 +255,18 @@ class Process:
             raise SystemExit(f"error: {' '.join(map(str, self.process.args))} ended: see above")
         return line
 
-    def round(self) -> float:
+    def begin(self) -> None:
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
+
+    def round(self) -> float:
+        self.begin()
         return float(self.line())
+
+    def warm(self) -> None:
+        """The first rounds, in which it compiles."""
+        self.ready()
+        self.round()
 
     def stop(self) -> None:
         self.process.stdin.close()
@@ -271,22 +279,29 @@ def able(peers: list[str], work: str) -> list[str]:
             if name != "JAX" or networks.kinds(works()[work]["network"]["layers"]) <= networks.JAX_KINDS]
 
 
-def agree(work: str, peers: list[str], file: str) -> None:
-    """Writes our weights, scores and gradients to the file, and compares the peers' with them."""
-    # TF32, which only a GPU has, is for the timing.
-    exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+def exact() -> dict[str, str]:
+    """The environment in which they are compared. TF32, which only a GPU has, is for the timing."""
+    changed = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
     if DEVICE == "cuda":
-        exact["GOMLX_BACKEND"] = "xla:cuda,tf32=false"
-    subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE, env=exact)
-    for name in peers:
-        told = subprocess.run([sys.executable, __file__, "--agree", name, work, file], check=True, cwd=CLONE,
-                              env=exact, stdout=subprocess.PIPE, text=True).stdout
-        found = json.loads(told.splitlines()[-1])
-        wrong = [what for what in found if not found[what] <= tolerance(name, work, what)]  # or no number
-        worst = wrong[0] if wrong else max(found, key=lambda what: found[what] / tolerance(name, work, what))
-        print(f"{work}: {name} agrees to {found[worst]:.1e} ({worst} of {len(found)})", flush=True)
-        if wrong:
-            raise SystemExit(f"error: {work}: {name} and the book differ by {found[worst]:.1e} in {worst}: not timed")
+        changed["GOMLX_BACKEND"] = "xla:cuda,tf32=false"
+    return os.environ | changed
+
+
+def write_ours(work: str, file: str) -> None:
+    """Writes our weights, scores and gradients to the file."""
+    subprocess.run([str(OURS), "-agree", work, file], check=True, cwd=CLONE, env=exact())
+
+
+def agree(work: str, peer: str, file: str) -> None:
+    """Compares a peer's scores and gradients with ours, which are in the file."""
+    told = subprocess.run([sys.executable, __file__, "--agree", peer, work, file], check=True, cwd=CLONE,
+                          env=exact(), stdout=subprocess.PIPE, text=True).stdout
+    found = json.loads(told.splitlines()[-1])
+    wrong = [what for what in found if not found[what] <= tolerance(peer, work, what)]  # or no number
+    worst = wrong[0] if wrong else max(found, key=lambda what: found[what] / tolerance(peer, work, what))
+    print(f"{work}: {peer} agrees to {found[worst]:.1e} ({worst} of {len(found)})", flush=True)
+    if wrong:
+        raise SystemExit(f"error: {work}: {peer} and the book differ by {found[worst]:.1e} in {worst}: not timed")
 
 
 def started(work: str, peers: list[str], file: str) -> dict[str, Process]:
@@ -300,13 +315,12 @@ def started(work: str, peers: list[str], file: str) -> dict[str, Process]:
 
 
 def timed(processes: dict[str, Process], rounds: int) -> dict:
-    """Seconds of each round and bytes that the rounds took, by peer."""
-    for process in processes.values():  # they start beside each other
-        process.ready()
+    """Seconds of each round and bytes that the rounds took, by peer. All are ready."""
+    pause = 0.5 if DEVICE == "cpu" else 0.05  # until the threads of the one before no longer wait for work in a loop
     seconds = {name: [] for name in processes}
     for i in range(rounds + 1):
         for name, process in processes.items():
-            time.sleep(0.5)  # until the threads of the one before have stopped waiting for more work in a loop
+            time.sleep(pause)
             took = process.round()
             if i > 0:  # the first round warms up, and compiles
                 seconds[name].append(took)
@@ -322,8 +336,13 @@ def compare(work: str, peers: list[str], rounds: int) -> dict:
     """Seconds of each round and bytes that the rounds took, by peer, if they agree."""
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "ours.safetensors")
-        agree(work, peers, file)
-        return timed(started(work, peers, file), rounds)
+        write_ours(work, file)
+        for name in peers:
+            agree(work, name, file)
+        processes = started(work, peers, file)
+        for process in processes.values():
+            process.ready()
+        return timed(processes, rounds)
 
 
 def report(work: str, found: dict) -> str:
@@ -331,10 +350,8 @@ def report(work: str, found: dict) -> str:
     megabytes = {name: f"{taken / 1e6:,.0f} MB" for name, taken in found["bytes"].items()}
     lines = [f"{work}: convbook {statistics.median(seconds['convbook']):.4f} s, {megabytes['convbook']}"]
     for name, theirs in seconds.items():
-        if name != "convbook":
-            ours = seconds["convbook"]
-            if name == f"PyTorch, {BFLOAT16}":
-                ours = seconds[f"convbook, {BFLOAT16}"]
+        ours = seconds.get(f"convbook, {BFLOAT16}" if name == f"PyTorch, {BFLOAT16}" else "convbook")
+        if name != "convbook" and ours:
             ratios = sorted(t / o for t, o in zip(theirs, ours))
             lines.append(f"  {name:<24} {statistics.median(theirs):.4f} s   {statistics.median(ratios):.2f} "
                          f"({ratios[0]:.2f} – {ratios[-1]:.2f})   {megabytes[name]}")
