@@ -180,16 +180,16 @@ func AugmentFunc(name string, numbers int, change func(pictures, random *graph.N
 // operations is a sum of those by which the function changes the data set's pictures, with an error where it cannot.
 func operations(name string, d Images, numbers int, change func(pictures, random *graph.Node) *graph.Node) (string, error) {
 	shape := shapes.Make(dtypes.Uint8, 3, d.Height, d.Width, d.Channels)
-	sum, err := nn.Operations(func(g *graph.Graph) (pictures, changed *graph.Node) {
-		pictures = graph.Parameter(g, "pictures", shape)
-		changed = change(pictures, graph.Parameter(g, "random", shapes.Make(dtypes.Float32, 3, numbers)))
+	sum, err := nn.Operations(func(g *graph.Graph) (x *graph.Node, results []*graph.Node) {
+		pictures := graph.Parameter(g, "pictures", shape)
+		changed := change(pictures, graph.Parameter(g, "random", shapes.Make(dtypes.Float32, 3, numbers)))
 		switch {
 		case changed == nil:
 			panic(errors.New("it gives nil"))
 		case !changed.Shape().Equal(shape):
 			panic(fmt.Errorf("it gives %v, and must give what it gets, %v", changed.Shape(), shape))
 		}
-		return pictures, changed
+		return pictures, []*graph.Node{changed}
 	})
 	if err != nil {
 		return "", fmt.Errorf("%s: the augmentation %q: %w", d.Name, name, err)

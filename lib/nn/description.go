@@ -95,7 +95,11 @@ func operations(layer Layer, image []int) string {
 		var y *graph.Node
 		// Code that fails here fails where the network is used as well, and says so there.
 		_ = exceptions.TryCatch[error](func() { y = layer.Apply(store.RootScope().In(root), x) })
-		writeFunction(sum, x, y)
+		if y != nil {
+			writeFunction(sum, x, y)
+		} else {
+			write(sum, x.Graph())
+		}
 		if training {
 			writeValues(sum, store)
 			sum.Write(initialOperations(store, t.initial))
@@ -105,16 +109,16 @@ func operations(layer Layer, image []int) string {
 	return fmt.Sprintf("%x", sum.Sum(nil))
 }
 
-// Operations is a sum of the operations that make y of x, with the gradient with respect to x where they set one of their
-// own. Functions are the same where that is the same. build writes them into a graph that is only built; what it throws
-// is the error, in one line.
-func Operations(build func(g *graph.Graph) (x, y *graph.Node)) (string, error) {
+// Operations is a sum of the operations that make results of x, with the gradient with respect to x where they set one
+// of their own. Functions are the same where that is the same. build writes them into a graph that is only built; what it
+// throws is the error, in one line.
+func Operations(build func(g *graph.Graph) (x *graph.Node, results []*graph.Node)) (string, error) {
 	g := graph.NewGraph(gobackend.GetBackend(), "")
 	defer g.Finalize()
 	sum := sha256.New()
 	cause := exceptions.Try(func() {
-		x, y := build(g)
-		writeFunction(sum, x, y)
+		x, results := build(g)
+		writeFunction(sum, x, results...)
 	})
 	if cause != nil {
 		return "", errors.New(text.FirstLine(cause))
@@ -122,26 +126,34 @@ func Operations(build func(g *graph.Graph) (x, y *graph.Node)) (string, error) {
 	return fmt.Sprintf("%x", sum.Sum(nil)), nil
 }
 
-// writeFunction writes the nodes of a graph that makes y of x, and those of a gradient that no operation shows.
-func writeFunction(to io.Writer, x, y *graph.Node) {
-	if y != nil && slices.ContainsFunc(x.Graph().Nodes(), op.Foreign) {
-		_ = exceptions.TryCatch[error](func() { graph.Gradient(graph.ReduceAllSum(y), x) })
+// writeFunction writes the nodes of a graph that makes results of x, those of a gradient that no operation shows, and
+// which nodes are the results, unless it is the last one.
+func writeFunction(to io.Writer, x *graph.Node, results ...*graph.Node) {
+	nodes := x.Graph().Nodes()
+	usual := len(results) == 1 && results[0] == nodes[len(nodes)-1]
+	if slices.ContainsFunc(nodes, op.Foreign) {
+		for _, y := range results {
+			_ = exceptions.TryCatch[error](func() { graph.Gradient(graph.ReduceAllSum(y), x) })
+		}
 	}
 	write(to, x.Graph())
+	if !usual {
+		fmt.Fprintln(to, ids(results))
+	}
 }
 
 // write writes the nodes of a graph.
 func write(to io.Writer, g *graph.Graph) {
 	for _, node := range g.Nodes() {
-		fmt.Fprintln(to, node, inputs(node))
+		fmt.Fprintln(to, node, ids(node.Inputs()))
 	}
 }
 
-func inputs(node *graph.Node) (ids []graph.NodeId) {
-	for _, input := range node.Inputs() {
-		ids = append(ids, input.Id())
+func ids(nodes []*graph.Node) (all []graph.NodeId) {
+	for _, node := range nodes {
+		all = append(all, node.Id())
 	}
-	return ids
+	return all
 }
 
 // writeValues writes the values that a layer gave to its variables: no operation shows them.

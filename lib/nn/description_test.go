@@ -156,7 +156,16 @@ func TestDescriptionsOfWhatIsInside(t *testing.T) {
 	scores := func(factor float64) Layer { // behind a function that leaves one number of each image
 		return Sequential(Func("sum", func(x *graph.Node) *graph.Node { return graph.ReduceSum(x, 1, 2, 3) }), halve(factor))
 	}
+	result := func(doubled bool) Layer { // both are computed, and one of them is what it gives
+		return Func("either", func(x *graph.Node) *graph.Node {
+			if y := graph.MulScalar(x, 2); doubled {
+				return y
+			}
+			return x
+		})
+	}
 	for what, nets := range map[string][2]func() Layer{
+		"results":      {func() Layer { return result(true) }, func() Layer { return result(false) }},
 		"one number":   {func() Layer { return scores(1) }, func() Layer { return scores(2) }},
 		"constants":    {func() Layer { return constant(1) }, func() Layer { return constant(2) }},
 		"gradients":    {func() Layer { return reversal(0.1) }, func() Layer { return reversal(1) }},

@@ -71,14 +71,14 @@ func (l Loss) described(classes int) (Loss, error) {
 		return l, nil
 	}
 	images := classes + 1 // another number, so a mean over the wrong axis shows
-	sum, err := nn.Operations(func(g *graph.Graph) (outputs, each *graph.Node) {
-		outputs = graph.Parameter(g, "outputs", shapes.Make(dtypes.Float32, images, classes))
-		each = l.each(outputs, graph.Parameter(g, "labels", shapes.Make(dtypes.Int32, images)))
+	sum, err := nn.Operations(func(g *graph.Graph) (x *graph.Node, results []*graph.Node) {
+		outputs := graph.Parameter(g, "outputs", shapes.Make(dtypes.Float32, images, classes))
+		each := l.each(outputs, graph.Parameter(g, "labels", shapes.Make(dtypes.Int32, images)))
 		want, gives := shapes.Make(dtypes.Float32, images), shapeOf(each)
 		if gives != want.String() {
 			panic(fmt.Errorf("it gives %s, and must give a number for each image, %v", gives, want))
 		}
-		return outputs, each
+		return outputs, []*graph.Node{each}
 	})
 	if err != nil {
 		return l, fmt.Errorf("the loss %q, for %d images of %d classes: %w", l.name, images, classes, err)

@@ -88,7 +88,8 @@ func TestLossFuncInTests(t *testing.T) {
 	}
 }
 
-// Losses of one name are told apart by their constants, also those of an array, and by the gradients that they set.
+// Losses of one name are told apart by their constants, also those of an array, by the gradients that they set, and by
+// which of their nodes they give.
 func TestLossFuncsAreToldApart(t *testing.T) {
 	isolate(t)
 	pulled := func(by float64) Loss {
@@ -96,6 +97,15 @@ func TestLossFuncsAreToldApart(t *testing.T) {
 			return CrossEntropy.each(graph.IdentityWithCustomGradient(outputs, func(_, v *graph.Node) *graph.Node {
 				return graph.MulScalar(v, by)
 			}), labels)
+		})
+	}
+	either := func(doubled bool) Loss {
+		return LossFunc("either", func(outputs, labels *graph.Node) *graph.Node {
+			each := CrossEntropy.each(outputs, labels)
+			if twice := graph.MulScalar(each, 2); doubled {
+				return twice
+			}
+			return each
 		})
 	}
 	one, two := quick(), quick()
@@ -107,7 +117,8 @@ func TestLossFuncsAreToldApart(t *testing.T) {
 	}
 	var seen []string
 	for i := range 2 { // the second time they are the same
-		for k, loss := range []Loss{CrossEntropy, written(1), written(2), weighted(1), weighted(2), pulled(1), pulled(2)} {
+		for k, loss := range []Loss{CrossEntropy, written(1), written(2), weighted(1), weighted(2), pulled(1), pulled(2),
+			either(true), either(false)} {
 			task := quick()
 			task.Loss = loss
 			dir := mustPlan(t, task).place.Dir()

@@ -271,7 +271,7 @@ func (o Optimizer) described(net *nn.Summary) (Optimizer, error) {
 		return o, nil
 	}
 	current := "" // the parameter
-	sum, err := nn.Operations(func(g *graph.Graph) (x, y *graph.Node) {
+	sum, err := nn.Operations(func(g *graph.Graph) (x *graph.Node, results []*graph.Node) {
 		row := graph.Parameter(g, "row", shapes.Make(dtypes.Float32, stepNumbersSize))
 		for _, v := range net.Variables {
 			if !v.Trainable {
@@ -285,9 +285,10 @@ func (o Optimizer) described(net *nn.Summary) (Optimizer, error) {
 			for _, name := range o.kept {
 				p.kept = append(p.kept, array(name))
 			}
-			o.update(numbersIn(row)[0], p)
+			value, kept := o.update(numbersIn(row)[0], p)
+			results = append(append(results, value), kept...)
 		}
-		return row, nil
+		return row, results
 	})
 	if err != nil {
 		return o, fmt.Errorf("the optimizer %q, for %s: %w", o.name, current, err)

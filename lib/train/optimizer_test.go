@@ -177,6 +177,27 @@ func TestOptimizerFuncsAreToldApart(t *testing.T) {
 	}
 }
 
+// And by which of their nodes they keep: here the arrays change places.
+func TestOptimizerFuncsAreToldApartByResults(t *testing.T) {
+	isolate(t)
+	places := map[string]bool{}
+	for _, swapped := range []bool{false, true} {
+		task := quick()
+		task.Optimizer = OptimizerFunc("two arrays", 0.1, func(p Parameter) (*graph.Node, []*graph.Node) {
+			a, b := graph.Add(p.Kept[0], p.Gradient), graph.Add(p.Kept[1], p.Gradient)
+			value := graph.Sub(p.Value, graph.Mul(p.Rate, a))
+			if swapped {
+				a, b = b, a
+			}
+			return value, []*graph.Node{a, b}
+		}, "one", "other")
+		places[mustPlan(t, task).place.Dir()] = true
+	}
+	if len(places) != 2 {
+		t.Errorf("both have the same place: %v", places)
+	}
+}
+
 func TestSchedulesByHand(t *testing.T) {
 	const perEpoch, epochs = 10, 4
 	half := (1 + math.Cos(math.Pi/2)) / 2
