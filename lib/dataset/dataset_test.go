@@ -197,6 +197,37 @@ func TestWithValidation(t *testing.T) {
 	}
 }
 
+// The classes of images from another data set are known by their names, whatever their order there.
+func TestClassesOfAnotherDataSet(t *testing.T) {
+	data := sample.MNIST().Only("1", "0")
+	_, given := open(t, data)
+	validation, err := data.WithValidation(given).Validation()
+	if err != nil || !slices.Equal(validation.Labels, given.Labels) || validation.Label(0) != given.Label(0) {
+		t.Errorf("given %v, validates on %v, %v", given.Labels, validation.Labels, err)
+	}
+	turned, err := given.For([]string{"0", "1"})
+	if err != nil || turned.Len() != given.Len() {
+		t.Fatal(err)
+	}
+	for i, label := range turned.Labels {
+		if label != 1-given.Labels[i] || turned.Label(i) != given.Label(i) {
+			t.Fatalf("image %d, %s, is %s with the label %d", i, given.Label(i), turned.Label(i), label)
+		}
+	}
+	made := &dataset.Split{Pixels: given.Pixels, Labels: given.Labels}
+	if same, err := made.For([]string{"0", "1"}); err != nil || same != made {
+		t.Errorf("a split without names became %v, %v", same, err)
+	}
+	for want, classes := range map[string][]string{
+		`MNIST sample has images of the class "0", and the classes here are 1, 7: leave them out with Only`: {"1", "7"},
+		`there are two classes "1" here, and which of them the images of MNIST sample are, nobody knows`:    {"1", "0", "1"},
+	} {
+		if _, err := given.For(classes); err == nil || err.Error() != want {
+			t.Errorf("for %v: %v, want %s", classes, err, want)
+		}
+	}
+}
+
 // A data set of one's own is opened once for all its splits and changed copies, and again only after an error.
 func TestOwnDataSetIsOpenedOnce(t *testing.T) {
 	times := 0

@@ -137,11 +137,11 @@ func (d Images) Validate(n int) Images {
 }
 
 // WithValidation returns the data set with these images as its validation split: of pixels and labels as for New, or
-// what another data set's Train returns. With nil it has none of its own.
+// what another data set's Train returns, whose classes are known by their names. With nil it has none of its own.
 func (d Images) WithValidation(split *Split) Images {
 	d.own = nil
-	if split != nil {
-		d.own = func() (*Split, error) { return split, nil }
+	if classes := d.storedClasses(); split != nil {
+		d.own = func() (*Split, error) { return split.For(classes) }
 	}
 	return d
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"slices"
+	"strings"
 
 	"example.org/convbook/lib/dataset/internal/folder"
 )
@@ -47,6 +49,35 @@ func (s *Split) Part(i, j int) *Split {
 		part.names, part.sums = s.names[i:j], s.sums[i*folder.SumSize:j*folder.SumSize]
 	}
 	return part
+}
+
+// For returns the split with labels that are indices into these classes, such as those of a network. The names count: the
+// data set that a split is of may have its classes in another order, or others. A split that was made by hand has no
+// names and stays as it is. It is an error if there are images of none of the classes.
+func (s *Split) For(classes []string) (*Split, error) {
+	if s.data.train == nil || slices.Equal(s.data.Classes, classes) {
+		return s, nil
+	}
+	other := *s
+	other.data.Classes, other.data.stored = classes, nil
+	other.Labels = make([]byte, s.Len())
+	for i, label := range s.Labels {
+		if int(label) >= len(s.data.Classes) {
+			return nil, fmt.Errorf("image %d of %s has the label %d, and there are %d classes", i, s.data.Name, label, len(s.data.Classes))
+		}
+		name := s.data.Classes[label]
+		at := slices.Index(classes, name)
+		if at < 0 {
+			return nil, fmt.Errorf("%s has images of the class %q, and the classes here are %s: leave them out with Only",
+				s.data.Name, name, strings.Join(classes, ", "))
+		}
+		if slices.Contains(classes[at+1:], name) {
+			return nil, fmt.Errorf("there are two classes %q here, and which of them the images of %s are, nobody knows",
+				name, s.data.Name)
+		}
+		other.Labels[i] = byte(at)
+	}
+	return &other, nil
 }
 
 // Label is the name of image i's class. It panics if there is no image i.

@@ -171,7 +171,7 @@ func (r *Run) Test() (*Predictions, error) {
 
 // TestOn returns what the trained network gives for every image of another split with pictures of the same kind, such as
 // the validation or the training images: they are normalised as those of the run's data set, and none are changed at
-// random. It is computed anew each time.
+// random. Classes of another data set are known by their names. It is computed anew each time.
 func (r *Run) TestOn(split *dataset.Split) (*Predictions, error) {
 	if err := r.check(); err != nil {
 		return nil, err

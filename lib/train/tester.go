@@ -37,6 +37,10 @@ func (e *engine) tester(of *dataset.Split, how look) (*tester, error) {
 	if of == nil {
 		return nil, errors.New("there is no split to test on: give one, such as what Validation of the data set returns")
 	}
+	of, err := of.For(e.Data.Classes)
+	if err != nil {
+		return nil, err
+	}
 	split, err := e.upload(of)
 	if err != nil {
 		return nil, err

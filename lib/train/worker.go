@@ -72,6 +72,10 @@ func (w *Worker) TestOn(split *dataset.Split) (*Predictions, error) {
 	if split == nil {
 		return nil, errNoSplit
 	}
+	split, err := split.For(w.t.engine.Data.Classes)
+	if err != nil {
+		return nil, err
+	}
 	sum := split.Sum()
 	if w.testers[sum] == nil {
 		tester, err := w.t.newTester(context.Background(), split)

@@ -61,6 +61,14 @@ func TestWorker(t *testing.T) {
 	if n := len(worker.testers); n != 2 {
 		t.Errorf("%d programs test two halves", n)
 	}
+	classes := task.Data.Classes // in another order there, and each is still what it is
+	turned, err := task.Data.Only(append(slices.Clone(classes[1:]), classes[0])...).Test()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := worker.TestOn(turned); err != nil || p.Accuracy() != predictions.Accuracy() || slices.Equal(turned.Labels, p.Labels) {
+		t.Errorf("with other labels %v, %v, want %v", p.Accuracy(), err, predictions.Accuracy())
+	}
 	_, err = worker.TestOn(nil)
 	checkError(t, err, "there is no split: get one with Train, Validation or Test of the data set")
 	_, err = worker.TestOn(test.Part(5, 5))
