@@ -73,11 +73,13 @@ func (p *plan) fit(ctx context.Context) (*Run, error) {
 
 // lock makes sure that one process at a time trains the run.
 func (p *plan) lock(ctx context.Context) (unlock func() error, err error) {
+	waited := ""
 	unlock, err = p.place.Lock(ctx, func() {
 		p.Progress.Tell(Noted{Text: "another process is training this run: waiting for it"})
+		waited = " while another process trains this run"
 	})
 	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("%w while another process trains this run", ErrInterrupted)
+		return nil, fmt.Errorf("%w%s", ErrInterrupted, waited)
 	}
 	return unlock, err
 }

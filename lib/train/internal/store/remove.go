@@ -49,6 +49,7 @@ func Remove(dir string) error {
 	}
 	id := filepath.Base(dir)
 	base := strings.TrimSuffix(dir, filepath.Ext(dir)) // labels and sums have no dots
+	was := exists(dir)
 	lock, got, err := tryLock(base)
 	if err != nil {
 		return fmt.Errorf("cannot remove the run in %s: %w: its folder and its lock must be writable", dir, err)
@@ -57,6 +58,9 @@ func Remove(dir string) error {
 		return fmt.Errorf("the run %s is being trained by another process: stop that first", id)
 	}
 	defer lock.Unlock()
+	if was && !exists(dir) { // tryLock may have ended a replacement, which moves the run
+		return fmt.Errorf("the run %s is no longer there: look what make runs lists", id)
+	}
 	if labelOf(dir).Pinned {
 		return fmt.Errorf("the run %s is pinned: unpin it first", id)
 	}

@@ -111,11 +111,11 @@ func (r *Run) Lock(ctx context.Context, waiting func()) (unlock func() error, er
 		}
 		lock, got, err = tryLock(r.dir)
 	}
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil:
+	if err != nil {
 		return nil, r.cannotWrite(err)
+	}
+	if ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), lock.Unlock())
 	}
 	return lock.Unlock, nil
 }

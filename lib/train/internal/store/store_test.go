@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -361,6 +362,49 @@ func TestLoadWhileRunsAreReplaced(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A lock that is got when nobody waits for it any more is given back.
+func TestLockAfterAnInterrupt(t *testing.T) {
+	t.Setenv("CONVBOOK_RUNS", t.TempDir())
+	run, err := New("x", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := run.Lock(ctx, func() { t.Error("nobody else has it") }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	lock, got, err := tryLock(run.dir)
+	if err != nil || !got {
+		t.Fatalf("%v, %v", got, err)
+	}
+	lock.Unlock()
+}
+
+// Where a killed process was about to replace a run, whoever removes the old one ends that first. The old one has
+// another name then, and is not said to be removed.
+func TestRemoveWhatMoves(t *testing.T) {
+	t.Setenv("CONVBOOK_RUNS", t.TempDir())
+	run, err := New("x", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{run.dir, run.dir + trainingSuffix} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(run.dir, replacingMark), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(run.dir + trainingSuffix); err == nil || !strings.Contains(err.Error(), "is no longer there") {
+		t.Errorf("removed, %v", err)
+	}
+	if !exists(run.dir + previousSuffix) {
+		t.Error("it is nowhere")
 	}
 }
 
