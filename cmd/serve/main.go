@@ -129,6 +129,8 @@ func (s *server) classify(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		answer = map[string]any{"error": err.Error()}
 	}
+	// However long it took to come to the answer, the client has this time to take it.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.wait))
 	reply(w, status, answer)
 }
 

@@ -75,8 +75,12 @@ func started(t *testing.T, bytes int64, wait time.Duration, requests, room int64
 		t.Fatal(err)
 	}
 	s := &server{network: network, bytes: bytes, wait: wait, requests: semaphore.NewWeighted(requests), room: semaphore.NewWeighted(room)}
+	return address(t, s, 0)
+}
+
+func address(t *testing.T, s *server, write time.Duration) string {
 	web := httptest.NewUnstartedServer(s.handler())
-	web.Config.ReadTimeout = wait
+	web.Config.ReadTimeout, web.Config.WriteTimeout = s.wait, write
 	web.Start()
 	t.Cleanup(web.Close)
 	return web.URL
@@ -354,6 +358,22 @@ func TestSlowClients(t *testing.T) {
 	for _, client := range clients {
 		if status, text := statusOf(t, client); status != http.StatusRequestTimeout || !strings.Contains(text, "did not arrive within 2s") {
 			t.Errorf("a slow client: status %d, %s", status, text)
+		}
+	}
+}
+
+// An answer that took long to compute is sent all the same.
+func TestSlowAnswers(t *testing.T) {
+	run, _ := trained(t)
+	network, err := classify.New(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{network: network, bytes: 1 << 20, wait: time.Minute, requests: semaphore.NewWeighted(1), room: semaphore.NewWeighted(1 << 30)}
+	url := address(t, s, time.Nanosecond) // which is over when the answer is there
+	for what, file := range map[int][]byte{http.StatusOK: digit(t, 0), http.StatusUnprocessableEntity: []byte("no picture")} {
+		if status, a := post(t, url, "", bytes.NewReader(file)); status != what {
+			t.Errorf("status %d, want %d: %v", status, what, a)
 		}
 	}
 }

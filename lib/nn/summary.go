@@ -21,6 +21,7 @@ type Summary struct {
 	Input     []int       // dimensions of one image: height, width, channels
 	Layers    []LayerInfo // in the order in which they are applied
 	Output    []int       // dimensions of what comes out for one image
+	Guesses   [][]int     // of what each auxiliary classifier gives for one
 	Variables []Variable  // in the order in which the layers create them
 
 	net   Layer
@@ -85,6 +86,9 @@ func Summarize(net Layer, image ...int) (summary *Summary, err error) {
 	summary = &Summary{
 		Network: Name(net), Input: image, Layers: t.layers, Output: y.Shape().Dimensions[1:],
 		net: net, parts: t.root.parts,
+	}
+	for _, guess := range Guesses(x.Graph()) {
+		summary.Guesses = append(summary.Guesses, guess.Output.Shape().Dimensions[1:])
 	}
 	for v := range store.IterVariables() {
 		if Owns(v) {

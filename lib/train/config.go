@@ -30,7 +30,7 @@ type Config struct {
 
 	TestBatch int           // images at a time in a test; 250 if not set, whose feature maps a processor's cache holds
 	Progress  Progress      // how it is shown how the training goes; Lines(100) if not set
-	SaveEvery time.Duration // time between checkpoints, which is the work at stake; a minute if not set
+	SaveEvery time.Duration // time between checkpoints within an epoch, which is the work at stake; a minute if not set
 	Fresh     bool          // train again even if the run is stored, which stays in its place until then
 
 	perCall int // steps that one call of the device does at most, for tests; as many as its time allows if not set

@@ -45,6 +45,17 @@ func TestEpochsAreNoted(t *testing.T) {
 		}
 	}
 
+	for i, of := range checkEpochs("of a run's task", func() { // another one, whose epochs are noted once
+		longer := run.Task
+		longer.Seed = 9
+		run = mustFit(t, longer)
+		run = mustFit(t, run.Task)
+	}, 1, 2, 1, 2) {
+		if of.Dir != run.Dir() {
+			t.Errorf("line %d is about %s, want %s", i, of.Dir, run.Dir())
+		}
+	}
+
 	t.Setenv(epochsEnv, t.TempDir())
 	var said []string
 	task.Seed, task.Progress = 2, heard{&said}

@@ -36,11 +36,13 @@ func (t Task) FitContext(ctx context.Context) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	progress := p.Progress
 	p.Progress = p.noted()
 	run, err := p.fit(ctx)
 	if err != nil {
 		return nil, err
 	}
+	run.Task.Progress = progress // the task of another training, perhaps, which notes its own epochs
 	return run, run.report()
 }
 

@@ -192,6 +192,12 @@ func (p *plan) checkData() error {
 		return fmt.Errorf("%s gives %v values for an image, but %s has %d classes: end the network with nn.Dense(%d)",
 			p.summary.Network, output, p.Data.Name, len(p.Data.Classes), len(p.Data.Classes))
 	}
+	for _, guess := range p.summary.Guesses {
+		if len(guess) != 1 || guess[0] != len(p.Data.Classes) {
+			return fmt.Errorf("an auxiliary classifier of %s gives %v values for an image, but %s has %d classes: end it with nn.Dense(%d)",
+				p.summary.Network, guess, p.Data.Name, len(p.Data.Classes), len(p.Data.Classes))
+		}
+	}
 	return cmp.Or(p.Optimizer.checkDecays(), p.Loss.checkEnd(p.summary), p.checkNorms(p.splits.train.Len(), p.Batch, "training"))
 }
 

@@ -732,6 +732,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	}
 	_, err := quick().of(nn.Sequential(nn.Flatten, nn.Dense(128))).FitContext(context.Background())
 	checkError(t, err, "gives [128] values for an image, but MNIST sample has 10 classes: end the network with nn.Dense(10)")
+	_, err = quick().of(nn.Named("Guesser", nn.Auxiliary(0.3, nn.Flatten, nn.Dense(5)), nn.Flatten, nn.Dense(10))).
+		FitContext(context.Background())
+	checkError(t, err, "an auxiliary classifier of Guesser gives [5] values for an image, but MNIST sample has 10 classes: end it with nn.Dense(10)")
 	_, err = quick().of(nn.Named("Huge", nn.Flatten, nn.Dense(1<<40), nn.Dense(10), nn.LogSoftmax)).FitContext(context.Background())
 	checkError(t, err, "the weights of Huge and their gradients take 6512640.0 GiB, and this machine has ", // 795·2⁴⁰·8 bytes
 		" GiB of memory: make the network smaller; most are in dense1/weights, [784 1099511627776]")
