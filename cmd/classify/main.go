@@ -4,7 +4,8 @@
 //	go run ./cmd/classify -model digits.safetensors -json *.png  a file that `go run ./cmd/runs -export` wrote
 //
 // Each picture's most probable classes are printed in a line, as text or as JSON. A picture that cannot be read is an
-// error of one line, and the others are classified all the same; the status is 1 then, and 2 if nothing is.
+// error of one line, and the others are classified all the same. The status is 1 then, and 2 if the network cannot be
+// opened or the flags are wrong.
 package main
 
 import (

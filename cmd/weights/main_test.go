@@ -216,6 +216,7 @@ func TestWhatCannotBe(t *testing.T) {
 	fails(t, "-width is 0: it must be at least 1", "-network", "CNN", "-width", "0", "-from", text, "-check")
 	fails(t, "-classes is 0: it must be at least 1", "-network", "CNN", "-classes", "0", "-from", text, "-check")
 	fails(t, "Net has no -width: leave it out", "-network", "Net", "-width", "3", "-from", text, "-check")
+	fails(t, "CNN has 10 classes, and -classes says 5: leave it out", "-network", "CNN", "-classes", "5", "-from", text, "-check")
 	fails(t, "there is no network \"nosuch\"", "-network", "nosuch", "-width", "3", "-from", text, "-check")
 	fails(t, "must be at least 1", "-network", "CNN", "-width", "-1", "-from", text, "-check")
 	fails(t, "-classes and -width are about a network that -network names", "-classes", "5", "-from", trained(t).Dir(), "-check")

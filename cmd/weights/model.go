@@ -42,6 +42,15 @@ func (c request) open() (o opened, err error) {
 	if o.Net, _, err = zoo.Named(c.network, classes, c.width); err != nil {
 		return o, err
 	}
+	if c.classes > 0 {
+		summary, err := nn.Summarize(o.Net, o.image...)
+		if err != nil {
+			return o, err
+		}
+		if has := summary.Output[0]; has != c.classes {
+			return o, fmt.Errorf("%s has %d classes, and -classes says %d: leave it out", c.network, has, c.classes)
+		}
+	}
 	tensors, _, err := safetensors.Read(c.from)
 	if _, wrong := train.Find(c.from); errors.Is(err, fs.ErrNotExist) && wrong == nil {
 		return o, fmt.Errorf("%s is a run, which says itself of which network it is: leave out -network", c.from)

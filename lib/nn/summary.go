@@ -21,7 +21,7 @@ type Summary struct {
 	Input     []int       // dimensions of one image: height, width, channels
 	Layers    []LayerInfo // in the order in which they are applied
 	Output    []int       // dimensions of what comes out for one image
-	Guesses   [][]int     // of what each auxiliary classifier gives for one
+	Guesses   [][]int     // likewise, of each auxiliary classifier
 	Variables []Variable  // in the order in which the layers create them
 
 	net   Layer

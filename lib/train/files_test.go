@@ -308,7 +308,10 @@ func TestImpossibleCheckpoint(t *testing.T) {
 		if err := json.Unmarshal([]byte(about["position"]), &at); err != nil {
 			t.Fatal(err)
 		}
+		at.History.Losses, _ = saved[lossesSoFar].Float32s()
 		change(&at)
+		saved[lossesSoFar] = safetensors.Float32(at.History.Losses, len(at.History.Losses))
+		at.History.Losses = nil
 		text, _ := json.Marshal(at)
 		if err := safetensors.Write(path, saved, map[string]string{"run": about["run"], "position": string(text)}); err != nil {
 			t.Fatal(err)
@@ -323,6 +326,37 @@ func TestImpossibleCheckpoint(t *testing.T) {
 		if !strings.Contains(out.String(), "it cannot be from where it says") || !strings.Contains(out.String(), "going on after step 8 of 16") {
 			t.Errorf("%s: printed\n%s", what, &out)
 		}
+	}
+}
+
+// A training goes on from a checkpoint of an earlier version, which had the losses in its text.
+func TestCheckpointOfAnEarlierVersion(t *testing.T) {
+	isolate(t)
+	c := quick()
+	whole := mustFit(t, c)
+	isolate(t)
+	checkError(t, interruptAt(t, 11, c), "interrupted")
+	for _, path := range checkpoints(mustPlan(t, c)) {
+		saved, about, err := safetensors.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at position
+		if err := json.Unmarshal([]byte(about["position"]), &at); err != nil || at.History.Losses != nil {
+			t.Fatal(at, err)
+		}
+		at.History.Losses, _ = saved[lossesSoFar].Float32s()
+		delete(saved, lossesSoFar)
+		text, _ := json.Marshal(at)
+		if err := safetensors.Write(path, saved, map[string]string{"run": about["run"], "position": string(text)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	c.Progress = LinesTo(&out, 1)
+	resumed := mustFit(t, c)
+	if !slices.Equal(whole.History.Losses, resumed.History.Losses) || !strings.Contains(out.String(), "going on after step 11 of 16") {
+		t.Errorf("losses %v, want %v; printed\n%s", resumed.History.Losses, whole.History.Losses, &out)
 	}
 }
 

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,9 @@ type position struct {
 	Started        int64   `json:"started"` // Unix time
 	History        History `json:"history"`
 }
+
+// lossesSoFar is the name of the losses beside a checkpoint's variables.
+const lossesSoFar = "losses so far"
 
 // possible reports whether a training with this number of batches an epoch can stand there: at the loss after each
 // step, and at the test after each epoch, but for the last one perhaps.
@@ -93,6 +97,12 @@ func (t *training) resume() error {
 	restore := func(variables map[string]safetensors.Tensor, text []byte) error {
 		var at position
 		err := json.Unmarshal(text, &at)
+		if losses, ok := variables[lossesSoFar]; ok { // earlier versions had them in the text
+			var wrong error
+			at.History.Losses, wrong = losses.Float32s()
+			err = cmp.Or(err, wrong)
+			delete(variables, lossesSoFar)
+		}
 		if err != nil || !at.possible(t.about.Batches, t.about.Epochs) || t.engine.over(at.History.Epochs) {
 			return fmt.Errorf("it cannot be from where it says, after step %d", at.Step)
 		}
@@ -397,7 +407,10 @@ func (t *training) checkpoint() error {
 	if t.best != nil {
 		t.best.addTo(variables)
 	}
-	if err := t.engine.place.Save(t.at.Step, variables, t.at); err != nil {
+	at := t.at
+	variables[lossesSoFar] = safetensors.Float32(at.History.Losses, len(at.History.Losses))
+	at.History.Losses = nil // millions would not fit into a text
+	if err := t.engine.place.Save(at.Step, variables, at); err != nil {
 		return err
 	}
 	t.kept = t.at.Step
