@@ -24,7 +24,8 @@ struct convolution {
   pthread_mutex_t turn; // the memories below serve one call at a time
   bool products;
   struct convolution_arrays arrays; // a call's
-  dnnl_primitive_t reorder, add;
+  dnnl_primitive_t reorder;
+  int64_t values;  // of the weights, in the order that the parts want
   dnnl_memory_t w; // the weights as XLA reads or writes them
   dnnl_memory_t bias;
   int parts;
@@ -98,19 +99,12 @@ static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
   return made;
 }
 
-// reorder_of makes the operation that brings values from one order into another, and adds them there to what is there.
-static dnnl_primitive_t reorder_of(const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to, bool adds) {
-  dnnl_post_ops_t after = NULL;
-  dnnl_primitive_attr_t attributes = NULL;
+// reorder_of makes the operation that brings values from one order into another.
+static dnnl_primitive_t reorder_of(const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to) {
   dnnl_primitive_desc_t made = NULL;
   dnnl_primitive_t reorder = NULL;
-  if (!dnnl_post_ops_create(&after) && (!adds || !dnnl_post_ops_append_sum(after, 1, 0, dnnl_data_type_undef)) &&
-      !dnnl_primitive_attr_create(&attributes) && !dnnl_primitive_attr_set_post_ops(attributes, after) &&
-      !dnnl_reorder_primitive_desc_create(&made, from, engine, to, engine, attributes))
-    dnnl_primitive_create(&reorder, made);
+  if (!dnnl_reorder_primitive_desc_create(&made, from, engine, to, engine, NULL)) dnnl_primitive_create(&reorder, made);
   dnnl_primitive_desc_destroy(made);
-  dnnl_primitive_attr_destroy(attributes);
-  dnnl_post_ops_destroy(after);
   return reorder;
 }
 
@@ -177,9 +171,9 @@ static bool prepare(struct convolution *c) {
       return false;
     if (!clean(part->scratchpad)) return false; // oneDNN takes it for zeros around images of bfloat16
   }
-  c->reorder = p->kind == BY_WEIGHTS ? reorder_of(inner, w, false) : reorder_of(w, inner, false);
-  if (p->kind == BY_WEIGHTS) c->add = reorder_of(inner, inner, true);
-  return c->reorder && (c->add || p->kind != BY_WEIGHTS);
+  c->reorder = p->kind == BY_WEIGHTS ? reorder_of(inner, w) : reorder_of(w, inner);
+  c->values = (int64_t)(dnnl_memory_desc_get_size(inner) / sizeof(float));
+  return c->reorder;
 }
 
 // make makes a plan ready, or returns NULL. It is not freed before the process ends: a program has some dozens.
@@ -225,6 +219,21 @@ static bool compute(void *work, int i) {
       {DNNL_ARG_SCRATCHPAD, part->scratchpad}, {DNNL_ARG_BIAS, c->bias}});
 }
 
+// add_up does a part of the sum of all parts' gradients with respect to the weights, into the first of them.
+static bool add_up(void *work, int i) {
+  struct convolution *c = work;
+  int64_t first, count = range(c->values, i, c->parts, &first);
+  void *room;
+  if (dnnl_memory_get_data_handle(c->part->w, &room)) return false;
+  float *sum = (float *)room + first;
+  for (struct part *part = c->part + 1; part < c->part + c->parts; part++) {
+    if (dnnl_memory_get_data_handle(part->w, &room)) return false;
+    const float *more = (float *)room + first;
+    for (int64_t k = 0; k < count; k++) sum[k] += more[k];
+  }
+  return true;
+}
+
 static bool at(dnnl_memory_t memory, void *data) { return !dnnl_memory_set_data_handle(memory, data); }
 
 // reorders brings the weights from the order of XLA's into the operation's, or back.
@@ -248,10 +257,10 @@ static bool ready_memories(struct convolution *c) {
 // run computes a convolution on the call's threads.
 static bool run(struct convolution *c, XLA_FFI_CallFrame *call) {
   if (!c->products && !ready_memories(c)) return false;
-  bool done = each(call, c->parts, compute, c);
-  if (c->plan.kind != BY_WEIGHTS || c->products) return done;
-  for (int i = 1; done && i < c->parts; i++) done = reorders(c->add, c->part[i].w, c->part->w);
-  return done && reorders(c->reorder, c->part->w, c->w);
+  if (!each(call, c->parts, compute, c)) return false;
+  if (c->plan.kind != BY_WEIGHTS || c->products) return true;
+  if (c->parts > 1 && !each(call, c->parts, add_up, c)) return false;
+  return reorders(c->reorder, c->part->w, c->w);
 }
 
 bool open_engine(void) { return !dnnl_engine_create(&engine, dnnl_cpu, 0); }
