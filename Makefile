@@ -336,7 +336,7 @@ $(VENV)/.kernel: tools/notebooks/kernel.py tools/notebooks/link Makefile $(VENV)
 	@$(ALONE); $(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS); pwd -P > $@
 
 # The whole library is compiled, and what cells import besides, so the first cell of a notebook need not wait for it.
-$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,cmd/fetch/ lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
+$(VENV)/bin/fetch: $(wildcard $(addsuffix *.go,cmd/fetch/ cmd/internal/*/ lib/*/ lib/*/*/ lib/*/*/*/)) go.mod go.sum $(VENV)/.python
 	@$(ALONE); go mod download || $(OFFLINE); \
 	go build ./lib/... gonum.org/v1/gonum/mat gonum.org/v1/gonum/stat; \
 	go build -o $@.partial ./cmd/fetch; \

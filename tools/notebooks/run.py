@@ -130,7 +130,7 @@ def read(path: Path):
 
 
 def number_of_cells(notebook) -> int:
-    return sum(cell.cell_type == "code" for cell in notebook.cells)
+    return len(code_cells(notebook))
 
 
 def is_executed(path: Path) -> bool:
@@ -184,10 +184,14 @@ def split_settings(text: str) -> dict[str, str]:
     return settings
 
 
+def code_cells(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def source_hash(notebook) -> str:
     """Identifies what a notebook does: its code and smoke settings. Its text is not executed; `make claims` checks the
     figures in it."""
-    about = [[cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells if cell.cell_type == "code"]
+    about = [[cell.source, cell.metadata.get("tags", [])] for cell in code_cells(notebook)]
     about.append(notebook.metadata.get("convbook", {}).get("smoke"))
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
@@ -215,9 +219,11 @@ def joined(outputs: list) -> list:
 def write_back(one: Execution, seconds: float) -> None:
     """Puts what an execution printed into the committed notebook, with what it came from."""
     notebook, done = nbformat.read(one.path, 4), nbformat.read(one.output, 4)
-    for cell, ran in zip(notebook.cells, done.cells, strict=True):
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = joined(ran.outputs), ran.execution_count
+    if source_hash(done) != source_hash(notebook):
+        raise UserError(f"its code was changed while it ran, so it keeps its outputs: those of the code before are in "
+                        f"{os.path.relpath(one.output)}")
+    for cell, ran in zip(code_cells(notebook), code_cells(done), strict=True):
+        cell.outputs, cell.execution_count = joined(ran.outputs), ran.execution_count
     notebook.metadata["convbook"] = {
         **notebook.metadata.get("convbook", {}),
         "source": source_hash(notebook),
@@ -296,7 +302,7 @@ def check(paths: list[Path]) -> None:
         about = notebook.metadata.get("convbook", {})
         if not about.get("smoke") and parameters_of(notebook):
             raise UserError(f"{path.stem} has parameters but no smoke settings in its metadata")
-        for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):
+        for number, cell in enumerate(code_cells(notebook)):
             where = f"{path.stem}, code cell {number + 1}"
             for line in cell.source.expandtabs(4).split("\n"):
                 if len(line) > WIDEST:
@@ -415,13 +421,19 @@ def alone(options, out: Path):
     return own_runs(out) if options.profile == "smoke" else contextlib.nullcontext()  # it trains, and finds no runs
 
 
-def keep(executions: list[Execution], seconds: dict[str, float]) -> None:
-    """Puts the executions that went well, which took these seconds, into the book."""
-    shown = shown_figures()
+def keep(executions: list[Execution], seconds: dict[str, float]) -> bool:
+    """Puts the executions that went well, which took these seconds, into the book. Tells those that cannot be kept, and
+    whether there are none."""
+    shown, kept = shown_figures(), True
     for one in executions:
         if one.path.stem in seconds:
-            write_back(one, seconds[one.path.stem])
-            save_figures(one.output, shown)
+            try:
+                write_back(one, seconds[one.path.stem])
+                save_figures(one.output, shown)
+            except UserError as error:
+                kept = False
+                print(f"\n{one.path.stem}: {error}", file=sys.stderr)
+    return kept
 
 
 def run(options) -> int:
@@ -458,10 +470,10 @@ def run(options) -> int:
         failed = [row for row in rows if row["outcome"] != "ok"]
         for row in failed:
             print(f"\n{row['notebook']}, {row['error']}", file=sys.stderr)
-        if options.book:
-            keep(executions, {row["notebook"]: row["seconds"] for row in rows if row["outcome"] == "ok"})
+        took = {row["notebook"]: row["seconds"] for row in rows if row["outcome"] == "ok"}
+        kept = not options.book or keep(executions, took)
     print(f"\nexecuted notebooks are in {os.path.relpath(out)}")
-    return 1 if failed else 0
+    return 1 if failed or not kept else 0
 
 
 def check_profile(profile: str) -> None:

@@ -552,6 +552,25 @@ class Book(unittest.TestCase):
             {"run": f"{name.replace(' ', '-')}-1a", "network": name, "data": "CIFAR-10", "recipe": "1 epoch",
              "device": "xla:cpu · two cores"} for name in ("VGG of six rounds", "Net")]})
 
+    def test_a_notebook_that_changed_while_it_was_executed(self):
+        (self.folder / "out").mkdir()
+        executions = []
+        for name, code in [("10_a", '%%\nprintln("y")'), ("11_a", '%%\nprintln("x")')]:
+            notebook = notebook_of('%%\nprintln("x")')
+            notebook.cells[0].outputs = [new_output("stream", text="x\n")]
+            path, output = self.folder / "notebooks" / f"{name}.ipynb", self.folder / "out" / f"{name}.ipynb"
+            nbformat.write(notebook, output)
+            notebook.cells[0].source, notebook.cells[0].outputs = code, []
+            notebook.cells.insert(0, new_markdown_cell("A text that came meanwhile."))
+            nbformat.write(notebook, path)
+            output.with_suffix(".jsonl").write_text("")
+            executions.append(execution.Execution(path, output, {}, 1))
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            self.assertFalse(run.keep(executions, {"10_a": 1.0, "11_a": 1.0}))
+        self.assertRegex(told.getvalue(), "10_a: its code was changed while it ran")
+        outputs = [nbformat.read(one.path, 4).cells[1].outputs for one in executions]
+        self.assertEqual([len(each) for each in outputs], [0, 1])
+
     def test_a_notebook_that_changed_since_it_was_executed(self):
         path = self.folder / "notebooks" / "13_a.ipynb"
         notebook = notebook_of('%%\nprintln("x")')

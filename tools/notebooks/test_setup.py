@@ -49,6 +49,18 @@ class Make(unittest.TestCase):
         return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
 
 
+class Image(unittest.TestCase):
+    def test_setup_finds_all_that_it_compiles(self):
+        copied = {line.split()[2] for line in (CLONE / "docker" / "Dockerfile").read_text().split("RUN make setup")[0].splitlines()
+                  if line.startswith("COPY --chown")}
+        needed = subprocess.run(["go", "list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", "./cmd/fetch"],
+                                cwd=CLONE, check=True, stdout=subprocess.PIPE, text=True).stdout
+        for folder in map(Path, filter(None, needed.splitlines())):
+            if folder.is_relative_to(CLONE):
+                parts = folder.relative_to(CLONE)
+                self.assertTrue(copied & {str(parent) for parent in [parts, *parts.parents]}, parts)
+
+
 class Folders(Make):
     def test_a_clone_may_have_any_name(self):
         for name in NAMES:
