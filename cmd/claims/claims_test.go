@@ -283,7 +283,7 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 	} {
 		w := c.arm.by(ours)
 		w.Seed, c.config.Seed = 1, 1
-		task, err := w.task()
+		task, err := w.task(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

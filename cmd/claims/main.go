@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"example.org/convbook/cmd/internal/command"
+	"example.org/convbook/lib/train"
 )
 
 func main() {
@@ -55,7 +56,11 @@ func main() {
 	if flag.NArg() > 0 {
 		command.Wrong(fmt.Errorf("%q is not a flag: -name names the claim, -help lists the flags", flag.Arg(0)))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
+		stops = append(stops, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), stops...)
 	defer stop()
 	if err := run(ctx, *name, *who, *check, *budget); err != nil {
 		command.Fail(err)
@@ -184,6 +189,9 @@ func trainMissing(ctx context.Context, works []Work, l *ledger, budget time.Dura
 			fmt.Printf("after %v no training is started: %d are left\n", budget, len(works)-i)
 			return nil
 		}
+		if ctx.Err() != nil {
+			return train.ErrInterrupted
+		}
 		fmt.Printf("%d/%d %s, about %v … ", i+1, len(works), w, l.estimate(w).Round(time.Second))
 		row, err := w.train(ctx)
 		if err != nil {
@@ -193,6 +201,7 @@ func trainMissing(ctx context.Context, works []Work, l *ledger, budget time.Dura
 		if err := l.add(row); err != nil {
 			return err
 		}
+		w.forget()
 		fmt.Printf("%.2f %% after %.1f s\n", row.Accuracy, row.Seconds)
 	}
 	return nil

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/dataset/sample"
@@ -267,7 +269,7 @@ func (w Work) images() (dataset.Images, error) {
 }
 
 // task is the work as a notebook describes it.
-func (w Work) task() (t train.Task, err error) {
+func (w Work) task(ctx context.Context) (t train.Task, err error) {
 	t.Net = networks[w.Network]
 	if n := len(w.Data.Classes); n > 0 && w.Network == "Net" { // no other is trained on some of the classes
 		t.Net = zoo.Net(n)
@@ -284,12 +286,12 @@ func (w Work) task() (t train.Task, err error) {
 	if w.Start == nil {
 		return t, nil
 	}
-	start, err := w.Start.task()
+	start, err := w.Start.task(ctx)
 	if err != nil {
 		return t, err
 	}
 	t.Freeze = w.Freeze
-	t.Start, err = start.Fit()
+	t.Start, err = start.FitContext(ctx)
 	return t, err
 }
 
@@ -358,14 +360,14 @@ func (w Work) train(ctx context.Context) (Row, error) {
 
 // fit trains as a notebook does, unless a notebook or an earlier call has. Processor, other work and commit are known
 // only of what is trained here from beginning to end.
-func (w Work) fit(_ context.Context, row *Row) error {
-	task, err := w.task()
+func (w Work) fit(ctx context.Context, row *Row) error {
+	task, err := w.task(ctx)
 	if err != nil {
 		return err
 	}
 	_, absent := task.Load()
 	before := cpuTimes()
-	run, err := task.Fit()
+	run, err := task.FitContext(ctx)
 	if err != nil {
 		return err
 	}
@@ -409,6 +411,14 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(filepath.Dir(checkpoint), 0o755); err != nil {
+		return err
+	}
+	lock := flock.New(checkpoint + ".lock")
+	if got, err := lock.TryLock(); err != nil || !got {
+		return errors.Join(err, errors.New("another process does it: wait until that ends"))
+	}
+	defer lock.Unlock()
 	_, fresh := os.Stat(checkpoint)
 	asked, err := json.Marshal(map[string]any{"work": w, "network": summary.Description(), "folder": folder,
 		"permutation": w.permutation(), "checkpoint": checkpoint})
@@ -441,7 +451,15 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 		row.here(before, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
 	}
 	row.Date = now.UTC().Format(time.DateOnly)
-	return os.Remove(checkpoint)
+	return nil
+}
+
+// forget removes what a training would go on from that has its row.
+func (w Work) forget() {
+	if path, err := w.checkpoint(); err == nil && w.Who == peers {
+		os.Remove(path)
+		os.Remove(path + ".lock")
+	}
 }
 
 // reason is the line that says why a Python program ended: the exception's first, for hints may follow, else the last.

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from jupyter_client.manager import start_new_kernel
-from options import at_least
+from options import at_least, keep
 
 CLONE = Path(__file__).resolve().parents[2]
 OUT = CLONE / "build" / "bench.json"
@@ -102,13 +102,7 @@ def main() -> None:
     known = json.loads(OUT.read_text()) if OUT.exists() else []
     names = {r["name"] for r in results}
     merged = sorted([r for r in known if r["name"] not in names] + results, key=lambda r: r["name"])
-    OUT.parent.mkdir(exist_ok=True)
-    partial = OUT.with_suffix(".partial")
-    with open(partial, "w") as file:
-        file.write(json.dumps(merged, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(OUT)
+    keep(OUT, merged)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Times CNN, Net, VGG16 and ResNet-50 on an NVIDIA GPU, beside PyTorch and JAX, and trains Net and VGG16.
 
-    make bench-gpu        all of it, in less than ten minutes; the Python that runs it brings PyTorch and JAX for CUDA
+    make bench-gpu        all of it, in a quarter of an hour or more, with a python3 that brings PyTorch and JAX for CUDA
 
 PyTorch runs as the lecture notes write it, with a DataLoader, and at its best: the data set and its augmentation on the
 GPU, channels last, compiled, TF32. The book runs with TF32, too, which is XLA's default, and JAX as in
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy
 import peers
-from options import at_least
+from options import at_least, keep
 
-DATA = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convbook" / "data" / "cifar10"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convbook" / "data"
 WORKS = ["CNN, epoch", "Net, epoch", "VGG16, 100 steps", "VGG16, inference", "ResNet-50, step"]
 PEERS = ["PyTorch, channels last", "PyTorch, compiled", f"PyTorch, {peers.BFLOAT16}", "JAX"]
 NOTES = 3  # epochs of the training as in the notes, whose data set keeps the GPU waiting
@@ -36,8 +36,12 @@ RECIPES = {  # batch, means, standard deviations, augmented: those of notebooks 
 
 def split(name: str) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The images, uint8 [image, 32, 32, 3], and labels of train or test, as `make data` leaves them."""
-    labels = numpy.fromfile(DATA / f"{name}-labels", numpy.uint8)
-    pixels = numpy.fromfile(DATA / f"{name}-pixels", numpy.uint8).reshape(len(labels), 32, 32, 3)
+    places = [Path(folder) for folder in (os.environ.get("CONVBOOK_DATA"), CACHE) if folder]
+    data = next((place / "cifar10" for place in places if (place / "cifar10" / "train-pixels").exists()), None)
+    if not data:
+        raise SystemExit(f"CIFAR-10 is not in {' or '.join(map(str, places))}, as `make data` leaves it there")
+    labels = numpy.fromfile(data / f"{name}-labels", numpy.uint8)
+    pixels = numpy.fromfile(data / f"{name}-pixels", numpy.uint8).reshape(len(labels), 32, 32, 3)
     return pixels, labels.astype(numpy.int64)
 
 
@@ -46,25 +50,28 @@ def network(name: str, mode: str):
     return peers.PyTorch(next(work for work in WORKS if work.startswith(name)), mode, tf32=True).net
 
 
+class Photos:
+    """CIFAR-10 as a data set of PyTorch. It is here, and not in a function, for worker processes to find it."""
+
+    def __init__(self, which: str, transform):
+        self.pixels, self.labels = split(which)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int):
+        from PIL import Image
+        return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
+
+
 def loader_epochs(name: str, epochs: int, device: str) -> tuple[float, float]:
     """Trains as the notes do: torchvision's transforms in two worker processes. Returns seconds and accuracy."""
     import torch
-    from PIL import Image
     from torchvision import transforms
     batch, mean, std, augmented = RECIPES[name]
     last = [transforms.ToTensor(), transforms.Normalize(mean, std)]
     first = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()] if augmented else []
-
-    class Photos(torch.utils.data.Dataset):
-        def __init__(self, which: str, transform):
-            self.pixels, self.labels = split(which)
-            self.transform = transform
-
-        def __len__(self) -> int:
-            return len(self.labels)
-
-        def __getitem__(self, i: int):
-            return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
 
     photos = Photos("train", transforms.Compose(first + last))
     train = torch.utils.data.DataLoader(photos, batch, shuffle=True, num_workers=2)
@@ -173,11 +180,12 @@ def time_work(work: str, rounds: int) -> dict | None:
         def at_once(name: str, do: Callable, *arguments: str):
             return pool.submit(attempt, f"{work}, {name}", lambda: do(*arguments) or True)
 
-        warm = {name: at_once(name, process.warm) for name, process in processes.items()}
-        agreed = {name: at_once(name, peers.agree, work, name, file) for name in names}
-        fit = {name: process for name, process in processes.items()
-               if warm[name].result() and (name not in agreed or agreed[name].result())}
-        return attempt(work, lambda: peers.timed(fit, rounds)) if "convbook" in fit else None
+        begun = [(name, at_once(name, process.warm)) for name, process in processes.items()]
+        begun += [(name, at_once(name, peers.agree, work, name, file)) for name in names]
+        unfit = {name for name, ended in begun if not ended.result()}  # nothing else runs while they are timed
+        for name in unfit:
+            processes.pop(name).stop()
+        return attempt(work, lambda: peers.timed(processes, rounds)) if "convbook" in processes else None
 
 
 def main() -> int:
@@ -205,7 +213,7 @@ def main() -> int:
         if told := time_work(work, options.rounds):
             found["seconds"][work] = told
             print(peers.report(work, told), flush=True)
-            Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
+            keep(Path(options.out), found)
     for net in RECIPES if options.epochs else []:
         for who, train in (("convbook", lambda n, e, d: our_epochs(n, e)), ("PyTorch, tuned", tuned_epochs),
                            ("PyTorch, DataLoader", loader_epochs)):
@@ -214,7 +222,7 @@ def main() -> int:
             if told:
                 found["epochs"][f"{net}, {who}"] = {"epochs": epochs, "seconds": told[0], "accuracy": told[1]}
                 print(f"{net}, {epochs} epochs, {who}: {told[0]:.1f} s, {told[1]:.2f} %", flush=True)
-                Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
+                keep(Path(options.out), found)
     return 1 if FAILED else 0
 
 

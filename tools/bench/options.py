@@ -1,7 +1,10 @@
-"""What the commands here take on the command line."""
+"""What the commands here take on the command line, and how they keep what they measured."""
 
 import argparse
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -14,3 +17,14 @@ def at_least(least: int) -> Callable[[str], int]:
             pass
         raise argparse.ArgumentTypeError(f"it is a whole number, {least} or more, not {text!r}")
     return number
+
+
+def keep(path: Path, results) -> None:
+    """Writes the results as JSON, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with open(partial, "w") as file:
+        file.write(json.dumps(results, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

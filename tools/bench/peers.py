@@ -24,7 +24,7 @@ from pathlib import Path
 
 import networks
 import numpy
-from options import at_least
+from options import at_least, keep
 
 CLONE = Path(__file__).resolve().parents[2]
 OURS = CLONE / "build" / "bench"
@@ -73,7 +73,7 @@ class PyTorch:
 
     def __init__(self, work: str, mode: str, tf32: bool = False):
         import torch
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         self.torch, self.work = torch, works()[work]
         torch.manual_seed(1)
@@ -381,7 +381,7 @@ def main() -> None:
     for work in options.works or [name for name, work in works().items() if work["steps"] <= 1]:
         found[work] = compare(work, able(options.peers.split(";"), work), options.rounds)
         print(report(work, found[work]), flush=True)
-    Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
+        keep(Path(options.out), found)
     return None
 
 

@@ -22,7 +22,7 @@ import urllib.request
 from pathlib import Path
 
 import peers
-from options import at_least
+from options import at_least, keep
 
 CLONE = Path(__file__).resolve().parents[2]
 BUILD = CLONE / "build"
@@ -70,8 +70,9 @@ class Server:
         if kind == "convbook":
             command = [BUILD / "serve", "-model", model, "-address", f"127.0.0.1:{port}"]
         else:
-            workers = 1 if kind == "PyTorch, one process" else os.cpu_count()
-            environment |= {"SERVE_MODEL": model, "SERVE_THREADS": str((os.cpu_count() or 1) // workers)}
+            cores = len(os.sched_getaffinity(0))
+            workers = 1 if kind == "PyTorch, one process" else cores
+            environment |= {"SERVE_MODEL": model, "SERVE_THREADS": str(cores // workers)}
             command = [sys.executable, "-m", "uvicorn", "serve:app", "--factory", "--app-dir", Path(__file__).parent,
                        "--port", str(port), "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
         self.process = subprocess.Popen(command, env=environment, cwd=CLONE, stdout=subprocess.DEVNULL)
@@ -176,7 +177,7 @@ def main() -> None:
             latencies = "".join(f"{row[key]:10.2f}" for key in ("p50_ms", "p90_ms", "p99_ms"))
             print(f"{kind:26}{n:8d}{row['per_second']:12.0f}{latencies}")
     memory = endure(model, given.requests) if given.requests else []
-    OUT.write_text(json.dumps({"load": found, "memory": memory}, indent=2) + "\n")
+    keep(OUT, {"load": found, "memory": memory})
     print(f"written to {OUT.relative_to(CLONE)}")
 
 

@@ -51,8 +51,8 @@ class Make(unittest.TestCase):
 
 class Image(unittest.TestCase):
     def test_setup_finds_all_that_it_compiles(self):
-        copied = {line.split()[2] for line in (CLONE / "docker" / "Dockerfile").read_text().split("RUN make setup")[0].splitlines()
-                  if line.startswith("COPY --chown")}
+        before, _ = (CLONE / "docker" / "Dockerfile").read_text().split("RUN make setup")
+        copied = {line.split()[2] for line in before.splitlines() if line.startswith("COPY --chown")}
         needed = subprocess.run(["go", "list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", "./cmd/fetch"],
                                 cwd=CLONE, check=True, stdout=subprocess.PIPE, text=True).stdout
         for folder in map(Path, filter(None, needed.splitlines())):
