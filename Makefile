@@ -116,7 +116,7 @@ $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 STYLE := lint-go lint-c lint-python lint-text
 
 .PHONY: help lab run test test-go test-python test-notebooks test-faults test-browser test-clones lint $(STYLE) vulncheck \
-	book sweep scheduler worker runs claims faults fuzz house peers bench roofline bench-peers bench-folder bench-serve bench-gpu \
+	book sweep scheduler worker runs claims faults fuzz house peers bench roofline bench-peers bench-folder bench-serve bench-gpu gpu-peers \
 	data setup cuda lock clean
 
 help: ## this list
@@ -148,9 +148,10 @@ worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each
 	@[[ $$CLUSTER =~ ^(tcp|tls)://.+:[0-9]+$$ ]] || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
 	@test "$$CORES" -ge 0 2>/dev/null || { echo "error: CORES is a whole number, 0 for all, not $$CORES" >&2; exit 1; }
 	@# A worker ends with its scheduler, and waits ten minutes for another one.
-	@trap 'exit 130' INT TERM HUP; export CONVBOOK_CORES="$$CORES"; n=$$((CORES > 0 ? $$(nproc) / CORES : 1)); \
+	@trap 'kill $$worker 2>/dev/null; wait $$worker; exit 130' INT TERM HUP; export CONVBOOK_CORES="$$CORES"; \
+	n=$$((CORES > 0 ? $$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) / CORES : 1)); \
 	while $(DASK) worker "$$CLUSTER" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
-		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard; do :; done
+		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard & worker=$$!; wait $$worker; do :; done
 
 # A trial whose worker dies is given to another one once.
 DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
@@ -244,9 +245,12 @@ bench: setup data ## time the book's networks and what a cell waits for: a table
 	@$(PYTHON) tools/bench/cell.py
 
 peers: ## install PyTorch and JAX into build/peers, some gigabytes, to compare with
-	@test -x build/peers/bin/python || python3 -m venv build/peers
-	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-		-r tools/requirements/peers.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: PyTorch and JAX are pinned for Python 3.11 or later, and python3 is another" >&2; exit 1; }
+	@{ command -v g++ >/dev/null && python3 -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null; } || \
+		{ echo "error: PyTorch compiles networks with g++ and Python's header files: apt install g++ python3-dev" >&2; exit 1; }
+	@$(ALONE); build/peers/bin/python -c 'import pip' 2>/dev/null || { rm -rf build/peers; python3 -m venv build/peers; }; \
+	build/peers/bin/python $(subst $(VENV),build/peers,$(PIP)) --quiet -r tools/requirements/peers.txt || $(OFFLINE)
 
 roofline: setup data ## time the networks' convolutions alone, against the machine's best rate
 	@go run ./cmd/bench -roofline
@@ -263,7 +267,11 @@ bench-serve: setup data peers ## put load on cmd/serve, and on PyTorch behind Fa
 	@go build -o build/ ./cmd/bench ./cmd/serve ./cmd/runs ./tools/bench/load
 	@build/peers/bin/python tools/bench/serve.py --rounds="$$ROUNDS" --model="$$MODEL"
 
-bench-gpu: setup data cuda ## CNN, Net, VGG16 and ResNet-50 on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
+gpu-peers:
+	@python3 -c 'import jax, torch, torchvision' 2>/dev/null || \
+		{ echo "error: python3 has no PyTorch, torchvision and JAX to compare with: install them for CUDA" >&2; exit 1; }
+
+bench-gpu: gpu-peers setup data cuda ## CNN, Net, VGG16 and ResNet-50 on an NVIDIA GPU beside PyTorch and JAX, from a python3 that has both for CUDA
 	@go build -o build/bench ./cmd/bench
 	@python3 tools/bench/gpu.py --rounds="$$ROUNDS"
 

@@ -22,10 +22,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	benchmarks "github.com/janpfeifer/go-benchmarks"
@@ -422,6 +424,13 @@ func all(out string) error {
 		return err
 	}
 	defer os.RemoveAll(compiled)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		number := <-signals
+		os.RemoveAll(compiled)
+		os.Exit(128 + int(number.(syscall.Signal)))
+	}()
 	seconds := map[string][]float64{}
 	var failed error
 	timed := func(name string, f func() error) benchmarks.NamedFunction {

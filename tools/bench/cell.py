@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from jupyter_client.manager import start_new_kernel
-from options import at_least, keep
+from options import at_least, heed_signals, keep
 
 CLONE = Path(__file__).resolve().parents[2]
 OUT = CLONE / "build" / "bench.json"
@@ -93,6 +93,7 @@ def measure(rounds: int, folder: Path) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=at_least(1), default=3)
+    heed_signals()
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="convbook-") as folder:
         results = measure(options.rounds, Path(folder))

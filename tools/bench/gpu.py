@@ -1,6 +1,6 @@
 """Times CNN, Net, VGG16 and ResNet-50 on an NVIDIA GPU, beside PyTorch and JAX, and trains Net and VGG16.
 
-    make bench-gpu        all of it, in a quarter of an hour or more, with a python3 that brings PyTorch and JAX for CUDA
+    make bench-gpu        all of it, in a quarter of an hour or more, with a python3 that has PyTorch and JAX for CUDA
 
 PyTorch runs as the lecture notes write it, with a DataLoader, and at its best: the data set and its augmentation on the
 GPU, channels last, compiled, TF32. The book runs with TF32, too, which is XLA's default, and JAX as in
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy
 import peers
-from options import at_least, keep
+from options import at_least, heed_signals, keep
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convbook" / "data"
 WORKS = ["CNN, epoch", "Net, epoch", "VGG16, 100 steps", "VGG16, inference", "ResNet-50, step"]
@@ -195,6 +195,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=at_least(0), default=10, help="to train Net and VGG16 for; 0: not at all")
     parser.add_argument("--device", default="cuda", help="cpu tries the script itself, where there is no GPU")
     parser.add_argument("--out", default=str(peers.CLONE / "build" / "bench-gpu.json"))
+    heed_signals()
     options = parser.parse_args()
     for work in options.works:
         if work not in peers.works():

@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,13 @@ def at_least(least: int) -> Callable[[str], int]:
             pass
         raise argparse.ArgumentTypeError(f"it is a whole number, {least} or more, not {text!r}")
     return number
+
+
+def heed_signals() -> None:
+    """Lets signals that end a process end it as an exception does, with all that is cleared up then."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as it is under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def keep(path: Path, results) -> None:

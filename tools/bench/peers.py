@@ -24,7 +24,7 @@ from pathlib import Path
 
 import networks
 import numpy
-from options import at_least, keep
+from options import at_least, heed_signals, keep
 
 CLONE = Path(__file__).resolve().parents[2]
 OURS = CLONE / "build" / "bench"
@@ -367,6 +367,7 @@ def main() -> None:
     parser.add_argument("--out", default=str(CLONE / "build" / "bench-peers.json"))
     parser.add_argument("--serve", nargs=3, metavar=("PEER", "WORK", "FILE"), help=argparse.SUPPRESS)
     parser.add_argument("--agree", nargs=3, metavar=("PEER", "WORK", "FILE"), help=argparse.SUPPRESS)
+    heed_signals()
     options = parser.parse_args()
     if options.serve:
         return serve(*options.serve)

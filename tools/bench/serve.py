@@ -22,7 +22,7 @@ import urllib.request
 from pathlib import Path
 
 import peers
-from options import at_least, keep
+from options import at_least, heed_signals, keep
 
 CLONE = Path(__file__).resolve().parents[2]
 BUILD = CLONE / "build"
@@ -167,6 +167,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--requests", type=int, default=100_000)
     given = options.parse_args()
+    heed_signals()
     model = str(BUILD / "bench-serve.safetensors")
     subprocess.run([BUILD / "runs", "-export", model, given.model or latest_cnn()], check=True, cwd=CLONE)
     clients = [int(n) for n in given.clients.split(",")]

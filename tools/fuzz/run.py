@@ -29,7 +29,10 @@ def seconds_of(text: str) -> int:
     match = re.fullmatch(r"(\d+)(s|m|h)", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 60s, 10m or 1h")
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    if not seconds:  # libFuzzer would take it for no limit
+        raise argparse.ArgumentTypeError("a fuzzer needs a second or more")
+    return seconds
 
 
 def output_of(command: list, env: dict | None = None) -> tuple[int, str]:

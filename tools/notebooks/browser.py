@@ -12,14 +12,16 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
+import nbformat
 from playwright.sync_api import TimeoutError, sync_playwright
 
 from browser_live import IDLE, live
 from browser_looks import looks
 from browser_touch import touch
 from lab import Lab
-from run import BUILD, SIGNALS, UserError, find
+from run import BUILD, SIGNALS, UserError, find, replace
 
 OUT = BUILD / "browser"
 PATIENCE = 300  # seconds that a cell may take
@@ -128,6 +130,17 @@ def stop(number: int, frame) -> None:
     sys.exit(128 + number)
 
 
+def restore(path: Path, content: bytes) -> None:
+    """Takes back the outputs that the browser has saved, unless somebody has changed the notebook meanwhile."""
+    def sources(text: bytes) -> list[str]:
+        return [cell.source for cell in nbformat.reads(text.decode(), 4).cells]
+    if sources(path.read_bytes()) == sources(content):
+        replace(path, content)
+    else:
+        print(f"{path.name} was changed meanwhile: it keeps what was saved last, with the browser's outputs",
+              file=sys.stderr)
+
+
 def main(names: list[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, stop)
@@ -164,7 +177,7 @@ def main(names: list[str]) -> int:
             browser.close()
     finally:
         for path, content in committed.items():
-            path.write_bytes(content)  # the browser has saved its own outputs
+            restore(path, content)
     for flaw in flaws:
         print(f"error: {flaw}", file=sys.stderr)
     print(f"screenshots are in {os.path.relpath(OUT)}")

@@ -104,7 +104,7 @@ def quoted(text: str) -> str:
     return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
-def as_json(settings: list[Setting], by: str, notebook: str, asked: str) -> str:
+def as_json(settings: list[Setting], by: str, notebook: str, options) -> str:
     found = []
     for setting in settings:
         mean, deviation = spread(setting.accuracies) if setting.done else (None, None)
@@ -113,7 +113,8 @@ def as_json(settings: list[Setting], by: str, notebook: str, asked: str) -> str:
             "test_accuracy": statistics.fmean(setting.tested) if setting.done else None,
             "trials": [{"seed": one.trial.seed, "state": one.state, "run": one.dir, "error": one.error,
                         "epochs": one.epochs} for one in setting.trials]})
-    return json.dumps({"notebook": notebook, "asked": asked, "chosen_by": by, "settings": found}, indent=1) + "\n"
+    about = {"notebook": notebook, "asked": options.set, "network": options.of, "chosen_by": by, "settings": found}
+    return json.dumps(about, indent=1) + "\n"
 
 
 def as_csv(settings: list[Setting]) -> str:

@@ -71,8 +71,11 @@ class Records:
 
     def add(self, one: One) -> None:
         record = {"key": one.key, "parameters": one.trial.values(), "dir": one.dir, "epochs": one.epochs}
-        with open(self.path, "a") as file:
-            file.write(json.dumps(record) + "\n")
+        with open(self.path, "a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - 1, 0))
+            cut = file.read() not in (b"", b"\n")  # the line before, when the disk was full
+            file.write((cut * "\n" + json.dumps(record) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -386,9 +389,9 @@ def report(ones: list[One], notebook: str, options, out: Path) -> int:
     if len(validated) > 1:
         print("note: settings without validation images stand there with their accuracy on the test images, which is "
               "another measure: give all of them some")
-    asked = f"{options.profile} {options.early} {options.trials} {options.set}"
+    asked = f"{options.profile} {options.early} {options.trials} {options.set}" + (options.of and f" of {options.of}")
     name = out / f"{notebook}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
-    run.replace(Path(f"{name}.json"), results.as_json(settings, by, notebook, options.set).encode())
+    run.replace(Path(f"{name}.json"), results.as_json(settings, by, notebook, options).encode())
     run.replace(Path(f"{name}.csv"), results.as_csv(settings).encode())
     print(f"all of it is in {os.path.relpath(name)}.json and .csv")
     failed = [one for one in ones if one.state == "failed"]

@@ -1,5 +1,6 @@
 """Tests of what a sweep tries, of what it says, and of how it goes, on a stand-in for a cluster."""
 
+import argparse
 import contextlib
 import csv
 import importlib.util
@@ -200,7 +201,7 @@ class Results(unittest.TestCase):
 
     def test_all_is_kept_as_json_and_csv(self):
         settings = results.ranking(self.all)
-        kept = json.loads(results.as_json(settings, "validation", "12_x", "lr=…"))
+        kept = json.loads(results.as_json(settings, "validation", "12_x", argparse.Namespace(set="lr=…", of="")))
         self.assertEqual([s["parameters"]["lr"] for s in kept["settings"]], [0.2, 0.1, 0.4, 0.3])
         self.assertEqual((kept["settings"][0]["accuracy"], len(kept["settings"][0]["trials"])), (70.25, 2))
         rows = list(csv.DictReader(io.StringIO(results.as_csv(settings))))
@@ -453,7 +454,11 @@ class Records(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "x.jsonl"
             path.write_bytes(b'{"key": "a", "dir": "/nowhere", "epochs": []}\n{"key": "c"}\n[]\n\xff\n{"key": "b", "di')
-            self.assertEqual(list(sweep.Records(path).known), ["a"])
+            records = sweep.Records(path)
+            self.assertEqual(list(records.known), ["a"])
+            for key in "de":
+                records.add(mock.Mock(key=key, dir="/nowhere", epochs=[], trial=mock.Mock(values=dict)))
+            self.assertEqual(list(sweep.Records(path).known), ["a", "d", "e"])
 
 
 class Command(unittest.TestCase):
