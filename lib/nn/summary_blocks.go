@@ -40,6 +40,9 @@ func (p *part) line() LayerInfo {
 	for _, l := range p.lines {
 		block.add(l)
 	}
+	if p.output != nil {
+		block.Output = p.output
+	}
 	return block
 }
 

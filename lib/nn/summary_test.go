@@ -256,6 +256,25 @@ func TestFieldsBehindLayersOfLayers(t *testing.T) {
 	}
 }
 
+// What code of a reader's own makes of its layers' results is what the block gives, and, at the end, the network.
+func TestOutputsOfLayersOfLayers(t *testing.T) {
+	net := Sequential(Conv(4, 3), gated{Sequential(GlobalAvgPool, Dense(4), Sigmoid)})
+	summary, err := Summarize(net, 32, 32, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := summary.Blocks().Layers[1].Output, []int{30, 30, 4}; !slices.Equal(got, want) {
+		t.Errorf("the block gives %v, want %v", got, want)
+	}
+	store := model.NewStore()
+	x := images(store, "", false, []int{32, 32, 1})
+	defer x.Graph().Finalize()
+	layers, outputs := Activations(store.RootScope(), net, x)
+	if n := len(layers); n != len(outputs) || !slices.Equal(outputs[n-1].Shape().Dimensions, []int{2, 30, 30, 4}) {
+		t.Errorf("%d layers, the last of them %+v, gives %v", n, layers[n-1], outputs[len(outputs)-1])
+	}
+}
+
 // The last layer is known, through blocks, unless code of a reader's own has the last word.
 func TestLastLayer(t *testing.T) {
 	same := Func("same", func(x *graph.Node) *graph.Node { return x })

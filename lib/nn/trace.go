@@ -32,12 +32,13 @@ type tracer struct {
 
 // part is a layer as it was applied, with the layers that it consists of.
 type part struct {
-	layer Layer
-	path  string
-	lane  string // its way through the block around it
-	input []int  // dimensions of the image that it gets
-	parts []*part
-	lines []LayerInfo // of the summary, its own or those of its parts
+	layer  Layer
+	path   string
+	lane   string // its way through the block around it
+	input  []int  // dimensions of the image that it gets
+	output []int  // of what it gives, where that is none of what its parts give
+	parts  []*part
+	lines  []LayerInfo // of the summary, its own or those of its parts
 }
 
 // field is how far a value sees: its receptive field's side, and by how many of the input's pixels the fields of
@@ -82,9 +83,13 @@ func tracerOf(g *graph.Graph) *tracer {
 }
 
 // Activations applies a network as [Apply] does and returns what each of its layers gives, in the order of the summary.
+// The last is what the network gives.
 func Activations(scope *model.Scope, net Layer, x *graph.Node) (layers []LayerInfo, outputs []*graph.Node) {
 	t := newTracer(x)
-	Apply(scope, net, x)
+	y := Apply(scope, net, x)
+	if n := len(t.outputs); n == 0 || t.outputs[n-1] != y { // code of a reader's own, or an auxiliary classifier, was last
+		t.add(LayerInfo{Info: Info{Kind: "output"}, Path: "output"}, y, t.fieldOf(y))
+	}
 	return t.layers, t.outputs
 }
 
@@ -119,6 +124,8 @@ func (t *tracer) begin(scope *model.Scope, layer Layer, x *graph.Node) (done fun
 			t.add(info, y, t.fieldOf(x).through(t.cost, t.input))
 		} else if _, known := t.fields[y]; !known { // made of its layers' results by code of its own
 			t.fields[y] = t.widest(t.outputs[first:]...)
+			t.rows[y] = t.made(y)
+			p.output = y.Shape().Dimensions[1:]
 		}
 		p.lines = slices.Clone(t.layers[first:])
 	}
@@ -203,10 +210,39 @@ func (r row) through(kind string, x, y *graph.Node) row {
 	switch {
 	case kind == "flatten" && x.Rank() == 4:
 		return row{image: x.Shape().Dimensions[1:]}
-	case kind == "dense" || !x.Shape().EqualDimensions(y.Shape()):
+	case kind == "dense":
 		return row{}
+	case !x.Shape().EqualDimensions(y.Shape()) && (r.mixed || r.image != nil):
+		return row{mixed: true} // of some of the numbers, or of sums of them
 	}
 	return r
+}
+
+// made is what a row y holds that code of a reader's own makes of the results of layers.
+func (t *tracer) made(y *graph.Node) row {
+	var from []*graph.Node
+	seen := map[*graph.Node]bool{}
+	var visit func(x *graph.Node)
+	visit = func(x *graph.Node) {
+		if seen[x] {
+			return
+		}
+		seen[x] = true
+		if _, known := t.fields[x]; known {
+			from = append(from, x)
+			return
+		}
+		for _, input := range x.Inputs() {
+			visit(input)
+		}
+	}
+	for _, input := range y.Inputs() {
+		visit(input)
+	}
+	if len(from) == 0 {
+		return row{}
+	}
+	return t.together("sum", from...).through("", from[0], y)
 }
 
 // together is what a row holds that a block makes of the results of its ways: their sum, or one behind another.

@@ -14,6 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/nn"
 	"example.org/convbook/lib/safetensors"
@@ -425,6 +428,7 @@ func TestFlattenedImages(t *testing.T) {
 			map[string][]int{"branches1/branch1/dense1": of(2, 3, 4), "branches1/branch2/dense1": of(2, 3, 4), "dense1": nil}},
 		"residual": {nn.Sequential(nn.Flatten, nn.Residual(dense(), nn.Dense(24)).Shortcut(nn.Dense(24)), dense()),
 			map[string][]int{"residual1/dense1": of(3, 4, 2), "residual1/dense2": nil, "residual1/shortcut/dense1": of(3, 4, 2), "dense1": nil}},
+		"own": {nn.Sequential(nn.Flatten, own{nn.Sequential(relu), false}, dense()), map[string][]int{"dense1": of(3, 4, 2)}},
 	} {
 		summary, err := nn.Summarize(c.net, 3, 4, 2)
 		if err != nil {
@@ -465,6 +469,22 @@ func TestFlattenedImages(t *testing.T) {
 	}
 }
 
+// own is a layer of a reader's own, made of another one. It doubles what that gives, or adds it to what comes in.
+type own struct {
+	nn.Layer
+	adds bool
+}
+
+func (o own) Info() nn.Info { return nn.Info{Kind: "own"} }
+
+func (o own) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	y := o.Layer.Apply(scope, x)
+	if o.adds {
+		return graph.Add(x, y)
+	}
+	return graph.MulScalar(y, 2)
+}
+
 // checkOrder compares PyTorch's weights [units, inputs] with the book's, which are its inputs × units.
 func checkOrder(t *testing.T, name string, theirs safetensors.Tensor, ours array.Array, image []int) {
 	t.Helper()
@@ -492,6 +512,10 @@ func TestFlattenedImagesThatAreMixed(t *testing.T) {
 		nn.Named("sum", nn.Flatten, nn.Residual(nn.Dense(24)), nn.Dense(1)),
 		nn.Named("side", nn.Branches(nn.Flatten, nn.Flatten), nn.ReLU, nn.Dense(1)),
 		nn.Named("behind", nn.Flatten, nn.Branches(nn.ReLU, nn.Dense(2)), nn.Dense(1)),
+		nn.Named("own sum", nn.Flatten, own{nn.Sequential(nn.LogSoftmax, nn.Dense(24)), true}, nn.Dense(1)),
+		nn.Named("half", nn.Flatten, nn.Func("half", func(x *graph.Node) *graph.Node {
+			return graph.Slice(x, graph.AxisRange(), graph.AxisRange(0, 12))
+		}), nn.Dense(1)),
 	} {
 		checkError(t, Write(filepath.Join(t.TempDir(), "net.safetensors"), nil, net, 3, 4, 2),
 			nn.Name(net)+": dense1 gets the numbers of a flattened image together with others: PyTorch has them in another order")
