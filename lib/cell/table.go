@@ -3,6 +3,7 @@ package cell
 import (
 	"fmt"
 	"html"
+	"math"
 	"strconv"
 	"strings"
 
@@ -77,7 +78,7 @@ func float(value any) (v float64, ok bool) {
 
 // brief is a number with four digits, without an exponent where it has whole digits.
 func brief(v float64) string {
-	if v >= 1e4 && v < 1e15 || v <= -1e4 && v > -1e15 {
+	if size := math.Abs(v); size >= 9999.5 && size < 1e15 { // with four digits, 9999.5 is 1e+04
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
 	return fmt.Sprintf("%.4g", v)

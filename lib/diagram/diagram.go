@@ -12,7 +12,7 @@ import (
 	"example.org/convbook/lib/nn"
 )
 
-// Of draws the network from left to right: a box for each layer that has weights or pools, as high as its feature maps
+// Of draws the network from left to right: a box for each layer that multiplies or pools, as high as its feature maps
 // are large and as wide as they are many, both on a logarithmic scale. Blocks that follow each other and are alike are
 // drawn once. A layer's output is written below it. Auxiliary classifiers, which only training uses, are left out.
 func Of(net *nn.Summary) figure.Figure {

@@ -47,9 +47,16 @@ func (c Chart) plot() (*plot.Plot, error) {
 	if c.X == "" || c.Y == "" {
 		return nil, fmt.Errorf("chart %q has no name for each axis: set X and Y", c.Title)
 	}
+	if err := checkSize(c.width()*density, c.height()*density); err != nil {
+		return nil, fmt.Errorf("chart %q: %w", c.Title, err)
+	}
+	title := wrap(c.Title, textSize+1, true, (c.width()-2*margin/density)*density)
+	if len(title)*lineHeight(textSize+1) > c.height()*density/2 {
+		return nil, fmt.Errorf("chart %.40q… has a title of %d lines, which leaves no room for it: shorten it", c.Title, len(title))
+	}
 	p := plot.New()
 	p.TextHandler = style(textSize, false, ink, text.XCenter, text.YTop).Handler
-	p.Title.Text = c.fit(c.Title, textSize+1, true, c.width()-2*margin/density)
+	p.Title.Text = strings.Join(title, "\n")
 	p.Title.TextStyle = style(textSize+1, true, ink, text.XCenter, text.YTop)
 	p.Title.Padding = points(6)
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
@@ -137,7 +144,8 @@ func ticks(low, high float64) (marks []plot.Tick) {
 		}
 		label := strconv.FormatFloat(v, 'f', digits, 64)
 		if size := max(-low, high); size >= 1e7 || size < 1e-4 {
-			label = strconv.FormatFloat(v, 'g', 4, 64)
+			differ := int(math.Ceil(math.Log10(size/step))) + 1 // as many digits as tell one mark from the next
+			label = strconv.FormatFloat(v, 'g', max(4, differ), 64)
 		}
 		marks = append(marks, plot.Tick{Value: v, Label: label})
 	}

@@ -179,6 +179,22 @@ func TestTicksOfNumbersThatHardlyDiffer(t *testing.T) {
 	if _, err := Lines(Chart{X: "epoch", Y: "loss"}, NewSeries("a", []float64{2.302585092994046, 2.3025850929940463})).PNG(); err != nil {
 		t.Error(err)
 	}
+	labels := map[string]bool{}
+	marks := ticks(1.7e9, 1.7e9+3600)
+	for _, mark := range marks {
+		labels[mark.Label] = true
+	}
+	if len(labels) != len(marks) || len(marks) < 2 {
+		t.Errorf("%d marks have the labels %v", len(marks), labels)
+	}
+}
+
+// Numbers below 0 need not have 0 on their axis.
+func TestAxisBelowZero(t *testing.T) {
+	svg, err := LinesSVG(Chart{X: "log rate", Y: "loss"}, Series{Name: "a", X: []float64{-5, -2}, Y: []float64{1, 2}})
+	if err != nil || strings.Contains(svg, ">0.0<") || !strings.Contains(svg, ">-2.0<") {
+		t.Errorf("%v\n%s", err, svg)
+	}
 }
 
 // Long names of many classes side by side would take gigabytes.
@@ -242,31 +258,33 @@ func TestPicturesOfNumbers(t *testing.T) {
 func TestWhatCannotBeDrawn(t *testing.T) {
 	dot := image.NewGray(image.Rect(0, 0, 1, 1))
 	for want, f := range map[string]Figure{
-		"at least one picture":                     Grid(Pictures{}),
-		"5 pictures has 3 captions":                Grid(Pictures{Images: []image.Image{dot, dot, dot, dot, dot}, Captions: []string{"a", "b", "c"}, Columns: 2}),
-		"2 pictures has 1 captions":                Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
-		"picture 0 of a grid has no pixels":        Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
-		`series "a" has 0 x and 0 y values`:        Lines(Chart{X: "x", Y: "y"}, NewSeries[float32]("a", nil)),
-		`series "a": `:                             Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float32{float32(math.NaN())})),
-		`chart "T" has no name for each axis`:      Lines(Chart{Title: "T"}, NewSeries("a", []float32{1})),
-		"heights, and 2 × 2 at least":              Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
-		"a surface of 0 × 0 places needs":          Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, nil)),
-		"places of a surface must go up":           Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
-		"height of the surface is not a number":    Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
-		`path "p" has 1 x and 0 y values`:          Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
-		`path "p" starts outside of the map`:       Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
-		`"s" has 1 values for 2 labels`:            Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
-		"2 labels and the values of 1":             Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{{1}}),
-		`"b" has no values`:                        Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{{1}, {}}),
-		"2 classes has 1 rows":                     Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
-		"row 1 of a confusion matrix of 2 classes": Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
-		"a row of figures needs at least one":      Row(),
-		"bubble b has the size +Inf":               Bubbles(Chart{X: "x", Y: "y"}, "", Bubble{Name: "b", Size: math.Inf(1)}),
-		"its numbers are too large to draw":        Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float64{1e308, -1e308})),
-		"more than a picture may have":             Confusion("T", [][]int{{1, 2}, {3, 4}}, []string{strings.Repeat("long", 1500), "b"}),
-		"a grid of 20000 pictures: ":               Grid(Pictures{Images: slices.Repeat([]image.Image{dot}, 20000), Columns: 2}),
-		"draw less of it":                          Numbers("T", array.New(make([]float32, 4e6), 2000, 2000)),
-		"2 pictures has 3 captions":                Row(Grid(Pictures{Images: []image.Image{dot}}), Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a", "b", "c"}})),
+		"at least one picture":                       Grid(Pictures{}),
+		"5 pictures has 3 captions":                  Grid(Pictures{Images: []image.Image{dot, dot, dot, dot, dot}, Captions: []string{"a", "b", "c"}, Columns: 2}),
+		"2 pictures has 1 captions":                  Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a"}}),
+		"picture 0 of a grid has no pixels":          Grid(Pictures{Images: []image.Image{image.NewGray(image.Rect(0, 0, 0, 0))}}),
+		`series "a" has 0 x and 0 y values`:          Lines(Chart{X: "x", Y: "y"}, NewSeries[float32]("a", nil)),
+		`series "a": `:                               Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float32{float32(math.NaN())})),
+		`chart "T" has no name for each axis`:        Lines(Chart{Title: "T"}, NewSeries("a", []float32{1})),
+		"heights, and 2 × 2 at least":                Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 1}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}}}),
+		"a surface of 0 × 0 places needs":            Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, nil)),
+		"places of a surface must go up":             Contours(Chart{Title: "T", X: "x", Y: "y"}, Surface{X: []float64{0, 0}, Y: []float64{0, 1}, Z: [][]float64{{1, 2}, {1, 2}}}),
+		"height of the surface is not a number":      Contours(Chart{Title: "T", X: "x", Y: "y"}, NewSurface(0, 1, 0, 1, 2, func(_, _ float64) float64 { return math.NaN() })),
+		`path "p" has 1 x and 0 y values`:            Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{1}}),
+		`path "p" starts outside of the map`:         Contours(Chart{Title: "T", X: "x", Y: "y"}, bowl(), Series{Name: "p", X: []float64{9}, Y: []float64{0}}),
+		`"s" has 1 values for 2 labels`:              Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, Series{Name: "s", Y: []float64{1}}),
+		"2 labels and the values of 1":               Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{{1}}),
+		`"b" has no values`:                          Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{{1}, {}}),
+		"2 classes has 1 rows":                       Confusion("T", [][]int{{1, 2}}, []string{"a", "b"}),
+		"row 1 of a confusion matrix of 2 classes":   Confusion("T", [][]int{{1, 2}, {3}}, []string{"a", "b"}),
+		"a row of figures needs at least one":        Row(),
+		"bubble b has the size +Inf":                 Bubbles(Chart{X: "x", Y: "y"}, "", Bubble{Name: "b", Size: math.Inf(1)}),
+		"its numbers are too large to draw":          Lines(Chart{X: "x", Y: "y"}, NewSeries("a", []float64{1e308, -1e308})),
+		"more than a picture may have":               Confusion("T", [][]int{{1, 2}, {3, 4}}, []string{strings.Repeat("long", 1500), "b"}),
+		"a grid of 20000 pictures: ":                 Grid(Pictures{Images: slices.Repeat([]image.Image{dot}, 20000), Columns: 2}),
+		"draw less of it":                            Numbers("T", array.New(make([]float32, 4e6), 2000, 2000)),
+		`chart "T": 400000 × 400000 pixels are more`: Lines(Chart{Title: "T", X: "x", Y: "y", Width: 200000, Height: 200000}, NewSeries("a", []float64{1, 2})),
+		"which leaves no room for it: shorten it":    Lines(Chart{Title: strings.Repeat("a title ", 300), X: "x", Y: "y"}, NewSeries("a", []float64{1, 2})),
+		"2 pictures has 3 captions":                  Row(Grid(Pictures{Images: []image.Image{dot}}), Grid(Pictures{Images: []image.Image{dot, dot}, Captions: []string{"a", "b", "c"}})),
 	} {
 		if _, err := f.PNG(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
@@ -281,6 +299,7 @@ func TestPicturesThatCannotBeMade(t *testing.T) {
 		"picture 1 of a grid: an array [3] of 3 numbers has no height and width": Gray(array.New([]float32{1, 2, 3}, 3)),
 		"an array [2 1 1 1] of 2 numbers has no height":                          RedBlue(array.New([]float32{1, 2}, 2, 1, 1, 1)),
 		"three channels: an array [1 1 2] has not":                               RGB(array.New([]float32{1, 2}, 1, 1, 2)),
+		"an array [1 1 3] has 6 values":                                          RGB(array.Array{Dims: []int{1, 1, 3}, Values: make([]float32, 6)}),
 		"number 1 of an array [1 2] is NaN":                                      Gray(matrix(2, 1, nan)),
 		"number 0 of an array [1 2] is NaN":                                      RedBlue(matrix(2, nan, 1)),
 		"number 2 of an array [1 1 3] is +Inf":                                   RGB(array.New([]float32{1, 2, float32(math.Inf(1))}, 1, 1, 3)),

@@ -50,6 +50,9 @@ func Flow(title string, wide int, groups ...Group) Figure {
 	for _, r := range rows {
 		height += r.whole()
 	}
+	if err := checkSize(2*margin+room, height); err != nil {
+		return fail("%q: %w", title, err)
+	}
 	sheet := newSheet(2*margin+room, height)
 	sheet.write(heading, margin+room/2, margin, textSize, true, ink)
 	for _, r := range rows {

@@ -21,7 +21,9 @@ func Lines(c Chart, series ...Series) Figure {
 			return Failed(err)
 		}
 	}
-	p.X.Max = max(p.X.Max, c.XEnd)
+	if c.XEnd != 0 {
+		p.X.Max = max(p.X.Max, c.XEnd)
+	}
 	p.Y.Min = lowest(p.Y.Min, p.Y.Max)
 	placeLegend(p, series)
 	return c.draw(p, c.about(series))

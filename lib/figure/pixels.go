@@ -32,6 +32,9 @@ func RGB(a array.Array) image.Image {
 	if len(dims) != 3 || dims[2] != 3 || len(a.Values) == 0 {
 		return broken{fmt.Errorf("a picture in colours has three channels: an array %v has not", a.Dims)}
 	}
+	if dims[0]*dims[1]*dims[2] != len(a.Values) {
+		return broken{fmt.Errorf("an array %v has %d values", a.Dims, len(a.Values))}
+	}
 	if err := finite(a); err != nil {
 		return broken{err}
 	}

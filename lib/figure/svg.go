@@ -55,15 +55,18 @@ type svg struct {
 }
 
 func newSVG(c Chart, series []Series) *svg {
-	g := &svg{Chart: c, left: math.Inf(1), right: c.XEnd, low: math.Inf(1), high: math.Inf(-1), legend: svgLeft}
+	g := &svg{Chart: c, left: math.Inf(1), right: math.Inf(-1), low: math.Inf(1), high: math.Inf(-1), legend: svgLeft}
 	for _, s := range series {
 		g.left, g.right = min(g.left, slices.Min(s.X)), max(g.right, slices.Max(s.X))
 		g.low, g.high = min(g.low, slices.Min(s.Y)), max(g.high, slices.Max(s.Y))
 	}
-	g.left, g.low = min(g.left, g.right), lowest(g.low, g.high)
 	if len(series) == 0 {
-		g.left, g.low, g.high = 0, 0, 0
+		g.left, g.right, g.low, g.high = 0, 0, 0, 0
 	}
+	if c.XEnd != 0 {
+		g.right = max(g.right, c.XEnd)
+	}
+	g.left, g.low = min(g.left, g.right), lowest(g.low, g.high)
 	if g.left == g.right {
 		g.left, g.right = g.left-0.5, g.right+0.5
 	}

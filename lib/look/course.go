@@ -287,7 +287,10 @@ func many(n int) string {
 	if n < 1_000_000 {
 		return fmt.Sprint(n)
 	}
-	return fmt.Sprintf("%.3g million", float64(n)/1e6)
+	if n < 999_500_000 { // which are 1e+03 million with three digits
+		return fmt.Sprintf("%.3g million", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.3g billion", float64(n)/1e9)
 }
 
 // speed is a number of images a second, with as many digits as mean something.

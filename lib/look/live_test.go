@@ -475,3 +475,12 @@ func BenchmarkUpdate(b *testing.B) {
 		drawn(c.charts(), c.status(time.Now()))
 	}
 }
+
+func TestMany(t *testing.T) {
+	for n, want := range map[int]string{61_706: "61706", 9_231_114: "9.23 million", 999_499_999: "999 million", 15_470_264_320: "15.5 billion",
+		999_600_000: "1 billion"} {
+		if got := many(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}

@@ -73,7 +73,7 @@ func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if !utf8.ValidString(s.name) {
 		panicf("its name %q is not UTF-8, as names in files are", s.name)
 	}
-	count := map[string]int{}
+	count, taken := map[string]int{}, map[string]bool{}
 	for i, layer := range s.layers {
 		if layer == nil {
 			panicf("its layer %d is nil: leave it out", i+1)
@@ -86,11 +86,19 @@ func (s sequence) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 			panicf("its layer %d has the name %q, which is not UTF-8, as names in files are", i+1, label)
 		}
 		count[label]++
-		scope := scope.In("%s", fmt.Sprint(label, count[label]))
+		name := fmt.Sprint(label, count[label])
+		if taken[name] {
+			panicf("two of its layers would be called %s: give the block of that name another one", name)
+		}
+		taken[name] = true
+		scope := scope.In("%s", name)
 		done := trace.begin(scope, layer, x)
 		y := layer.Apply(scope, x)
 		if y == nil {
 			panicf("gives nil for its input: return the result's node")
+		}
+		if y.Rank() == 0 {
+			panicf("gives a single number for all images: give values for each of them")
 		}
 		done(y)
 		x = y

@@ -30,7 +30,7 @@ func (p PoolLayer) Stride(stride int) PoolLayer { p.info.Stride = stride; return
 func (p PoolLayer) Padding(padding int) PoolLayer { p.info.Padding = padding; return p }
 
 // Ceil returns the layer with the division of the output's size rounded up: a last window may reach past the image, as
-// it does in GoogLeNet. This is PyTorch's ceil_mode; only [MaxPool] has it.
+// it does in GoogLeNet. This is PyTorch's ceil_mode, but that the first window has to fit; only [MaxPool] has it.
 func (p PoolLayer) Ceil() PoolLayer { p.info.Ceil = true; return p }
 
 // Info implements [Layer].

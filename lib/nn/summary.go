@@ -152,7 +152,10 @@ func (s *Summary) MACs() int {
 func (s *Summary) Table() (head []string, rows [][]string) {
 	rows = [][]string{{"input", "", times(s.Input), "", "", ""}}
 	for _, l := range s.Layers {
-		sees := times([]int{l.Field, l.Field})
+		sees := fmt.Sprint(l.Field)
+		if len(s.Input) == 3 {
+			sees = times([]int{min(l.Field, s.Input[0]), min(l.Field, s.Input[1])})
+		}
 		row := []string{l.Path, l.Details(), times(l.Output), thousands(l.Parameters), thousands(l.MACs), sees}
 		rows = append(rows, row)
 	}

@@ -84,6 +84,8 @@ func TestSummaryNamesTheLayerThatDoesNotFit(t *testing.T) {
 		"only a max-pool can":                                                             {AvgPool(3).Ceil(), []int{6, 6, 1}},
 		"F, layer none1, on images of 6×6×1: has no function":                             {Named("F", Func("none", nil)), []int{6, 6, 1}},
 		"F, layer lost1, on images of 6×6×1: gives nil for its input":                     {Named("F", Func("lost", func(*graph.Node) *graph.Node { return nil })), []int{6, 6, 1}},
+		"F, layer sum1, on images of 6×6×1: gives a single number for all images":         {Named("F", Func("sum", func(x *graph.Node) *graph.Node { return graph.ReduceAllSum(x) })), []int{6, 6, 1}},
+		"F, on images of 6×6×1: two of its layers would be called conv11":                 {Named("F", append([]Layer{Named("conv1", ReLU)}, slices.Repeat([]Layer{Conv(1, 1)}, 11)...)...), []int{6, 6, 1}},
 		"E, layer residual1, on images of 6×6×1: its layer 2 is nil":                      {Named("E", Residual(ReLU, nil)), []int{6, 6, 1}},
 		`F, on images of 6×6×1: its layer 1 has the name "\xff", which is not UTF-8`:      {Named("F", Named("\xff", ReLU)), []int{6, 6, 1}},
 		`on images of 6×6×1: its name "\xff" is not UTF-8`:                                {Named("\xff", ReLU), []int{6, 6, 1}},
@@ -231,6 +233,20 @@ func (g gated) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		gate = graph.Reshape(gate, -1, 1, 1, x.Shape().Dim(-1))
 	}
 	return graph.Mul(x, gate)
+}
+
+// No value sees more than there is of an image, on either side, or of inputs in a row.
+func TestFieldsOfOtherImages(t *testing.T) {
+	for want, image := range map[string][]int{"8×32": {8, 32, 1}, "784": {784}} {
+		summary, err := Summarize(Sequential(Flatten, Dense(10)), image...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rows := summary.Table()
+		if got := rows[2][5]; got != want {
+			t.Errorf("a dense layer on images of %v sees %s, want %s", image, got, want)
+		}
+	}
 }
 
 // A value sees what the layers see that it is made of, through code that joins them, too.

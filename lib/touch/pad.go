@@ -132,7 +132,7 @@ func (p *pad) html() string {
 	b.WriteString("</div></div>")
 	for _, a := range p.layers {
 		name, pictures := maps(a)
-		fmt.Fprintf(&b, `<div>%s</div><div class="convbook-maps">`, name)
+		fmt.Fprintf(&b, `<div>%s</div><div class="convbook-maps">`, html.EscapeString(name))
 		for _, picture := range pictures {
 			b.WriteString(small(picture, 56))
 		}
