@@ -22,7 +22,7 @@ func Bars(c Chart, labels []string, series ...Series) Figure {
 	if err != nil {
 		return Failed(err)
 	}
-	row := newBarRow(c, len(labels), len(series))
+	row := newBarRow(c, len(labels), series)
 	alt := fmt.Sprintf("Bar chart: %s, %s", c.Title, c.Y)
 	for i, s := range series {
 		if len(s.Y) != len(labels) {
@@ -73,13 +73,25 @@ type barRow struct {
 	low, high float64
 }
 
-func newBarRow(c Chart, labels, series int) *barRow {
-	row := &barRow{Chart: c, series: series, size: textSize, format: "%.2f"}
+func newBarRow(c Chart, labels int, series []Series) *barRow {
+	row := &barRow{Chart: c, series: len(series), size: textSize, format: "%.2f"}
 	share := 0.5
-	if series > 1 {
+	if len(series) > 1 {
 		share, row.size, row.format = 0.7, textSize-1, "%.3g"
 	}
-	row.wide = points(share * float64(c.width()) / float64(labels*series))
+	largest := 0.0
+	for _, s := range series {
+		for _, v := range s.Y {
+			largest = max(largest, math.Abs(v))
+		}
+	}
+	switch {
+	case largest >= 1000: // with an exponent, or decimals that nobody reads
+		row.format = "%.0f"
+	case largest < 0.1: // all would be 0.00
+		row.format = "%.2g"
+	}
+	row.wide = points(share * float64(c.width()) / float64(labels*len(series)))
 	return row
 }
 

@@ -124,6 +124,21 @@ func TestBarHeights(t *testing.T) {
 }
 
 // Of three values, the line stands at their mean: here on the one in the middle.
+// Numbers above bars have digits that mean something, whatever their size.
+func TestNumbersOfBars(t *testing.T) {
+	one := func(values ...float64) []Series { return []Series{{Name: "a", Y: values}} }
+	for want, series := range map[string][]Series{
+		"a 0.004; b 0.0004":            one(0.004, 0.0004),
+		"a 138357544; b 2":             one(138357544, 2),
+		"a 12.50; b 3.00":              one(12.5, 3),
+		"a: a 6442, b 12; c: a 1, b 2": append(one(6442, 12), Series{Name: "c", Y: []float64{1, 2}}),
+	} {
+		if alt := Bars(Chart{X: "x", Y: "y"}, []string{"a", "b"}, series...).Alt; !strings.HasSuffix(alt, want) {
+			t.Errorf("%s, want %s", alt, want)
+		}
+	}
+}
+
 func TestSpreadShowsMeans(t *testing.T) {
 	middle := func(c color.RGBA, values ...float64) float64 {
 		_, picture := content(t, Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{values, {0, 10}}))

@@ -13,7 +13,6 @@ import (
 	"image"
 	"math"
 	"slices"
-	"strings"
 
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/figure"
@@ -193,12 +192,17 @@ func Filters(run *train.Run, layer string, title ...string) figure.Figure {
 	})
 }
 
-// seesImage reports whether a layer is the first of the network that has weights.
+// seesImage reports whether no layer multiplies what a layer sees of the image.
 func seesImage(run *train.Run, layer string) (bool, error) {
 	data := run.Task.Data
 	summary, err := nn.Summarize(run.Task.Net, data.Height, data.Width, data.Channels)
 	if err != nil {
 		return false, err
 	}
-	return strings.HasPrefix(summary.Variables[0].Name, layer+"/"), nil
+	at := slices.IndexFunc(summary.Layers, func(l nn.LayerInfo) bool { return l.Path == layer })
+	return at >= 0 && !slices.ContainsFunc(summary.Layers[:at], func(l nn.LayerInfo) bool {
+		this := summary.Layers[at]
+		beside := this.Block != "" && l.Block == this.Block && l.Lane != this.Lane
+		return l.MACs > 0 && !beside
+	}), nil
 }
