@@ -123,7 +123,6 @@ func TestBarHeights(t *testing.T) {
 	}
 }
 
-// Of three values, the line stands at their mean: here on the one in the middle.
 // Numbers above bars have digits that mean something, whatever their size.
 func TestNumbersOfBars(t *testing.T) {
 	one := func(values ...float64) []Series { return []Series{{Name: "a", Y: values}} }
@@ -139,6 +138,7 @@ func TestNumbersOfBars(t *testing.T) {
 	}
 }
 
+// Of three values, the line stands at their mean: here on the one in the middle.
 func TestSpreadShowsMeans(t *testing.T) {
 	middle := func(c color.RGBA, values ...float64) float64 {
 		_, picture := content(t, Spread(Chart{X: "x", Y: "y"}, []string{"a", "b"}, [][]float64{values, {0, 10}}))
