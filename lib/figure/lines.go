@@ -17,7 +17,7 @@ func Lines(c Chart, series ...Series) Figure {
 		return Failed(err)
 	}
 	for i, s := range series {
-		if err := c.addLine(p, s, lineColor(series, i)); err != nil {
+		if err := c.addLine(p, s, lineColor(series, i), dashes(series, i)); err != nil {
 			return Failed(err)
 		}
 	}
@@ -46,15 +46,24 @@ func lowest(low, high float64) float64 {
 	return low
 }
 
-// lineColor is the colour of series i.
-func lineColor(series []Series, i int) color.NRGBA {
-	strong := 0
+// strong counts the series before series i that are not pale.
+func strong(series []Series, i int) (n int) {
 	for _, s := range series[:i] {
 		if !s.Pale {
-			strong++
+			n++
 		}
 	}
-	c := color.NRGBA(palette[strong%len(palette)])
+	return n
+}
+
+// dashes are the lengths of the dashes and gaps of series i: none as long as the colours tell the series apart.
+func dashes(series []Series, i int) []float64 {
+	return [][]float64{nil, {7, 3}, {2, 3}}[min(strong(series, i)/len(palette), 2)]
+}
+
+// lineColor is the colour of series i.
+func lineColor(series []Series, i int) color.NRGBA {
+	c := color.NRGBA(palette[strong(series, i)%len(palette)])
 	if series[i].Pale {
 		c.A = 0x60
 	}
@@ -67,7 +76,7 @@ const (
 )
 
 // addLine adds a series to the plot.
-func (c Chart) addLine(p *plot.Plot, s Series, ink color.NRGBA) error {
+func (c Chart) addLine(p *plot.Plot, s Series, ink color.NRGBA, dashes []float64) error {
 	xy, err := s.points()
 	if err != nil {
 		return fmt.Errorf("chart %q: %w", c.Title, err)
@@ -77,6 +86,9 @@ func (c Chart) addLine(p *plot.Plot, s Series, ink color.NRGBA) error {
 		return fmt.Errorf("series %q: %w", s.Name, err)
 	}
 	line.Color = ink
+	for _, length := range dashes {
+		line.Dashes = append(line.Dashes, points(length))
+	}
 	line.Width = points(strongLine)
 	if s.Pale {
 		line.Width = points(paleLine)

@@ -40,7 +40,7 @@ func LinesSVG(c Chart, series ...Series) (string, error) {
 	g.axes()
 	for i, s := range drawn {
 		c := lineColor(drawn, i)
-		g.line(s, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+		g.line(s, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B), dashes(drawn, i))
 	}
 	g.WriteString("</svg>")
 	return g.String(), nil
@@ -110,7 +110,7 @@ func (g *svg) axes() {
 }
 
 // line draws a series, and its name above the data.
-func (g *svg) line(s Series, color string) {
+func (g *svg) line(s Series, color string, dashes []float64) {
 	width, opacity := strongLine, 1.0
 	if s.Pale {
 		width, opacity = paleLine, 0.5
@@ -118,6 +118,9 @@ func (g *svg) line(s Series, color string) {
 	// Nearer to the text's colour, so darker on white and lighter on black, where the browser can mix colours.
 	style := fmt.Sprintf(`fill="none" stroke="%s" style="stroke: color-mix(in srgb, %s 80%%, currentColor)" `+
 		`stroke-width="%g" stroke-opacity="%g" stroke-linejoin="round"`, color, color, width, opacity)
+	if dashes != nil {
+		style += fmt.Sprintf(` stroke-dasharray="%g %g"`, dashes[0], dashes[1])
+	}
 	g.WriteString(`<path d="M`)
 	for i := range s.X {
 		fmt.Fprintf(&g.Builder, "%.1f %.1f ", g.x(s.X[i]), g.y(s.Y[i]))

@@ -143,6 +143,30 @@ func curve() []Series {
 	return []Series{single, mean}
 }
 
+// More lines than there are colours are told apart by dashes, the first of them by colours alone.
+func TestManyLines(t *testing.T) {
+	var all []Series
+	for i := range 2*len(palette) + 1 {
+		all = append(all, Series{Name: fmt.Sprint(i), X: []float64{0, 1}, Y: []float64{0, float64(i)}})
+	}
+	svg, err := LinesSVG(Chart{X: "x", Y: "y"}, all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dash, want := range map[string]int{`"7 3"`: 2 * len(palette), `"2 3"`: 2} { // each line, and its entry in the legend
+		if got := strings.Count(svg, "stroke-dasharray="+dash); got != want {
+			t.Errorf("%d lines with the dashes %s, want %d", got, dash, want)
+		}
+	}
+	looks := map[string]bool{}
+	for i := range all {
+		looks[fmt.Sprint(lineColor(all, i), dashes(all, i))] = true
+	}
+	if len(looks) != len(all) {
+		t.Errorf("%d lines have %d looks", len(all), len(looks))
+	}
+}
+
 // An update of a page that changes must be small.
 func TestLinesSVGIsSmall(t *testing.T) {
 	if svg, err := LinesSVG(Chart{X: "epoch", Y: "loss", Width: 440}, curve()...); err != nil || len(svg) > 20_000 {
