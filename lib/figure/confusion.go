@@ -13,6 +13,9 @@ import (
 // upwards, or else a hundred classes would take gigabytes.
 const widestNames = 8000
 
+// With more classes than mostCounted, the cells are small and without numbers, and the names in tiny letters.
+const mostCounted, tiny = 60, 7
+
 // Confusion draws counts of right classes, by row, against given ones, by column: the darker, the larger the part of
 // its row. The diagonal is what was right.
 func Confusion(title string, counts [][]int, classes []string) Figure {
@@ -30,11 +33,19 @@ func Confusion(title string, counts [][]int, classes []string) Figure {
 		most = max(most, slices.Max(counts[row]))
 	}
 	const given, truth = "given by the network", "right class"
-	label := style(textSize, false, ink, text.XCenter, text.YTop)
+	crowded := n > mostCounted
+	size := float64(textSize)
+	if crowded {
+		size = tiny
+	}
+	label := style(size, false, ink, text.XCenter, text.YTop)
 	names := widest(classes, label)
 	cell := max(34*density, width(fmt.Sprint(most), label)+gap/2, (width(given, label)+n-1)/n)
+	if crowded {
+		cell = lineHeight(size)
+	}
 	above := lineHeight(textSize) // for the classes' names over the columns
-	upwards := n*(names+gap) > widestNames
+	upwards := crowded || n*(names+gap) > widestNames
 	if upwards {
 		above = names + gap/2
 	} else {
@@ -49,15 +60,15 @@ func Confusion(title string, counts [][]int, classes []string) Figure {
 	sheet := newSheet(left+n*cell+margin, top+n*cell+margin)
 	sheet.write(heading, sheet.Bounds().Dx()/2, margin, textSize, true, ink)
 	sheet.write([]string{given}, left+n*cell/2, top-lineHeight(textSize)-above-gap/2, textSize, false, ink)
-	sheet.writeUp(truth, margin, top+n*cell/2)
+	sheet.writeUp(truth, margin, top+n*cell/2, textSize)
 	for i, class := range classes {
-		sheet.write([]string{class}, left-gap-names/2, top+i*cell+(cell-lineHeight(textSize))/2, textSize, false, ink)
+		sheet.write([]string{class}, left-gap-names/2, top+i*cell+(cell-lineHeight(size))/2, size, false, ink)
 		if upwards {
-			sheet.writeUp(class, left+i*cell+(cell-lineHeight(textSize))/2, top-gap/2-above/2)
+			sheet.writeUp(class, left+i*cell+(cell-lineHeight(size))/2, top-gap/2-above/2, size)
 		} else {
 			sheet.write([]string{class}, left+i*cell+cell/2, top-above-gap/2, textSize, false, ink)
 		}
-		sheet.row(counts[i], i, left, top+i*cell, cell)
+		sheet.row(counts[i], i, left, top+i*cell, cell, !crowded)
 	}
 	return Figure{
 		Alt:     fmt.Sprintf("Confusion matrix: %s; %d of %d right, on the diagonal", title, right, total),
@@ -65,8 +76,8 @@ func Confusion(title string, counts [][]int, classes []string) Figure {
 	}
 }
 
-// row draws the counts of a right class.
-func (s sheet) row(counts []int, class, left, y, cell int) {
+// row draws the counts of a right class, with their numbers or without.
+func (s sheet) row(counts []int, class, left, y, cell int, numbers bool) {
 	const size = textSize - 1
 	all := sum(counts)
 	for column, count := range counts {
@@ -77,6 +88,9 @@ func (s sheet) row(counts []int, class, left, y, cell int) {
 		shade, on := shade(part, class == column)
 		x := left + column*cell
 		s.fill(x, y, cell, shade)
+		if !numbers {
+			continue
+		}
 		s.write([]string{fmt.Sprint(count)}, x+cell/2, y+(cell-lineHeight(size))/2, size, false, on)
 	}
 }

@@ -233,6 +233,31 @@ func TestConfusionOfManyClasses(t *testing.T) {
 	}
 }
 
+// As many classes as a label can tell apart have room, too.
+func TestConfusionOfAllClasses(t *testing.T) {
+	const n = 256
+	classes, counts := make([]string, n), make([][]int, n)
+	for i := range classes {
+		classes[i], counts[i] = fmt.Sprint("class ", i), make([]int, n)
+		counts[i][i], counts[i][(i+1)%n] = 90, 10
+	}
+	f := Confusion("all", counts, classes)
+	if err := f.check(); err != nil {
+		t.Fatal(err)
+	}
+	if size := f.Size(); size.X > 2600 || size.Y > 2600 {
+		t.Errorf("it has %v pixels", size)
+	}
+	if blue := count(f.picture, shadeOf(0.9, true)); blue < n*100 {
+		t.Errorf("the diagonal has %d pixels", blue)
+	}
+}
+
+func shadeOf(part float64, right bool) color.RGBA {
+	cell, _ := shade(part, right)
+	return cell
+}
+
 func TestSmooth(t *testing.T) {
 	s := NewSeries("a", []float32{1, 3, 5, 1}).Smooth(2)
 	for i, want := range []float64{1, 2, 4, 3} {

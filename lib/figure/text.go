@@ -55,8 +55,8 @@ func (s sheet) writeLeft(line string, x, top int, size float64) {
 }
 
 // writeUp writes a line upwards, x being its left edge and y its middle.
-func (s sheet) writeUp(line string, x, middle int) {
-	st := style(textSize, false, ink, text.XCenter, text.YTop)
+func (s sheet) writeUp(line string, x, middle int, size float64) {
+	st := style(size, false, ink, text.XCenter, text.YTop)
 	st.Rotation = math.Pi / 2
 	s.canvas.FillText(st, vg.Point{X: vg.Length(x), Y: vg.Length(s.Bounds().Dy() - middle)}, line)
 }
