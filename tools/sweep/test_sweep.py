@@ -433,14 +433,14 @@ class Report(unittest.TestCase):
     def test_a_notebook_may_have_a_dot_in_its_name(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         ones = [one_of(one, "done", history(50)) for one in trials("lr=0.1,0.2")]
-        options = mock.Mock(notebooks=["10"], profile="full", early="", trials=0, set="lr=0.1,0.2")
+        options = mock.Mock(notebooks=["10"], profile="full", early="", trials=0, set="lr=0.1,0.2", of="")
         with contextlib.redirect_stdout(io.StringIO()):
             sweep.report(ones, "10.my_x", options, folder)
         self.assertEqual(sorted(path.name.rpartition("-")[0] for path in folder.iterdir()), ["10.my_x", "10.my_x"])
 
     def test_settings_with_and_without_validation_are_no_comparison(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        options = mock.Mock(notebooks=["10"], profile="full", early="", trials=0, set="lr=0.1,0.2")
+        options = mock.Mock(notebooks=["10"], profile="full", early="", trials=0, set="lr=0.1,0.2", of="")
         for second, told in ((False, True), (True, False)):
             ones = [one_of(one, "done", history(50)) for one in trials("lr=0.1,0.2")]
             ones[1].epochs = history(60, validates=second)
