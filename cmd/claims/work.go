@@ -415,8 +415,10 @@ func (w Work) trainPyTorch(ctx context.Context, row *Row) error {
 		return err
 	}
 	lock := flock.New(checkpoint + ".lock")
-	if got, err := lock.TryLock(); err != nil || !got {
-		return errors.Join(err, errors.New("another process does it: wait until that ends"))
+	if got, err := lock.TryLock(); err != nil {
+		return err
+	} else if !got {
+		return errors.New("another process does it: wait until that ends")
 	}
 	defer lock.Unlock()
 	_, fresh := os.Stat(checkpoint)

@@ -255,12 +255,9 @@ class Process:
             raise SystemExit(f"error: {' '.join(map(str, self.process.args))} ended: see above")
         return line
 
-    def begin(self) -> None:
+    def round(self) -> float:
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-
-    def round(self) -> float:
-        self.begin()
         return float(self.line())
 
     def warm(self) -> None:
