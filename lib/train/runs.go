@@ -313,6 +313,11 @@ func (s Stored) SetName(name string) error {
 	if n := utf8.RuneCountInString(name); n > longestName {
 		return fmt.Errorf("a run's name of %d characters is too long: it may have %d", n, longestName)
 	}
+	unlock, err := store.LockLabels() // or two runs could get one name at the same time
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	runs, err := Runs()
 	if err != nil {
 		return err
@@ -333,6 +338,11 @@ func (s Stored) Pin(pinned bool) error {
 	if err := s.check(); err != nil {
 		return err
 	}
+	unlock, err := store.LockLabels()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return store.SetLabel(s.place.Dir(), func(l *store.Label) { l.Pinned = pinned })
 }
 

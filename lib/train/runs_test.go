@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -292,6 +293,34 @@ func TestNamesAndPins(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkError(t, s.SetName("too late"), "is gone")
+}
+
+// Two that change labels at the same time lose neither's change, and no two runs get one name.
+func TestLabelsChangedAtTheSameTime(t *testing.T) {
+	isolate(t)
+	c := quick()
+	first := mustFind(t, mustFit(t, c).Dir())
+	c.Seed = 2
+	second := mustFind(t, mustFit(t, c).Dir())
+	for i := range 50 {
+		name, pinned := fmt.Sprint("name ", i), i%2 == 0
+		var all sync.WaitGroup
+		var named [2]error
+		all.Go(func() { named[0] = first.SetName(name) })
+		all.Go(func() { named[1] = second.SetName(name) })
+		all.Go(func() {
+			if err := errors.Join(first.Pin(pinned), second.Pin(pinned)); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Wait()
+		if (named[0] == nil) == (named[1] == nil) {
+			t.Fatalf("of two runs that want the name %q, want one to get it: %v", name, named)
+		}
+		if a, b := mustFind(t, first.Dir), mustFind(t, second.Dir); (a.Name == name) == (b.Name == name) || a.Pinned != pinned || b.Pinned != pinned {
+			t.Fatalf("after the name %q and the pin %v they are %v and %v", name, pinned, a, b)
+		}
+	}
 }
 
 // A name that finds no run, several, or is none is told in a line.

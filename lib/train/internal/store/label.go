@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 )
 
@@ -43,7 +44,20 @@ func labelOf(dir string) Label {
 	return readLabel(folder)
 }
 
-// SetLabel changes what the user says of the run in a folder.
+// LockLabels makes sure that one at a time, of all processes, looks at labels to change one.
+func LockLabels() (unlock func() error, err error) {
+	runs, err := folder()
+	if err != nil {
+		return nil, err
+	}
+	lock := flock.New(runs, flock.SetFlag(os.O_RDONLY)) // the folder itself, which has to be there anyway
+	if err := lock.Lock(); err != nil {
+		return nil, fmt.Errorf("cannot name or pin runs in %s: %w: make it readable, and its file system one that has locks", runs, err)
+	}
+	return lock.Unlock, nil
+}
+
+// SetLabel changes what the user says of the run in a folder, between LockLabels and unlock.
 func SetLabel(dir string, change func(*Label)) error {
 	if err := checkListed(dir); err != nil {
 		return err
