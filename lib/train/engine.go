@@ -44,15 +44,17 @@ func (p *plan) untrained(ctx context.Context) (*engine, error) {
 	if err := p.checkMemory(); err != nil {
 		return nil, err
 	}
-	if err := p.summary.Initialize(e.vars, e.backend, p.Seed); err != nil {
-		return nil, oneLine(err)
-	}
-	if err := e.start(); err != nil {
-		return nil, err
-	}
-	e.freeze()
-	addKept(e.vars, p.Optimizer)
-	return e, nil
+	return attend(ctx, func() (*engine, error) { // large networks have a hundred million weights
+		if err := p.summary.Initialize(e.vars, e.backend, p.Seed); err != nil {
+			return nil, oneLine(err)
+		}
+		if err := e.start(); err != nil {
+			return nil, err
+		}
+		e.freeze()
+		addKept(e.vars, p.Optimizer)
+		return e, nil
+	})
 }
 
 // checkMemory finds a network that no memory of this machine holds, before its weights are drawn: what a program needs
