@@ -242,7 +242,7 @@ func TestReadme(t *testing.T) {
 	for _, want := range []string{
 		"a\n<!-- results: make claims -->\n| network |",
 		"| Net | 6,422 | CIFAR-10 | 10 epochs, batches of 64, cross-entropy, Adam, learning rate 0.001 | 62.83 ± 1.07 % (3) | 62.90 % (1) | 62 % | 20.0 s |\n",
-		"| Net reaches the same accuracy as in PyTorch. | 62.83 ± 1.07 % (3) | 62.90 % (1) | – | not measured: alike within 2 points |\n",
+		"| Net's accuracy is that of PyTorch to within two points. | 62.83 ± 1.07 % (3) | 62.90 % (1) | – | not measured: alike within 2 points |\n",
 		"<!-- end -->\nb\n",
 		"<!-- end -->\nc\n",
 	} {
