@@ -179,7 +179,8 @@ func claimsTable(l *ledger) string {
 		}
 		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s: %s |\n", says, mine, theirs, strings.Join(differences, "; "), v.outcome, c.ruleText())
 	}
-	text.WriteString("\nMean ± standard deviation (number of seeds). A difference of means has its 95 % interval (Welch's). A claim holds " +
+	text.WriteString("\nMean ± standard deviation (number of seeds). A difference of means has its 95 % interval (Welch's). " +
+		"Each interval stands for itself: of some forty at 95 %, one or two may miss by chance. A claim holds " +
 		"when the whole interval is where the verdict says, or, where that is \"the mean reaches it\", when the mean does; it is " +
 		"not measured as long as seeds are missing. " +
 		"`make claims` trains and judges, `make test` judges again.\n")
