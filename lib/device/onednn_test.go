@@ -235,6 +235,13 @@ func TestConvolutionInFewerParts(t *testing.T) {
 	}
 }
 
+// oneDNN writes nowhere but where it may. Its own code is not compiled with sanitizers, and writes what it then runs.
+func TestOneDNNStaysWithinItsMemory(t *testing.T) {
+	if output, err := exec.Command(compiled(t, "plugin/check/bounds.c", "-O1")).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
+	}
+}
+
 // Many convolutions at once, more than XLA has threads, end, and give what they give alone.
 func TestConvolutionsAtOnce(t *testing.T) {
 	backend, err := open(defaultBackend)

@@ -17,6 +17,12 @@ import (
 // sanitized compiles a program of plugin/ with the compiler's sanitizers, which notice what goes wrong in C.
 func sanitized(t *testing.T, source string) (program string) {
 	t.Helper()
+	return compiled(t, source, "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+}
+
+// compiled compiles a program of plugin/.
+func compiled(t *testing.T, source string, options ...string) (program string) {
+	t.Helper()
 	venv, err := filepath.Abs("../../.venv")
 	if err != nil {
 		t.Fatal(err)
@@ -26,9 +32,8 @@ func sanitized(t *testing.T, source string) (program string) {
 		t.Fatal(err)
 	}
 	program = filepath.Join(t.TempDir(), "program")
-	args := []string{"-g", "-std=gnu11", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
-		`-DREAL_PLUGIN=""`, `-DREAL_PLUGIN_SUM=""`, "-I" + strings.TrimSpace(string(pjrt)),
-		"-I" + filepath.Join(venv, "include"), "-o", program, source}
+	args := append([]string{"-g", "-std=gnu11", `-DREAL_PLUGIN=""`, `-DREAL_PLUGIN_SUM=""`, "-I" + strings.TrimSpace(string(pjrt)),
+		"-I" + filepath.Join(venv, "include"), "-o", program, source}, options...)
 	if !strings.HasSuffix(source, "kept.c") {
 		needOneDNN(t)
 		args = append(args, "-L"+filepath.Join(venv, "lib"), "-ldnnl", "-lgomp", "-lm", "-Wl,-rpath,"+filepath.Join(venv, "lib"))

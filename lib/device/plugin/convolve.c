@@ -50,11 +50,21 @@ static bool fast(const_dnnl_primitive_desc_t description) {
   return strstr(name, "jit") || strstr(name, "brg");
 }
 
+// sound tells whether oneDNN's code for a plan stays within its memory. For the gradient with respect to weights of 1×1
+// it gathers the images' values that a stride leaves, whole registers of channels at a time: where a register holds
+// more channels than there are, it writes past the end of its scratchpad.
+static bool sound(const struct plan *p) {
+  enum { REGISTER = 16 }; // the most floats that one holds
+  bool gathers = p->w[2] == 1 && p->w[3] == 1 && (p->stride[0] != 1 || p->stride[1] != 1);
+  return p->kind != BY_WEIGHTS || !gathers || p->x[1] >= REGISTER;
+}
+
 // size_of is how many bytes a value has.
 static int64_t size_of(const struct plan *p) { return p->type == dnnl_bf16 ? 2 : sizeof(float); }
 
-// describe is oneDNN's description of a convolution of that many images, or NULL where it has none or a slow one.
+// describe is oneDNN's description of a convolution of that many images, or NULL where it has no good one.
 static dnnl_primitive_desc_t describe(const struct plan *p, int64_t images) {
+  if (!sound(p)) return NULL;
   omp_set_num_threads(1);                                      // of this thread: the others are XLA's
   dnnl_memory_desc_t x = NULL, w = NULL, y = NULL, sum = NULL; // sum: of the parts' gradients, not rounded
   dnnl_memory_desc_t bias = NULL;
