@@ -9,7 +9,8 @@ import (
 	"example.org/convbook/lib/internal/op"
 )
 
-// ReLU keeps positive values and replaces all others by 0. Where it does, the gradient is 0, as in PyTorch.
+// ReLU keeps positive values and replaces all others by 0. Where it does, the gradient is 0, as in PyTorch. What is not a
+// number stays so, except in a test right behind a convolution that oneDNN computes, where it becomes 0.
 var ReLU Layer = plain{"relu", rectify}
 
 func rectify(x *graph.Node) *graph.Node {

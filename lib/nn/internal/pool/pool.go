@@ -43,21 +43,26 @@ func (w Window) max(x *graph.Node) *graph.Node {
 func (w Window) ofTiles(x *graph.Node) *graph.Node {
 	size := w.Size
 	batch, height, width, channels := x.Shape().Dim(0), x.Shape().Dim(1)/size, x.Shape().Dim(2)/size, x.Shape().Dim(3)
-	split := func(x *graph.Node) *graph.Node { return graph.Reshape(x, batch, height, size, width, size, channels) }
+	at := func(x *graph.Node, i, j int) *graph.Node {
+		all := graph.AxisRange()
+		x = graph.Reshape(x, batch, height, size, width, size, channels)
+		return graph.Slice(x, all, all, graph.AxisElem(i), all, graph.AxisElem(j))
+	}
 	var largest *graph.Node
 	return op.WithGradient(x, func(x *graph.Node) *graph.Node {
-		largest = graph.ReduceMax(split(x), 2, 4)
-		return largest
+		largest = at(x, 0, 0)
+		for k := 1; k < size*size; k++ {
+			largest = larger(largest, at(x, k/size, k%size))
+		}
+		return graph.Reshape(largest, batch, height, width, channels)
 	}, func(pull *graph.Node) *graph.Node {
-		each := func(x *graph.Node) *graph.Node { return graph.Reshape(x, batch, height, 1, width, 1, channels) }
-		values, largest, pull := split(x), each(largest), each(pull)
+		pull = graph.Reshape(pull, batch, height, 1, width, 1, channels)
 		none, free := graph.ZerosLike(pull), graph.Equal(largest, largest)
-		all := graph.AxisRange()
 		var lines []*graph.Node
 		for i := range size {
 			var line []*graph.Node
 			for j := range size {
-				value := graph.Slice(values, all, all, graph.AxisElem(i), all, graph.AxisElem(j))
+				value := at(x, i, j)
 				hit := graph.LogicalAnd(free, graph.Equal(value, largest))
 				free = graph.LogicalAnd(free, graph.LogicalNot(hit))
 				line = append(line, graph.Where(hit, pull, none))
@@ -66,6 +71,12 @@ func (w Window) ofTiles(x *graph.Node) *graph.Node {
 		}
 		return graph.Reshape(graph.Concatenate(lines, 2), x.Shape().Dimensions...)
 	})
+}
+
+// larger is the larger of two values, or what is not a number if one of them is not: XLA's own maximum on a processor
+// then gives the other one.
+func larger(a, b *graph.Node) *graph.Node {
+	return graph.Where(graph.LogicalOr(graph.GreaterThan(b, a), graph.IsNaN(b)), b, a)
 }
 
 // ofShifted takes the maximum of windows that overlap, as that of the images moved by 0, 1, … pixels: along the rows,
@@ -85,8 +96,7 @@ func (w Window) ofShifted(x *graph.Node) *graph.Node {
 				largest = value
 				continue
 			}
-			larger := graph.LogicalOr(graph.GreaterThan(value, largest), graph.IsNaN(value))
-			largest = graph.Where(larger, value, largest)
+			largest = larger(largest, value)
 		}
 		x = largest
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -54,5 +55,26 @@ func TestEqualValues(t *testing.T) {
 		if !slices.Equal(got[i], want) {
 			t.Errorf("%s: the gradient is %v, want %v", form, got[i], want)
 		}
+	}
+}
+
+// What is not a number is the largest value of its windows, as in PyTorch, and of no others.
+func TestNotANumber(t *testing.T) {
+	nan := float32(math.NaN())
+	images := tensors.FromFlatDataAndDimensions([]float32{nan, 1, 2, 3, 4, nan, 5, 6, 7, 8, 9, nan, nan, nan, nan, nan}, 4, 2, 2, 1)
+	w := Window{Size: 2, Stride: 2}
+	got, _ := check.Run(t, check.Device(t), func(in []*graph.Node) []*graph.Node {
+		rest := graph.Slice(in[0], graph.AxisRange(0, 1), graph.AxisRange(), graph.AxisRange(1, 2))
+		return []*graph.Node{w.ofTiles(in[0]), w.ofShifted(in[0]), Max(in[0], w), Max(rest, Window{Size: 1, Stride: 1})}
+	}, images)
+	for i, form := range []string{"tiles", "shifted images", "what the device does"} {
+		for image, value := range got[i] {
+			if value == value {
+				t.Errorf("%s: the maximum of image %d is %v", form, image, value)
+			}
+		}
+	}
+	if got := got[3]; !slices.Equal(got, []float32{1, 3}) {
+		t.Errorf("beside what is not a number there are %v", got)
 	}
 }
