@@ -208,6 +208,19 @@ func ExampleScheduleFunc() {
 	// 3 epochs, batches of 64, negative log-likelihood, SGD, momentum 0.5, gradients clipped to norm 5, learning rate 0.05, tenths, seed 1
 }
 
+// What a schedule makes of the learning rate can be looked at without a training: here of 0.1, over forty steps.
+func ExampleSchedule_Share() {
+	cycle := train.OneCycle(0.25)
+	for _, step := range []int{0, 9, 24, 39} {
+		fmt.Printf("step %2d: %.6f\n", step, 0.1*cycle.Share(step, 40))
+	}
+	// Output:
+	// step  0: 0.004000
+	// step  9: 0.100000
+	// step 24: 0.050002
+	// step 39: 0.000000
+}
+
 // A Progress of one's own is a type that is told what happens.
 func ExampleProgress() {
 	watched := task

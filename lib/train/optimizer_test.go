@@ -199,7 +199,7 @@ func TestOptimizerFuncsAreToldApartByResults(t *testing.T) {
 }
 
 func TestSchedulesByHand(t *testing.T) {
-	const perEpoch, epochs = 10, 4
+	const steps = 40
 	half := (1 + math.Cos(math.Pi/2)) / 2
 	for _, c := range []struct {
 		schedule Schedule
@@ -215,13 +215,18 @@ func TestSchedulesByHand(t *testing.T) {
 		{ScheduleFunc("squares", func(done float64) float64 { return done * done }), map[int]float64{0: 0, 10: 1. / 16, 39: 39. * 39 / 1600}},
 	} {
 		for step, want := range c.at {
-			if got := c.schedule.at(step, perEpoch, epochs); !(math.Abs(got-want) <= 1e-9) {
+			if got := c.schedule.Share(step, steps); !(math.Abs(got-want) <= 1e-9) {
 				t.Errorf("%s: step %d has %v of the rate, want %v", c.schedule.name, step, got, want)
 			}
 		}
 	}
-	if f := OneCycle(0.1).at(0, 1, 1); math.IsNaN(f) || f < 0 || f > 1 {
-		t.Errorf("a training of one step has %v of the rate", f)
+	if share := OneCycle(0.1).Share(0, 1); math.IsNaN(share) || share < 0 || share > 1 {
+		t.Errorf("a training of one step has %v of the rate", share)
+	}
+	for _, wrong := range []Schedule{OneCycle(2), ScheduleFunc("none", nil), ScheduleFunc("below zero", func(float64) float64 { return -1 })} {
+		if share := wrong.Share(0, steps); !math.IsNaN(share) {
+			t.Errorf("%s, which cannot work, has %v of the rate", wrong.name, share)
+		}
 	}
 }
 

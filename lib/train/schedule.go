@@ -14,31 +14,33 @@ type Schedule struct {
 	warmUp  float64 // see OneCycle
 	sum     string  // of a ScheduleFunc's values
 	invalid error
-	// factor is the share of the optimizer's rate that a step has, counted from 0 over all epochs, with perEpoch steps
-	// each.
-	factor func(step, perEpoch, epochs int) float64
+	share   func(step, steps int) float64 // see Share
 }
 
-// at is that share.
-func (s Schedule) at(step, perEpoch, epochs int) float64 {
-	if s.factor == nil {
+// Share is the share of the optimizer's learning rate that a step has, counted from 0 over all epochs, in a training of
+// that many steps. It is NaN for a schedule that cannot work; Fit says why.
+func (s Schedule) Share(step, steps int) float64 {
+	switch {
+	case s.invalid != nil:
+		return math.NaN()
+	case s.share == nil:
 		return 1
 	}
-	return s.factor(step, perEpoch, epochs)
+	return s.share(step, steps)
 }
 
 // Cosine lets the learning rate fall from the optimizer's to zero along half a cosine, step by step (Loshchilov and
 // Hutter, "SGDR", 2016, without restarts).
 func Cosine() Schedule {
-	return Schedule{name: "cosine", factor: func(step, perEpoch, epochs int) float64 {
-		return between(1, 0, float64(step)/float64(perEpoch*epochs))
+	return Schedule{name: "cosine", share: func(step, steps int) float64 {
+		return between(1, 0, float64(step)/float64(steps))
 	}}
 }
 
 // Linear lets the learning rate fall from the optimizer's to zero in a straight line, step by step.
 func Linear() Schedule {
-	return Schedule{name: "linear", factor: func(step, perEpoch, epochs int) float64 {
-		return 1 - float64(step)/float64(perEpoch*epochs)
+	return Schedule{name: "linear", share: func(step, steps int) float64 {
+		return 1 - float64(step)/float64(steps)
 	}}
 }
 
@@ -56,10 +58,10 @@ func OneCycle(warmUp float64) Schedule {
 	if !(warmUp > 0 && warmUp < 1) {
 		s.invalid = fmt.Errorf("the warm-up is %v of all steps: it must be above 0 and below 1", warmUp)
 	}
-	s.factor = func(step, perEpoch, epochs int) float64 {
-		last := float64(perEpoch*epochs - 1)
-		peak := warmUp*float64(perEpoch*epochs) - 1 // the step that has the optimizer's rate
-		if now := float64(step); now < peak {       // a warm-up of one step has its peak at step 0
+	s.share = func(step, steps int) float64 {
+		last := float64(steps - 1)
+		peak := warmUp*float64(steps) - 1     // the step that has the optimizer's rate
+		if now := float64(step); now < peak { // a warm-up of one step has its peak at step 0
 			return between(oneCycleStart, 1, now/peak)
 		} else {
 			return between(1, oneCycleEnd, (now-peak)/(last-peak))
@@ -100,7 +102,7 @@ func ScheduleFunc(name string, share func(done float64) float64) Schedule {
 		return s
 	}
 	s.sum = fmt.Sprintf("%x", sum.Sum(nil))
-	s.factor = func(step, perEpoch, epochs int) float64 { return share(float64(step) / float64(perEpoch*epochs)) }
+	s.share = func(step, steps int) float64 { return share(float64(step) / float64(steps)) }
 	return s
 }
 
@@ -113,12 +115,12 @@ func checkShare(name string, value, done float64) error {
 }
 
 // check finds a step of a training for which a schedule of one's own gives no rate.
-func (s Schedule) check(perEpoch, epochs int) error {
+func (s Schedule) check(steps int) error {
 	if s.sum == "" {
 		return nil
 	}
-	for step := range perEpoch * epochs {
-		if err := checkShare(s.name, s.at(step, perEpoch, epochs), float64(step)/float64(perEpoch*epochs)); err != nil {
+	for step := range steps {
+		if err := checkShare(s.name, s.Share(step, steps), float64(step)/float64(steps)); err != nil {
 			return err
 		}
 	}

@@ -235,7 +235,7 @@ func (p *plan) training() (Training, error) {
 	if p.splits.validation != nil {
 		t.ValidationImages = p.splits.validation.Len()
 	}
-	return t, p.Schedule.check(t.Batches, t.Epochs)
+	return t, p.Schedule.check(t.Batches * t.Epochs)
 }
 
 // stored is the task's finished run, and nil if it is not on disk, or if it would answer a program by names that the

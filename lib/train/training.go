@@ -296,8 +296,8 @@ func (t *training) portion(order epochOrder, batch, steps int) portion {
 // stepNumbers are what the optimizer needs for the i-th step from where the training stands, for each of the rates.
 func (t *training) stepNumbers(i int) (all []stepNumbers[float64]) {
 	step := t.at.Step + i
-	last := t.about.Batches*t.about.Epochs - 1 // whose rate holds for what a worker does beyond it
-	factor := t.engine.Schedule.at(min(step, last), t.about.Batches, t.about.Epochs)
+	steps := t.about.Batches * t.about.Epochs
+	factor := t.engine.Schedule.Share(min(step, steps-1), steps) // beyond the last step, as a worker goes, that of the last
 	for _, rate := range t.engine.rates() {
 		all = append(all, t.engine.Optimizer.stepNumbers(factor*rate, step+1))
 	}
