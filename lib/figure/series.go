@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot/plotter"
+
+	"example.org/convbook/lib/internal/text"
 )
 
 // Series is numbers with a name: a line of a chart, the bars of one colour, or a path over a map.
@@ -66,4 +69,12 @@ func (s Series) points() (plotter.XYs, error) {
 		return nil, fmt.Errorf("series %q: its numbers are too large to draw", s.Name)
 	}
 	return all, nil
+}
+
+// brief is a number with three digits, or with all of those before its point: more tell a reader of a chart nothing.
+func brief(v float64) string {
+	if size := math.Abs(v); size >= 999.5 && size < 1e15 { // with three digits, 999.5 is 1e+03
+		return text.Thousands(strconv.FormatFloat(v, 'f', 0, 64))
+	}
+	return fmt.Sprintf("%.3g", v)
 }
