@@ -125,6 +125,24 @@ func show() {
 	cell.Show(3.5, "last")
 }
 
+// Numbers of five digits make those of their column easier to read; years and seeds stay as they are. Columns of
+// percentages have the same decimals, whatever digits their numbers happen to end in.
+func TestTablesOfNumbers(t *testing.T) {
+	numbers := cell.NewTable("network", "year", "parameters", "MACs", "seconds", "notes, %", "Muon, %", "lost, %", "error, %", "loss", "paper")
+	numbers.Row("LeNet", 1998, 9999, int64(4096), 12345.6, 86.4, 93.2, 0.1234, 1e-7, 0.5, "61706")
+	numbers.Row("VGG-16", 2014, 138357544, int64(-15470264320), 9.25, 83.31, 91.2, 1.5, 0.5, 2.25, "138 million")
+	_, rows := numbers.Table()
+	want := [][]string{
+		{"LeNet", "1998", "9,999", "4,096", "12,345.60", "86.40", "93.20", "0.1234", "1e-07", "0.50", "61706"},
+		{"VGG-16", "2014", "138,357,544", "-15,470,264,320", "9.25", "83.31", "91.20", "1.5000", "0.5", "2.25", "138 million"},
+	}
+	for i := range want {
+		if !slices.Equal(rows[i], want[i]) {
+			t.Errorf("row %d is %q, want %q", i, rows[i], want[i])
+		}
+	}
+}
+
 const asText = `first
 [figure: 1 picture: A dot]
 net <b>  accuracy, %  parameters

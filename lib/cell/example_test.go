@@ -18,12 +18,12 @@ func ExampleShow() {
 func ExampleNewTable() {
 	t := cell.NewTable("", "parameters", "accuracy, %")
 	t.Row("FC2Layer", 6442, 86.36)
-	t.Row("CNN", 6422, 94.5)
+	t.Row("VGG16", 9231114, 83.6)
 	cell.Show(t)
 	// Output:
 	//           parameters  accuracy, %
-	// FC2Layer        6442        86.36
-	// CNN             6422        94.50
+	// FC2Layer       6,442        86.36
+	// VGG16      9,231,114        83.60
 }
 
 func ExampleNear() {

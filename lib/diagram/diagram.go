@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"example.org/convbook/lib/figure"
+	"example.org/convbook/lib/internal/text"
 	"example.org/convbook/lib/nn"
 )
 
 // Of draws the network from left to right: a box for each layer that multiplies or pools, as high as its feature maps
 // are large and as wide as they are many, both on a logarithmic scale. Blocks that follow each other and are alike are
-// drawn once. A layer's output is written below it. Auxiliary classifiers, which only training uses, are left out.
+// drawn once. A layer's output is written below it, and a shortcut's layers stand on its way around the others. Auxiliary
+// classifiers, which only training uses, are left out. A block inside of a block's lane is not told from other layers.
 func Of(net *nn.Summary) figure.Figure {
 	if net == nil {
 		return figure.Failed(errors.New("there is no network to draw: get its summary with nn.Summarize"))
@@ -31,10 +33,7 @@ func Of(net *nn.Summary) figure.Figure {
 		}
 		drawn = append(drawn, g)
 	}
-	parameters := fmt.Sprintf("%.1f million", float64(net.Parameters())/1e6)
-	if net.Parameters() < 1e6 {
-		parameters = fmt.Sprint(net.Parameters())
-	}
+	parameters := text.Thousands(fmt.Sprint(net.Parameters()))
 	return figure.Flow(fmt.Sprintf("%s on %s: %s parameters", net.Network, times(net.Input), parameters), 880, drawn...)
 }
 
@@ -59,14 +58,17 @@ func draw(layers []nn.LayerInfo) figure.Group {
 	g := figure.Group{Note: times(layers[len(layers)-1].Output)}
 	lanes := map[string]int{}
 	for _, layer := range layers {
+		kind, label, ok := describe(layer)
 		if layer.Lane == "shortcut" || layer.Kind == "add" {
 			g.Skip = true
+			if ok {
+				g.Around = append(g.Around, box(kind, label, layer.Output, true))
+			}
 			continue
 		}
 		if _, ok := lanes[layer.Lane]; !ok {
 			lanes[layer.Lane] = len(lanes)
 		}
-		kind, label, ok := describe(layer)
 		if !ok {
 			continue
 		}
@@ -117,7 +119,7 @@ func box(kind, label string, output []int, inBlock bool) figure.Box {
 
 // alike reports whether two groups look the same.
 func alike(a, b figure.Group) bool {
-	return a.Skip == b.Skip && a.Note == b.Note && slices.EqualFunc(a.Lanes, b.Lanes, slices.Equal)
+	return a.Skip == b.Skip && slices.Equal(a.Around, b.Around) && a.Note == b.Note && slices.EqualFunc(a.Lanes, b.Lanes, slices.Equal)
 }
 
 // times writes dimensions as 28×28×6.

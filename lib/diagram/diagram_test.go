@@ -14,6 +14,9 @@ func TestOf(t *testing.T) {
 			nn.Conv(4, 3).Stride(2).Padding(1), nn.BatchNorm, nn.ReLU, nn.MaxPool(2), nn.Flatten, nn.Dropout(0.5), nn.Dense(10)),
 		"B on 8×8×3: 130 parameters; convolution 1×1, convolution 3×3, with a shortcut, 2 times": nn.Named("B",
 			nn.Residual(nn.Conv(2, 1), nn.Conv(3, 3).Padding(1)), nn.ReLU, nn.Residual(nn.Conv(2, 1), nn.Conv(3, 3).Padding(1)), nn.ReLU),
+		"P on 8×8×3: 934 parameters; convolution 3×3 /2, convolution 3×3, with a shortcut through convolution 1×1 /2; dense": nn.Named("P",
+			nn.Residual(nn.Conv(4, 3).Stride(2).Padding(1), nn.ReLU, nn.Conv(4, 3).Padding(1)).Shortcut(nn.Conv(4, 1).Stride(2), nn.BatchNorm),
+			nn.Flatten, nn.Dense(10)),
 		"C on 8×8×3: 20 parameters; convolution 1×1 beside pooling 3×3 /1, convolution 1×1; pooling": nn.Named("C",
 			nn.Branches(nn.Conv(2, 1), nn.Sequential(nn.MaxPool(3).Stride(1).Padding(1), nn.Conv(3, 1))), nn.GlobalAvgPool),
 	} {

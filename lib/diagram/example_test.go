@@ -15,5 +15,5 @@ func ExampleOf() {
 		return
 	}
 	fmt.Println(diagram.Of(summary).Alt)
-	// Output: CNN on 28×28×1: 6422 parameters; convolution 5×5; pooling 2×2; convolution 5×5; pooling 2×2; dense; dense
+	// Output: CNN on 28×28×1: 6,422 parameters; convolution 5×5; pooling 2×2; convolution 5×5; pooling 2×2; dense; dense
 }

@@ -49,9 +49,11 @@ func Bars(c Chart, labels []string, series ...Series) Figure {
 	return c.draw(p, alt)
 }
 
-// below is the labels as they stand side by side below the bars: as large as their longest word allows.
+// below is the labels as they stand side by side below the bars: as large as their longest word allows, with a space
+// between them.
 func (c Chart) below(labels []string) (size float64, lines []string) {
-	room := (c.width() - besideData) / len(labels)
+	const space = 10 // screen pixels
+	room := max(1, (c.width()-besideData)/len(labels)-space)
 	words := strings.Fields(strings.Join(labels, " "))
 	for size = textSize - 1; size > 8 && widest(words, small(size)) > room*density; {
 		size--

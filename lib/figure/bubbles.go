@@ -36,8 +36,8 @@ func Bubbles(c Chart, unit string, bubbles ...Bubble) Figure {
 			return fail("chart %q: bubble %s has the size %v", c.Title, b.Name, b.Size)
 		}
 		xy[i] = plotter.XY{X: b.X, Y: b.Y}
-		names[i] = fmt.Sprintf("%s, %.4g %s", b.Name, b.Size, unit)
-		alt += fmt.Sprintf("; %s at %.4g and %.4g", names[i], b.X, b.Y)
+		names[i] = fmt.Sprintf("%s, %s %s", b.Name, brief(b.Size), unit)
+		alt += fmt.Sprintf("; %s at %s and %s", names[i], brief(b.X), brief(b.Y))
 	}
 	discs, err := plotter.NewScatter(xy)
 	if err != nil {

@@ -20,6 +20,7 @@ type Chart struct {
 	Width  int     // in screen pixels; 600 if 0
 	Height int     // in screen pixels; 320 if 0
 	XEnd   float64 // of lines: how far the x-axis goes at least
+	YEnd   float64 // likewise the y-axis, from 0; charts that are compared have the same
 }
 
 func (c Chart) width() int {

@@ -479,11 +479,12 @@ func TestFlow(t *testing.T) {
 
 func TestBubbles(t *testing.T) {
 	c := Chart{Title: "nets", X: "layers", Y: "error, %"}
-	f := Bubbles(c, "million", Bubble{"small", 8, 16, 1}, Bubble{"large", 152, 3.5, 4})
+	f := Bubbles(c, "million", Bubble{"small", 8, 16.049, 0.4502}, Bubble{"middle", 18, 4, 62.006}, Bubble{"large", 12345.6, 3.5, 1234.5})
 	if _, err := f.PNG(); err != nil {
 		t.Fatal(err)
 	}
-	if want := "Bubble chart: nets, error, % over layers; small, 1 million at 8 and 16; large, 4 million at 152 and 3.5"; f.Alt != want {
+	if want := "Bubble chart: nets, error, % over layers; small, 0.45 million at 8 and 16; " +
+		"middle, 62 million at 18 and 4; large, 1,234 million at 12,346 and 3.5"; f.Alt != want {
 		t.Errorf("in words: %q, want %q", f.Alt, want)
 	}
 	if f := Bubbles(c, "", Bubble{"none", 1, 1, 0}); f.err == nil {

@@ -17,10 +17,11 @@ type Box struct {
 
 // Group is a part of a Flow: one box, boxes one after another, or several lanes of them side by side.
 type Group struct {
-	Lanes [][]Box
-	Skip  bool   // a way leads around the boxes
-	Times int    // how often the group stands there, one after another; once if 0
-	Note  string // below the group, one or more lines
+	Lanes  [][]Box
+	Skip   bool   // a way leads around the boxes
+	Around []Box  // on that way
+	Times  int    // how often the group stands there, one after another; once if 0
+	Note   string // below the group, one or more lines
 }
 
 // flowSize is the size of a flow's text.
@@ -114,7 +115,7 @@ type legend struct {
 func newLegend(groups []Group) legend {
 	l := legend{colors: map[string]color.RGBA{}}
 	for _, g := range groups {
-		for _, box := range slices.Concat(g.Lanes...) {
+		for _, box := range slices.Concat(append(slices.Clone(g.Lanes), g.Around)...) {
 			if _, known := l.colors[box.Kind]; !known {
 				l.colors[box.Kind] = palette[len(l.kinds)%len(palette)]
 				l.kinds = append(l.kinds, box.Kind)
@@ -143,17 +144,23 @@ func (l legend) draw(s sheet, y int) {
 
 // describe puts the group into words.
 func (g Group) describe() string {
-	var lanes []string
-	for _, lane := range g.Lanes {
+	words := func(lane []Box) string {
 		var labels []string
 		for _, box := range lane {
 			labels = append(labels, strings.TrimSpace(box.Kind+" "+box.Label))
 		}
-		lanes = append(lanes, strings.Join(labels, ", "))
+		return strings.Join(labels, ", ")
+	}
+	var lanes []string
+	for _, lane := range g.Lanes {
+		lanes = append(lanes, words(lane))
 	}
 	s := strings.Join(lanes, " beside ")
 	if g.Skip {
 		s += ", with a shortcut"
+	}
+	if len(g.Around) > 0 {
+		s += " through " + words(g.Around)
 	}
 	if g.Times > 1 {
 		s += fmt.Sprintf(", %d times", g.Times)
@@ -166,6 +173,7 @@ type group struct {
 	Group
 	width, height int
 	lanes         []int // their heights
+	around        int   // that of the boxes on the way around
 	notes         []string
 }
 
@@ -179,14 +187,7 @@ func layout(g Group) group {
 	laid := group{Group: g.labelled()}
 	g = laid.Group
 	for i, lane := range g.Lanes {
-		wide, high := 0, 0
-		for k, box := range lane {
-			if k > 0 {
-				wide += boxGap
-			}
-			wide += box.Width * density
-			high = max(high, box.Height*density)
-		}
+		wide, high := measure(lane)
 		if i > 0 {
 			laid.height += laneGap
 		}
@@ -197,7 +198,9 @@ func layout(g Group) group {
 		laid.width += 2 * boxGap
 	}
 	if g.Skip {
-		laid.height += 2 * skip
+		wide, high := measure(g.Around)
+		laid.width, laid.around = max(laid.width, wide), high
+		laid.height += 2 * (skip + high) // below the boxes, too, so their middle stays
 	}
 	if g.Times > 1 {
 		laid.notes = append(laid.notes, fmt.Sprintf("%d ×", g.Times))
@@ -214,19 +217,34 @@ func layout(g Group) group {
 	return laid
 }
 
+// measure is how wide and how high boxes one after another are.
+func measure(lane []Box) (wide, high int) {
+	for k, box := range lane {
+		if k > 0 {
+			wide += boxGap
+		}
+		wide += box.Width * density
+		high = max(high, box.Height*density)
+	}
+	return wide, high
+}
+
 // labelled is the group with boxes that are as wide as the labels in them, at least.
 func (g Group) labelled() Group {
 	if _, alone := g.alone(); alone { // its label stands below it
 		return g
 	}
-	lanes := make([][]Box, len(g.Lanes))
-	for i, lane := range g.Lanes {
-		for _, box := range lane {
-			box.Width = max(box.Width, width(box.Label, small(flowSize))/density+4)
-			lanes[i] = append(lanes[i], box)
+	wider := func(lane []Box) []Box {
+		lane = slices.Clone(lane)
+		for i, box := range lane {
+			lane[i].Width = max(box.Width, width(box.Label, small(flowSize))/density+4)
 		}
+		return lane
 	}
-	g.Lanes = lanes
+	g.Lanes, g.Around = slices.Clone(g.Lanes), wider(g.Around)
+	for i, lane := range g.Lanes {
+		g.Lanes[i] = wider(lane)
+	}
 	return g
 }
 
@@ -245,11 +263,11 @@ func (g group) draw(s sheet, left, middle int, colors map[string]color.RGBA) {
 	right := left + g.width
 	top := middle - g.height/2
 	if g.Skip {
-		top += skip
-		over := middle - g.height/2 + skip/4
-		s.line(left, right, over)
+		top += skip + g.around
+		over := middle - g.height/2 + skip/4 + g.around/2
 		s.upright(left, over, middle)
 		s.upright(right, over, middle)
+		g.drawLane(s, g.Around, left, over, colors)
 	}
 	for i, lane := range g.Lanes {
 		center := top + g.lanes[i]/2
@@ -257,21 +275,23 @@ func (g group) draw(s sheet, left, middle int, colors map[string]color.RGBA) {
 			s.upright(left, min(center, middle), max(center, middle))
 			s.upright(right, min(center, middle), max(center, middle))
 		}
-		s.line(left, right, center)
-		total := (len(lane) - 1) * boxGap
-		for _, box := range lane {
-			total += box.Width * density
-		}
-		x := left + (g.width-total)/2
-		for _, box := range lane {
-			high := box.Height * density
-			s.rectangle(image.Rect(x, center-high/2, x+box.Width*density, center+high/2), colors[box.Kind])
-			if _, alone := g.alone(); !alone {
-				middle := x + box.Width*density/2
-				s.write([]string{box.Label}, middle, center-lineHeight(flowSize)/2, flowSize, false, color.White)
-			}
-			x += box.Width*density + boxGap
-		}
+		g.drawLane(s, lane, left, center, colors)
 		top += g.lanes[i] + laneGap
+	}
+}
+
+// drawLane draws boxes in the middle of a line that goes through the whole group.
+func (g group) drawLane(s sheet, lane []Box, left, center int, colors map[string]color.RGBA) {
+	s.line(left, left+g.width, center)
+	wide, _ := measure(lane)
+	x := left + (g.width-wide)/2
+	for _, box := range lane {
+		high := box.Height * density
+		s.rectangle(image.Rect(x, center-high/2, x+box.Width*density, center+high/2), colors[box.Kind])
+		if _, alone := g.alone(); !alone {
+			middle := x + box.Width*density/2
+			s.write([]string{box.Label}, middle, center-lineHeight(flowSize)/2, flowSize, false, color.White)
+		}
+		x += box.Width*density + boxGap
 	}
 }

@@ -24,7 +24,7 @@ func Lines(c Chart, series ...Series) Figure {
 	if c.XEnd != 0 {
 		p.X.Max = max(p.X.Max, c.XEnd)
 	}
-	p.Y.Min = lowest(p.Y.Min, p.Y.Max)
+	p.Y.Min, p.Y.Max = c.heightsShown(p.Y.Min, p.Y.Max)
 	placeLegend(p, series)
 	return c.draw(p, c.about(series))
 }
@@ -38,12 +38,15 @@ func (c Chart) about(series []Series) string {
 	return about
 }
 
-// lowest is where the y-axis begins: at 0 if the data are not far from there.
-func lowest(low, high float64) float64 {
-	if low > 0 && low < high/2 {
-		return 0
+// heightsShown is where the y-axis begins and ends: it begins at 0 if the data are not far from there.
+func (c Chart) heightsShown(low, high float64) (from, to float64) {
+	if low > 0 && (low < high/2 || c.YEnd > 0) {
+		low = 0
 	}
-	return low
+	if c.YEnd > 0 {
+		high = max(high, c.YEnd)
+	}
+	return low, high
 }
 
 // strong counts the series before series i that are not pale.
@@ -56,9 +59,14 @@ func strong(series []Series, i int) (n int) {
 	return n
 }
 
-// dashes are the lengths of the dashes and gaps of series i: none as long as the colours tell the series apart.
+// dashes are the lengths of the dashes and gaps of series i: none as long as the colours tell the series apart, unless it
+// is to have some.
 func dashes(series []Series, i int) []float64 {
-	return [][]float64{nil, {7, 3}, {2, 3}}[min(strong(series, i)/len(palette), 2)]
+	kind := strong(series, i) / len(palette)
+	if series[i].Dashed {
+		kind++
+	}
+	return [][]float64{nil, {7, 3}, {2, 3}}[min(kind, 2)]
 }
 
 // lineColor is the colour of series i.

@@ -4,15 +4,19 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot/plotter"
+
+	"example.org/convbook/lib/internal/text"
 )
 
 // Series is numbers with a name: a line of a chart, the bars of one colour, or a path over a map.
 type Series struct {
-	Name string
-	X, Y []float64
-	Pale bool // as a line: thin and light, in the colour of the next series, which stands out from it
+	Name   string
+	X, Y   []float64
+	Pale   bool // as a line: thin and light, in the colour of the next series, which stands out from it
+	Dashed bool // as a line, so one that lies below it can be seen
 }
 
 // NewSeries is a series of values against 0, 1, 2, …
@@ -29,7 +33,7 @@ func (s *Series) Add(x, y float64) { s.X, s.Y = append(s.X, x), append(s.Y, y) }
 
 // From is the series against first, first + 1, first + 2, …
 func (s Series) From(first float64) Series {
-	moved := Series{Name: s.Name, Pale: s.Pale}
+	moved := Series{Name: s.Name, Pale: s.Pale, Dashed: s.Dashed}
 	for i, y := range s.Y {
 		moved.Add(first+float64(i), y)
 	}
@@ -38,7 +42,7 @@ func (s Series) From(first float64) Series {
 
 // Smooth is the series with each value replaced by the mean of it and the ones before it, n together at most.
 func (s Series) Smooth(n int) Series {
-	smooth := Series{Name: s.Name, X: s.X, Pale: s.Pale}
+	smooth := Series{Name: s.Name, X: s.X, Pale: s.Pale, Dashed: s.Dashed}
 	n = max(n, 1)
 	for i := range s.Y {
 		sum, from := 0.0, max(0, i+1-n)
@@ -66,4 +70,12 @@ func (s Series) points() (plotter.XYs, error) {
 		return nil, fmt.Errorf("series %q: its numbers are too large to draw", s.Name)
 	}
 	return all, nil
+}
+
+// brief is a number with three digits, or with all of those before its point: more tell a reader of a chart nothing.
+func brief(v float64) string {
+	if size := math.Abs(v); size >= 999.5 && size < 1e15 { // with three digits, 999.5 is 1e+03
+		return text.Thousands(strconv.FormatFloat(v, 'f', 0, 64))
+	}
+	return fmt.Sprintf("%.3g", v)
 }

@@ -66,7 +66,8 @@ func newSVG(c Chart, series []Series) *svg {
 	if c.XEnd != 0 {
 		g.right = max(g.right, c.XEnd)
 	}
-	g.left, g.low = min(g.left, g.right), lowest(g.low, g.high)
+	g.left = min(g.left, g.right)
+	g.low, g.high = c.heightsShown(g.low, g.high)
 	if g.left == g.right {
 		g.left, g.right = g.left-0.5, g.right+0.5
 	}

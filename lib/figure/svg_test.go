@@ -3,6 +3,7 @@ package figure
 import (
 	"encoding/xml"
 	"fmt"
+	"image/color"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -164,6 +165,49 @@ func TestManyLines(t *testing.T) {
 	}
 	if len(looks) != len(all) {
 		t.Errorf("%d lines have %d looks", len(all), len(looks))
+	}
+}
+
+// A line lies on another one that goes the same way, and both can be seen.
+func TestDashedLine(t *testing.T) {
+	c := Chart{X: "x", Y: "y"}
+	below := Series{Name: "below", X: []float64{0, 1}, Y: []float64{1, 2}}
+	above := below
+	above.Name, above.Dashed = "above", true
+	colours := func(series ...Series) map[color.RGBA]int {
+		_, picture := content(t, Lines(c, series...))
+		count := map[color.RGBA]int{}
+		for y := range picture.Bounds().Dy() {
+			for x := range picture.Bounds().Dx() {
+				count[at(picture, x, y)]++
+			}
+		}
+		return count
+	}
+	hidden := colours(below, below)[palette[0]]
+	both := colours(below, above.Smooth(1).From(0))
+	if alone := colours(below)[palette[0]]; both[palette[0]] < hidden+alone/10 || both[palette[1]] < alone/3 {
+		t.Errorf("%d and %d points of the two lines, want about a third and two of %d", both[palette[0]], both[palette[1]], alone)
+	}
+	svg, err := LinesSVG(c, below, above)
+	if n := strings.Count(svg, `stroke-dasharray="7 3"`); err != nil || n != 2 {
+		t.Errorf("%d lines with dashes and in the legend, want 2: %v", n, err)
+	}
+}
+
+// Charts with the same YEnd have the same y-axis, unless the data go farther.
+func TestYEnd(t *testing.T) {
+	for _, test := range []struct{ end, low, high, from, to float64 }{
+		{0, 16, 24, 16, 24}, {0, 9, 21, 0, 21}, {25, 16, 24, 0, 25}, {25, 9, 21, 0, 25}, {25, -1, 30, -1, 30},
+	} {
+		if from, to := (Chart{YEnd: test.end}).heightsShown(test.low, test.high); from != test.from || to != test.to {
+			t.Errorf("from %v to %v: %+v", from, to, test)
+		}
+	}
+	c := Chart{X: "x", Y: "y", YEnd: 25}
+	svg, err := LinesSVG(c, Series{Name: "s", X: []float64{0, 1}, Y: []float64{16, 18}})
+	if err != nil || !strings.Contains(svg, ">0</text>") || !strings.Contains(svg, ">25</text>") {
+		t.Errorf("no 0 or no 25 at the axes of %s: %v", svg, err)
 	}
 }
 

@@ -30,7 +30,8 @@ type Info struct {
 // label names the layer in paths, and so its variables: its name, or its kind where it has none.
 func (i Info) label() string { return cmp.Or(i.Name, i.Kind) }
 
-// Details are the layer's settings for people, such as 5×5, 6 filters, stride 2. What is usual is left out.
+// Details are the layer's settings for people, such as 5×5, 6 filters, stride 2. What is usual is left out. Factors have four
+// digits.
 func (i Info) Details() string {
 	usual := 1 // the stride
 	if i.Filters == 0 {
@@ -53,9 +54,9 @@ func (i Info) Details() string {
 	say(i.Ceil, "%s", "rounded up")
 	say(i.Epsilon != 0 && i.Epsilon != usualEpsilon, "epsilon %v", i.Epsilon)
 	say(i.NoScale, "%s", "no scale")
-	say(i.Factor != 0, "%v", i.Factor)
-	say(i.Rate != 0, "%v", i.Rate)
-	say(i.Weight != 0, "weight %v", i.Weight)
+	say(i.Factor != 0, "%.4g", i.Factor)
+	say(i.Rate != 0, "%.4g", i.Rate)
+	say(i.Weight != 0, "weight %.4g", i.Weight)
 	return strings.Join(parts, ", ")
 }
 

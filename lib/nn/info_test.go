@@ -14,6 +14,7 @@ func TestDetails(t *testing.T) {
 		"dropout 0.5":                                   Dropout(0.5),
 		"batch-norm":                                    BatchNorm,
 		"times 0.25":                                    Times(0.25),
+		"times 0.1111":                                  Times(1. / 9),
 		"batch-norm no scale":                           BatchNorm.NoScale(),
 		"batch-norm epsilon 0.001":                      BatchNorm.Epsilon(0.001),
 		"lrn 5 channels":                                LRN,

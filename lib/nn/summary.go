@@ -12,6 +12,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"example.org/convbook/lib/internal/columns"
+	"example.org/convbook/lib/internal/text"
 )
 
 // Summary is what a network does to images of one size: its layers in order, what comes out of each and what it costs,
@@ -180,9 +181,5 @@ func thousands(n int) string {
 	if n == 0 {
 		return ""
 	}
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return text.Thousands(fmt.Sprint(n))
 }

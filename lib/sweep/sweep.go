@@ -35,7 +35,7 @@ type Setting struct {
 	Runs     []*train.Run   // those that came to their end, in the order of the seeds
 	Diverged []train.Stored // what the others left
 
-	dir    string   // of the training with the first seed, by whose settings it is told from others
+	dir    string   // of the training with the first seed
 	values []string // of what Results names
 }
 
@@ -60,7 +60,7 @@ func (s Setting) Deviation() float64 {
 }
 
 // Fit trains each task with each of the seeds, all tasks with the first seed first. What is stored already is not trained
-// again. A task that shows no progress of its own prints a line when it is done.
+// again. A task that shows no progress of its own prints a line when it is done, with what tells it from the others.
 //
 // The seeds are those that are given here, whatever a task's own is, so no two tasks may differ in that only.
 //
@@ -72,13 +72,16 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 	if err := check(tasks, seeds); err != nil {
 		return Results{}, err
 	}
-	found := Results{settings: make([]Setting, len(tasks))}
+	found, err := describe(tasks, seeds[0])
+	if err != nil {
+		return Results{}, err
+	}
 	for s, seed := range seeds {
 		for i, task := range tasks {
-			found.settings[i].Task = task
 			task.Seed = seed
 			if task.Progress == nil {
-				task.Progress = counted{s*len(tasks) + i + 1, len(seeds) * len(tasks)}
+				words := append(found.words(found.settings[i]), fmt.Sprint("seed ", seed))
+				task.Progress = counted{s*len(tasks) + i + 1, len(seeds) * len(tasks), strings.Join(words, ", ")}
 			}
 			if err := found.settings[i].fit(task); err != nil {
 				return Results{}, fmt.Errorf("setting %d with seed %d: %w", i+1, seed, err)
@@ -91,9 +94,6 @@ func Fit(tasks []train.Task, seeds ...int) (Results, error) {
 	}
 	if !slices.ContainsFunc(found.settings, func(s Setting) bool { return len(s.Runs) > 0 }) {
 		return Results{}, errors.New("all trainings diverged: try learning rates of a tenth")
-	}
-	if err := found.describe(); err != nil {
-		return Results{}, err
 	}
 	slices.SortStableFunc(found.settings, func(a, b Setting) int {
 		return cmp.Or(cmp.Compare(len(b.Runs), len(a.Runs)), cmp.Compare(b.Mean(), a.Mean()))
@@ -136,33 +136,31 @@ func check(tasks []train.Task, seeds []int) error {
 	return nil
 }
 
-// describe finds what differs between the settings.
-func (r *Results) describe() error {
-	all, err := train.Runs()
+// describe finds what differs between the tasks, each with this seed.
+func describe(tasks []train.Task, seed int) (r Results, err error) {
+	tasks = slices.Clone(tasks)
+	r.settings = make([]Setting, len(tasks))
+	for i := range tasks {
+		r.settings[i].Task = tasks[i]
+		tasks[i].Seed = seed
+	}
+	names, values, err := train.TaskDifferences(tasks...)
 	if err != nil {
-		return err
+		return Results{}, err
 	}
-	byDir := map[string]train.Stored{}
-	for _, s := range all {
-		byDir[s.Dir] = s
-	}
-	var first []train.Stored
-	for _, s := range r.settings {
-		stored, ok := byDir[s.dir]
-		if len(s.Diverged) > 0 && s.Diverged[0].Dir == s.dir {
-			stored, ok = s.Diverged[0], true
-		}
-		if !ok {
-			return fmt.Errorf("the run in %s was removed meanwhile", s.dir)
-		}
-		first = append(first, stored)
-	}
-	names, values := train.Differences(first...)
 	r.names = names
 	for i := range r.settings {
 		r.settings[i].values = values[i]
 	}
-	return nil
+	return r, nil
+}
+
+// words are what tells a setting from the others, such as "lr 0.001".
+func (r Results) words(s Setting) (words []string) {
+	for i, name := range r.names {
+		words = append(words, name+" "+s.values[i])
+	}
+	return words
 }
 
 // Settings are all of them, from best to worst.
@@ -212,11 +210,7 @@ func (r Results) Chart() figure.Figure {
 		if len(s.Runs) == 0 {
 			continue
 		}
-		var words []string
-		for i, name := range r.names {
-			words = append(words, name+" "+s.values[i])
-		}
-		labels = append(labels, strings.Join(words, "\n"))
+		labels = append(labels, strings.Join(r.words(s), "\n"))
 		values = append(values, s.Accuracies())
 	}
 	return figure.Spread(figure.Chart{
@@ -226,17 +220,20 @@ func (r Results) Chart() figure.Figure {
 }
 
 // counted prints a line at the end of one of several trainings.
-type counted struct{ number, of int }
+type counted struct {
+	number, of int
+	setting    string
+}
 
 // Tell implements [train.Progress].
 func (c counted) Tell(e train.Event) {
 	switch e := e.(type) {
 	case train.Ended:
 		if e.Err == nil {
-			fmt.Printf("training %d of %d: %.2f %% of the validation images\n", c.number, c.of, e.ValidationAccuracy)
+			fmt.Printf("training %d of %d, %s: %.2f %% of the validation images\n", c.number, c.of, c.setting, e.ValidationAccuracy)
 		}
 		if errors.As(e.Err, new(train.Diverged)) {
-			fmt.Printf("training %d of %d: %v\n", c.number, c.of, e.Err)
+			fmt.Printf("training %d of %d, %s: %v\n", c.number, c.of, c.setting, e.Err)
 		}
 	case train.Noted:
 		fmt.Println(e.Text)

@@ -221,14 +221,31 @@ func TestWhatCannotBeChosenFrom(t *testing.T) {
 		"tasks 1 and 3 are the same but for their seeds": func() (sweep.Results, error) {
 			return sweep.Fit([]train.Task{task(0.1, 50), task(0.01, 50), seeded}, 1, 2)
 		},
-		"seed 2 is given twice":                                func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50)}, 1, 2, 2) },
-		"task 2 has no validation images to choose by":         func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50), blind}, 1) },
-		"setting 1 with seed 1: batch is 0: it must be at lea": func() (sweep.Results, error) { return sweep.Fit([]train.Task{wrong}, 1) },
+		"seed 2 is given twice":                        func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50)}, 1, 2, 2) },
+		"task 2 has no validation images to choose by": func() (sweep.Results, error) { return sweep.Fit([]train.Task{task(0.1, 50), blind}, 1) },
+		"task 1: batch is 0: it must be at least 1":    func() (sweep.Results, error) { return sweep.Fit([]train.Task{wrong}, 1) },
 	} {
 		if _, err := fit(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
+}
+
+// A task that shows no progress of its own says at its end what tells it from the others.
+func ExampleFit_progress() {
+	one, two := task(0.01, 25), task(0.01, 50)
+	one.Net = nn.Named("Zero", nn.Flatten, nn.Dense(10), nn.Times(0)) // always the same class
+	two.Net = one.Net
+	cell.Must(sweep.Fit([]train.Task{one, two}, 7, 8)) // is stored, so the ones below are told without a word more
+	one.Progress, two.Progress = nil, nil
+	cell.Must(sweep.Fit([]train.Task{one, two}, 7, 8))
+	cell.Must(sweep.Fit([]train.Task{one}, 7))
+	// Output:
+	// training 1 of 4, batch 25, seed 7: 9.82 % of the validation images
+	// training 2 of 4, batch 50, seed 7: 9.82 % of the validation images
+	// training 3 of 4, batch 25, seed 8: 9.82 % of the validation images
+	// training 4 of 4, batch 50, seed 8: 9.82 % of the validation images
+	// training 1 of 1, seed 7: 9.82 % of the validation images
 }
 
 // A grid is nested loops over copies of a task.

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -59,6 +60,21 @@ func Differences(runs ...Stored) (settings []string, values [][]string) {
 		}
 	}
 	return settings, values
+}
+
+// TaskDifferences are the settings in which tasks, which need not be trained yet, are not all alike, and for each task its
+// values of them.
+func TaskDifferences(tasks ...Task) (settings []string, values [][]string, err error) {
+	var runs []Stored
+	for i, t := range tasks {
+		p, err := t.plan(context.Background())
+		if err != nil {
+			return nil, nil, fmt.Errorf("task %d: %w", i+1, err)
+		}
+		runs = append(runs, Stored{place: p.place})
+	}
+	settings, values = Differences(runs...)
+	return settings, values, nil
 }
 
 // setting is something that decides a run's result, and what it is in each of some runs, for people.

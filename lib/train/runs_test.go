@@ -553,6 +553,29 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// Tasks are told apart before they are trained as their runs are afterwards.
+func TestTaskDifferences(t *testing.T) {
+	isolate(t)
+	one, two, three := quick(), quick(), quick()
+	two.Batch, three.Optimizer = one.Batch*2, SGD(0.25, 0)
+	settings, values, err := TaskDifferences(one, two, three)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored []Stored
+	for _, task := range []Task{one, two, three} {
+		stored = append(stored, mustFind(t, mustFit(t, task).Dir()))
+	}
+	names, want := Differences(stored...)
+	if fmt.Sprint(settings) != fmt.Sprint(names) || !slices.Contains(settings, "batch") || fmt.Sprint(values) != fmt.Sprint(want) {
+		t.Errorf("%v, %v, want %v, %v", settings, values, names, want)
+	}
+	two.Batch = 0
+	if _, _, err := TaskDifferences(one, two); err == nil || err.Error() != "task 2: batch is 0: it must be at least 1" {
+		t.Errorf("error %v", err)
+	}
+}
+
 // rewritten stores a run again with a config.json that says the same in another way, as an unfinished version of this
 // package once did.
 func rewritten(t *testing.T, run *Run) {

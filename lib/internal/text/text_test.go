@@ -28,3 +28,14 @@ func TestSome(t *testing.T) {
 		}
 	}
 }
+
+func TestThousands(t *testing.T) {
+	for number, want := range map[string]string{
+		"0": "0", "999": "999", "1000": "1,000", "-123456": "-123,456", "+1234567": "+1,234,567",
+		"12345.6789": "12,345.6789", "1e-05": "1e-05", "NaN": "NaN", "": "", "-": "-",
+	} {
+		if got := Thousands(number); got != want {
+			t.Errorf("%s: %q, want %q", number, got, want)
+		}
+	}
+}
