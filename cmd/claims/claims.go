@@ -46,7 +46,7 @@ var (
 	netRecipe    = Recipe{Epochs: 10, Batch: 64, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.001}
 	notesRecipe  = Recipe{Epochs: 10, Batch: 128, Loss: "cross-entropy", Optimizer: "Adam", Rate: 0.001}
 	bookRecipe   = Recipe{Epochs: 10, Batch: 512, Loss: "cross-entropy", Smoothing: 0.2,
-		Optimizer: "Muon", Rate: 0.016, Momentum: 0.6, Decay: 0.15, WarmUp: 0.05}
+		Optimizer: "Muon", Rate: 0.016, Momentum: 0.6, Decay: 0.4, WarmUp: 0.05}
 	speedRecipe = Recipe{Epochs: 12, Batch: 2000, Loss: "cross-entropy", Smoothing: 0.2,
 		Optimizer: "Muon", Rate: 0.03, Momentum: 0.6, Turn: 0.24, Decay: 0.15, Linear: true}
 )

@@ -276,7 +276,7 @@ func TestWorksAreTheNotebooksRuns(t *testing.T) {
 		{vggNotes, zoo.VGG16(10), colours.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip),
 			train.Config{Epochs: 10, Batch: 128, Loss: train.CrossEntropy, Optimizer: train.Adam(0.001)}},
 		{vggBook, zoo.VGG16(10), colours.Augment(dataset.ReflectedCrop(32, 2), dataset.AlternateFlip),
-			train.Config{Epochs: 10, Batch: 512, Loss: train.CrossEntropy.Smooth(0.2), Optimizer: train.Muon(0.016, 0.15).Momentum(0.6), Schedule: train.OneCycle(0.05)}},
+			train.Config{Epochs: 10, Batch: 512, Loss: train.CrossEntropy.Smooth(0.2), Optimizer: train.Muon(0.016, 0.4).Momentum(0.6), Schedule: train.OneCycle(0.05)}},
 		{arm{work: Work{Network: "SpeedNet", Data: photosEven, Recipe: speedRecipe}}, zoo.SpeedNet(10), dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2470, 0.2435, 0.2616}).
 			Augment(dataset.ReflectedCrop(32, 2), dataset.AlternateFlip),
 			train.Config{Epochs: 12, Batch: 2000, Loss: train.CrossEntropy.Smooth(0.2), Optimizer: train.Muon(0.03, 0.15).Momentum(0.6).Turn(0.24), Schedule: train.Linear()}},
