@@ -71,7 +71,7 @@ const none = "–"
 // resultsTable is what the networks reach.
 func resultsTable(l *ledger) string {
 	var text strings.Builder
-	timed := slices.ContainsFunc(shown, func(a arm) bool { return secondsOf(l.every(a.by(ours))) != none })
+	timed := !slices.ContainsFunc(shown, func(a arm) bool { return secondsOf(l.every(a.by(ours))) == none })
 	line := func(training string, cells ...string) {
 		if timed {
 			cells = append(cells, training)
