@@ -136,14 +136,13 @@ func main() {
 	command.Parse()
 	for _, name := range []string{"serve", "agree", "train", "folder", "out"} {
 		if command.Given(name) && flag.Lookup(name).Value.String() == "" {
-			command.Wrong(fmt.Errorf("-%s is empty: name one, or leave it out", name))
+			command.End(command.Wrong(fmt.Errorf("-%s is empty: name one, or leave it out", name)))
 		}
 	}
-	printed := &command.Output{Writer: os.Stdout}
 	var err error
 	switch {
 	case flag.NArg() > 0 && *agree == "":
-		command.Wrong(fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0)))
+		err = command.Wrong(fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0)))
 	case *list:
 		for _, w := range works() {
 			fmt.Fprintln(printed, w.name)
@@ -163,11 +162,11 @@ func main() {
 	default:
 		err = all(*out)
 	}
-	err = cmp.Or(err, printed.Err)
-	if err != nil {
-		command.Fail(err)
-	}
+	command.End(cmp.Or(err, printed.Err))
 }
+
+// printed is where all goes that is not a file.
+var printed = &command.Output{Writer: os.Stdout}
 
 // trainAsNotes trains by the recipes of notebooks 12 and 13, anew, and keeps nothing.
 func trainAsNotes(name string, epochs int) error {
@@ -185,13 +184,13 @@ func trainAsNotes(name string, epochs int) error {
 		photos := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
 		task.Net, task.Data, task.Batch = zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), 128
 	default:
-		return fmt.Errorf("there is no network %q to train: there are Net and VGG16", name)
+		return command.Wrong(fmt.Errorf("there is no network %q to train: there are Net and VGG16", name))
 	}
 	run, err := task.Fit()
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(run.Result)
+	return json.NewEncoder(printed).Encode(run.Result)
 }
 
 // describeAll writes what the peers must know of the works.
@@ -221,7 +220,7 @@ func describeAll() error {
 		images := [4]int{counts[w.data.Name], w.data.Height, w.data.Width, w.data.Channels}
 		all = append(all, description{w.name, summary.Description(), images, w.batch, w.steps, w.tests})
 	}
-	return json.NewEncoder(os.Stdout).Encode(all)
+	return json.NewEncoder(printed).Encode(all)
 }
 
 func withWork(name string, do func(work) error) error {
@@ -232,7 +231,7 @@ func withWork(name string, do func(work) error) error {
 		}
 		names = append(names, w.name)
 	}
-	return fmt.Errorf("there is no work %q: there is %s", name, strings.Join(names, "; "))
+	return command.Wrong(fmt.Errorf("there is no work %q: there is %s", name, strings.Join(names, "; ")))
 }
 
 // server does a round for each line that it reads.
@@ -241,13 +240,13 @@ func server(w work, precision train.Precision) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(printed, "ready")
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
 		start := time.Now()
 		if err := w.round(worker); err != nil {
 			return err
 		}
-		fmt.Println(time.Since(start).Seconds())
+		fmt.Fprintln(printed, time.Since(start).Seconds())
 	}
 	return nil
 }
@@ -418,14 +417,14 @@ func all(out string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(line)
+	fmt.Fprintln(printed, line)
 	compiled, err := os.MkdirTemp("", "convbook-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(compiled)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, train.Signals()...)
 	go func() {
 		number := <-signals
 		os.RemoveAll(compiled)
@@ -472,7 +471,7 @@ func all(out string) error {
 			return failed
 		}
 	}
-	fmt.Printf("memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
+	fmt.Fprintf(printed, "memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
 	return write(out, line, seconds)
 }
 

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/nn"
@@ -389,9 +391,18 @@ func TestReasonOfPython(t *testing.T) {
 func TestOutsideOfTheBook(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, check := range []bool{true, false} {
-		err := run(context.Background(), "", "", check, 0)
-		if err == nil || !strings.HasSuffix(err.Error(), ": run it in the book's folder") {
+		err := run(context.Background(), io.Discard, "", "", check, 0)
+		if err == nil || !strings.HasSuffix(err.Error(), ": run it in the book's folder") || command.Status(err) != 1 {
 			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// A name that is not there ends with 2, as in all commands.
+func TestWrongNames(t *testing.T) {
+	for _, name := range [][2]string{{"nosuch", ""}, {"", "nobody"}} {
+		if err := run(context.Background(), io.Discard, name[0], name[1], true, 0); command.Status(err) != 2 {
+			t.Errorf("-name %q -who %q: %v", name[0], name[1], err)
 		}
 	}
 }
