@@ -30,6 +30,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
 	benchmarks "github.com/janpfeifer/go-benchmarks"
 
 	"example.org/convbook/cmd/internal/command"
@@ -316,7 +317,11 @@ func (w work) agreement(path string) error {
 		return err
 	}
 	all["scores"] = safetensors.Float32(answers.Outputs.Values, answers.Outputs.Dims...)
-	all["test"] = pixels(w.data, test, slices.Collect(count(test.Len())))
+	var inOrder []int32
+	for i := range test.Len() {
+		inOrder = append(inOrder, int32(i))
+	}
+	all["test"] = pixels(w.data, test, inOrder)
 	var labels []float32
 	order := worker.Order(1)
 	for _, i := range order {
@@ -375,16 +380,6 @@ func normalised(data dataset.Images) dataset.Images {
 		return data.Normalize(0.1307, 0.3081)
 	}
 	return data.Normalize(0.5, 0.5)
-}
-
-func count(n int) func(yield func(int32) bool) {
-	return func(yield func(int32) bool) {
-		for i := range n {
-			if !yield(int32(i)) {
-				return
-			}
-		}
-	}
 }
 
 // pixels are pictures of a split, from 0 to 255.
@@ -485,9 +480,9 @@ func writable(out string) error {
 			err = os.Remove(file.Name())
 		}
 	}
-	info, missing := os.Stat(out)
-	if err == nil && missing == nil && info.IsDir() {
-		err = errors.New("it is a folder")
+	info, missing := os.Lstat(out)
+	if err == nil && missing == nil && !info.Mode().IsRegular() { // what is written takes its place
+		err = errors.New("it is not a file")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w: give another file with -out", out, err)
@@ -506,7 +501,7 @@ func write(out, line string, seconds map[string][]float64) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(content, '\n'), 0o644)
+	return renameio.WriteFile(out, append(content, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(out)))
 }
 
 func median(values []float64) float64 {
