@@ -40,7 +40,7 @@ func timeFolder(dir string) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(opening{train.Len() + test.Len(), time.Since(start).Seconds(), peak()})
+	return json.NewEncoder(printed).Encode(opening{train.Len() + test.Len(), time.Since(start).Seconds(), peak()})
 }
 
 // export writes pictures as PNGs, into a folder for each class, which gets its name when it is whole.

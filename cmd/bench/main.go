@@ -30,6 +30,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
 	benchmarks "github.com/janpfeifer/go-benchmarks"
 
 	"example.org/convbook/cmd/internal/command"
@@ -136,14 +137,13 @@ func main() {
 	command.Parse()
 	for _, name := range []string{"serve", "agree", "train", "folder", "out"} {
 		if command.Given(name) && flag.Lookup(name).Value.String() == "" {
-			command.Wrong(fmt.Errorf("-%s is empty: name one, or leave it out", name))
+			command.End(command.Wrong(fmt.Errorf("-%s is empty: name one, or leave it out", name)))
 		}
 	}
-	printed := &command.Output{Writer: os.Stdout}
 	var err error
 	switch {
 	case flag.NArg() > 0 && *agree == "":
-		command.Wrong(fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0)))
+		err = command.Wrong(fmt.Errorf("%q is not a flag: -help lists the flags", flag.Arg(0)))
 	case *list:
 		for _, w := range works() {
 			fmt.Fprintln(printed, w.name)
@@ -163,11 +163,11 @@ func main() {
 	default:
 		err = all(*out)
 	}
-	err = cmp.Or(err, printed.Err)
-	if err != nil {
-		command.Fail(err)
-	}
+	command.End(cmp.Or(err, printed.Err))
 }
+
+// printed is where all goes that is not a file.
+var printed = &command.Output{Writer: os.Stdout}
 
 // trainAsNotes trains by the recipes of notebooks 12 and 13, anew, and keeps nothing.
 func trainAsNotes(name string, epochs int) error {
@@ -185,13 +185,13 @@ func trainAsNotes(name string, epochs int) error {
 		photos := dataset.CIFAR10().NormalizeRGB([3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2023, 0.1994, 0.2010})
 		task.Net, task.Data, task.Batch = zoo.VGG16(10), photos.Augment(dataset.RandomCrop(32, 4), dataset.RandomFlip), 128
 	default:
-		return fmt.Errorf("there is no network %q to train: there are Net and VGG16", name)
+		return command.Wrong(fmt.Errorf("there is no network %q to train: there are Net and VGG16", name))
 	}
 	run, err := task.Fit()
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(run.Result)
+	return json.NewEncoder(printed).Encode(run.Result)
 }
 
 // describeAll writes what the peers must know of the works.
@@ -221,7 +221,7 @@ func describeAll() error {
 		images := [4]int{counts[w.data.Name], w.data.Height, w.data.Width, w.data.Channels}
 		all = append(all, description{w.name, summary.Description(), images, w.batch, w.steps, w.tests})
 	}
-	return json.NewEncoder(os.Stdout).Encode(all)
+	return json.NewEncoder(printed).Encode(all)
 }
 
 func withWork(name string, do func(work) error) error {
@@ -232,7 +232,7 @@ func withWork(name string, do func(work) error) error {
 		}
 		names = append(names, w.name)
 	}
-	return fmt.Errorf("there is no work %q: there is %s", name, strings.Join(names, "; "))
+	return command.Wrong(fmt.Errorf("there is no work %q: there is %s", name, strings.Join(names, "; ")))
 }
 
 // server does a round for each line that it reads.
@@ -241,13 +241,13 @@ func server(w work, precision train.Precision) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(printed, "ready")
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
 		start := time.Now()
 		if err := w.round(worker); err != nil {
 			return err
 		}
-		fmt.Println(time.Since(start).Seconds())
+		fmt.Fprintln(printed, time.Since(start).Seconds())
 	}
 	return nil
 }
@@ -317,7 +317,11 @@ func (w work) agreement(path string) error {
 		return err
 	}
 	all["scores"] = safetensors.Float32(answers.Outputs.Values, answers.Outputs.Dims...)
-	all["test"] = pixels(w.data, test, slices.Collect(count(test.Len())))
+	var inOrder []int32
+	for i := range test.Len() {
+		inOrder = append(inOrder, int32(i))
+	}
+	all["test"] = pixels(w.data, test, inOrder)
 	var labels []float32
 	order := worker.Order(1)
 	for _, i := range order {
@@ -378,16 +382,6 @@ func normalised(data dataset.Images) dataset.Images {
 	return data.Normalize(0.5, 0.5)
 }
 
-func count(n int) func(yield func(int32) bool) {
-	return func(yield func(int32) bool) {
-		for i := range n {
-			if !yield(int32(i)) {
-				return
-			}
-		}
-	}
-}
-
 // pixels are pictures of a split, from 0 to 255.
 func pixels(d dataset.Images, s *dataset.Split, order []int32) safetensors.Tensor {
 	size := d.Height * d.Width * d.Channels
@@ -418,14 +412,14 @@ func all(out string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(line)
+	fmt.Fprintln(printed, line)
 	compiled, err := os.MkdirTemp("", "convbook-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(compiled)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, train.Signals()...)
 	go func() {
 		number := <-signals
 		os.RemoveAll(compiled)
@@ -472,7 +466,7 @@ func all(out string) error {
 			return failed
 		}
 	}
-	fmt.Printf("memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
+	fmt.Fprintf(printed, "memory of this process at most: %.1f GiB\n", float64(peak())/(1<<30))
 	return write(out, line, seconds)
 }
 
@@ -486,9 +480,9 @@ func writable(out string) error {
 			err = os.Remove(file.Name())
 		}
 	}
-	info, missing := os.Stat(out)
-	if err == nil && missing == nil && info.IsDir() {
-		err = errors.New("it is a folder")
+	info, missing := os.Lstat(out)
+	if err == nil && missing == nil && !info.Mode().IsRegular() { // what is written takes its place
+		err = errors.New("it is not a file")
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w: give another file with -out", out, err)
@@ -507,7 +501,7 @@ func write(out, line string, seconds map[string][]float64) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(content, '\n'), 0o644)
+	return renameio.WriteFile(out, append(content, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(out)))
 }
 
 func median(values []float64) float64 {

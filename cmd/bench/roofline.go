@@ -45,10 +45,10 @@ func roofline() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s\n%d filters of %d×%[3]d: %.0f billion operations a second; memory: %.1f GB a second\n\n",
+	fmt.Fprintf(printed, "%s\n%d filters of %d×%[3]d: %.0f billion operations a second; memory: %.1f GB a second\n\n",
 		line, fastest.filters, fastest.kernel, rate/1e9, through/1e9)
-	fmt.Println("| work | operations, billions | at that rate, s | convolutions alone, s | all of it, s | share |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- |")
+	fmt.Fprintln(printed, "| work | operations, billions | at that rate, s | convolutions alone, s | all of it, s | share |")
+	fmt.Fprintln(printed, "| --- | --- | --- | --- | --- | --- |")
 	for _, w := range works() {
 		if strings.HasSuffix(w.name, "epoch") || strings.HasPrefix(w.name, "FC2Layer") {
 			continue // many steps in a call, or no convolution
@@ -94,7 +94,7 @@ func (w work) roofline(backend compute.Backend, rate float64) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("| %s | %.1f | %.3f | %.3f | %.3f | %.0f %% |\n",
+	fmt.Fprintf(printed, "| %s | %.1f | %.3f | %.3f | %.3f | %.0f %% |\n",
 		w.name, operations/1e9, operations/rate, alone, whole, 100*alone/whole)
 	return nil
 }

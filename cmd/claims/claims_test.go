@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/nn"
@@ -83,9 +86,9 @@ func TestJudge(t *testing.T) {
 	c := claim{name: "c", a: cnn, b: fc, what: accuracy, rule: above(1), seeds: 3, peers: true}
 	l := &ledger{}
 	for i, accuracy := range []float64{94, 95, 96} {
-		l.rows = append(l.rows, row(cnn, ours, i+1, accuracy), row(fc, ours, i+1, accuracy-4), row(cnn, peers, i+1, accuracy))
+		l.put(row(cnn, ours, i+1, accuracy), row(fc, ours, i+1, accuracy-4), row(cnn, peers, i+1, accuracy))
 	}
-	l.rows = append(l.rows, row(fc, ours, 4, 99)) // of a seed that the claim does not ask for
+	l.put(row(fc, ours, 4, 99)) // of a seed that the claim does not ask for
 	v := c.judge(l)
 	if v.outcome != notMeasured || v.sides[0].outcome != holds || v.sides[1].outcome != notMeasured {
 		t.Errorf("without PyTorch's other side: %+v", v)
@@ -97,7 +100,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("missing: %v", missing)
 	}
 	for i, accuracy := range []float64{94, 95, 96} { // no difference in PyTorch
-		l.rows = append(l.rows, row(fc, peers, i+1, accuracy))
+		l.put(row(fc, peers, i+1, accuracy))
 	}
 	if v := c.judge(l); v.outcome != fails {
 		t.Errorf("without a difference in PyTorch: %v", v.outcome)
@@ -125,7 +128,7 @@ func TestJudge(t *testing.T) {
 func TestLedgerKeepsOneRowOfATraining(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
 	l, err := readLedger(path)
-	if err != nil || len(l.rows) != 0 {
+	if err != nil || len(l.rows()) != 0 {
 		t.Fatalf("%v, %v", l, err)
 	}
 	first := row(fc, ours, 2, 87)
@@ -148,16 +151,16 @@ func TestLedgerKeepsOneRowOfATraining(t *testing.T) {
 	if r, found := again.find(first.Work); !found || r.Accuracy != 87 {
 		t.Errorf("the row of the training is %+v", r)
 	}
-	if again.rows[0].Network != "CNN" || again.rows[1].Seed != 1 || again.rows[2].Seed != 2 {
-		t.Errorf("not sorted: %+v", again.rows)
+	if rows := again.rows(); rows[0].Network != "CNN" || rows[1].Seed != 1 || rows[2].Seed != 2 {
+		t.Errorf("not sorted: %+v", rows)
 	}
 
 	old := strings.ReplaceAll(string(content), `"who":"convbook","format":2`, `"who":"convbook","format":1`)
 	if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := readLedger(path); err != nil || len(l.rows) != 1 {
-		t.Errorf("rows of an older way to train count: %+v, %v", l.rows, err)
+	if l, err := readLedger(path); err != nil || len(l.rows()) != 1 {
+		t.Errorf("rows of an older way to train count: %+v, %v", l.rows(), err)
 	}
 	for _, bad := range []string{"{", "null and void", `{"who":"convbook","acuracy":99}`} {
 		if err := os.WriteFile(path, []byte(bad+"\n"), 0o644); err != nil {
@@ -197,10 +200,12 @@ func TestFiguresIn(t *testing.T) {
 func TestFiguresMustBeBacked(t *testing.T) {
 	l := &ledger{}
 	for i, accuracy := range []float64{61.62, 63.66, 63.21} { // mean 62.83, spread 1.07
-		l.rows = append(l.rows, row(net, ours, i+1, accuracy))
+		r := row(net, ours, i+1, accuracy)
+		if busy := 1.5; i == 2 {
+			r.Others = &busy // the others took 10 and 20 s, 15 on average
+		}
+		l.put(r)
 	}
-	busy := 1.5
-	l.rows[2].Others = &busy // the others took 10 and 20 s, 15 on average
 	p, err := notebook("12", []byte(`{"cells": [
 		{"cell_type": "markdown", "source": ["Net has 62.83 %, ", "spread 1.07 %.\n", "Mean 63 %. Not 64 %."]},
 		{"cell_type": "code", "source": "x := 99 % 2", "outputs": [{"text": ["Accuracy (45%)\n"]}, {"data": {"text/plain": "up to 39.1"}}]},
@@ -231,9 +236,9 @@ func TestFiguresMustBeBacked(t *testing.T) {
 func TestReadme(t *testing.T) {
 	l := &ledger{}
 	for i, accuracy := range []float64{61.62, 63.66, 63.21} {
-		l.rows = append(l.rows, row(net, ours, i+1, accuracy))
+		l.put(row(net, ours, i+1, accuracy))
 	}
-	l.rows = append(l.rows, row(net, peers, 1, 62.9))
+	l.put(row(net, peers, 1, 62.9))
 	text := "a\n<!-- results: make claims -->\nold\n<!-- end -->\nb\n<!-- claims: make claims -->\n<!-- end -->\nc\n"
 	got, err := withBlocks(text, l)
 	if err != nil {
@@ -371,7 +376,6 @@ func TestTrainingBecomesARow(t *testing.T) {
 	}
 }
 
-// In another folder there is no ledger, which is not one without rows.
 func TestReasonOfPython(t *testing.T) {
 	for told, want := range map[string]string{
 		"error: the loss is not a number\n": "error: the loss is not a number",
@@ -386,12 +390,44 @@ func TestReasonOfPython(t *testing.T) {
 	}
 }
 
+// In another folder there is no ledger, which is not one without rows.
 func TestOutsideOfTheBook(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, check := range []bool{true, false} {
-		err := run(context.Background(), "", "", check, 0)
-		if err == nil || !strings.HasSuffix(err.Error(), ": run it in the book's folder") {
+		err := run(context.Background(), io.Discard, "", "", check, 0)
+		if err == nil || !strings.HasSuffix(err.Error(), ": run it in the book's folder") || command.Status(err) != 1 {
 			t.Errorf("error %v", err)
 		}
+	}
+}
+
+// A name that is not there ends with 2, as in all commands.
+func TestWrongNames(t *testing.T) {
+	for _, name := range [][2]string{{"nosuch", ""}, {"", "nobody"}} {
+		if err := run(context.Background(), io.Discard, name[0], name[1], true, 0); command.Status(err) != 2 {
+			t.Errorf("-name %q -who %q: %v", name[0], name[1], err)
+		}
+	}
+}
+
+// The book's ledger is written as it was read.
+func TestLedgerIsInOrder(t *testing.T) {
+	before, err := os.ReadFile(filepath.Join("..", "..", ledgerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ledger.jsonl")
+	if err := os.WriteFile(path, before, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := readLedger(path)
+	if err == nil {
+		err = l.add(l.rows()[0])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("it has changed, %v", err)
 	}
 }

@@ -87,22 +87,21 @@ type backing struct {
 
 // backing of the ledger: accuracies, and the times of undisturbed trainings.
 func (l *ledger) backing() backing {
-	accuracies, seconds := map[string][]float64{}, map[string][]float64{}
-	for _, r := range l.rows {
-		group := r.Who + r.group()
-		accuracies[group] = append(accuracies[group], r.Accuracy)
-		if r.quiet() {
-			seconds[group] = append(seconds[group], r.Seconds)
-		}
-	}
 	b := backing{map[string][]float64{}, map[string][]float64{}}
-	for _, all := range accuracies {
-		b.means["%"] = append(b.means["%"], mean(all))
-		b.rows["%"] = append(append(b.rows["%"], all...), spread(all))
-	}
-	for _, all := range seconds {
-		b.means["s"], b.means["min"] = append(b.means["s"], mean(all)), append(b.means["min"], mean(all)/60)
-		for _, s := range all {
+	for _, rows := range l.series {
+		var accuracies, seconds []float64
+		for _, r := range rows {
+			accuracies = append(accuracies, r.Accuracy)
+			if r.quiet() {
+				seconds = append(seconds, r.Seconds)
+			}
+		}
+		b.means["%"] = append(b.means["%"], mean(accuracies))
+		b.rows["%"] = append(append(b.rows["%"], accuracies...), spread(accuracies))
+		if len(seconds) > 0 {
+			b.means["s"], b.means["min"] = append(b.means["s"], mean(seconds)), append(b.means["min"], mean(seconds)/60)
+		}
+		for _, s := range seconds {
 			b.rows["s"], b.rows["min"] = append(b.rows["s"], s), append(b.rows["min"], s/60)
 		}
 	}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,10 +45,10 @@ func (r Row) quiet() bool { return !r.onGPU() && r.Others != nil && *r.Others < 
 // onGPU reports whether a GPU computed it.
 func (r Row) onGPU() bool { return strings.Contains(r.Device, "cuda") }
 
-// ledger is the rows that count, sorted.
+// ledger is the rows that count.
 type ledger struct {
-	path string
-	rows []Row
+	path   string
+	series map[string][]Row // the rows of a training with all its seeds, in their order, by Work.series
 }
 
 // readLedger reads it; one that is not there is empty.
@@ -66,22 +68,49 @@ func readLedger(path string) (*ledger, error) {
 		if err := decoder.Decode(&r); err != nil || decoder.More() || r.Who == "" {
 			return nil, fmt.Errorf("%s, line %d is no row: take it out, and make claims does that training again", path, i+1)
 		}
-		if _, known := l.find(r.Work); !known && r.Format >= formats[r.Who] {
-			l.rows = append(l.rows, r)
+		if r.Format >= formats[r.Who] {
+			l.put(r)
 		}
 	}
 	return l, nil
 }
 
-// find returns the training's row.
-func (l *ledger) find(w Work) (Row, bool) {
-	key := w.key()
-	for _, r := range l.rows {
-		if r.key() == key {
-			return r, true
+// put takes rows, but none of a training that has one.
+func (l *ledger) put(rows ...Row) {
+	if l.series == nil {
+		l.series = map[string][]Row{}
+	}
+	for _, r := range rows {
+		series := r.series()
+		if at, known := place(l.series[series], r.Work); !known {
+			l.series[series] = slices.Insert(l.series[series], at, r)
 		}
 	}
-	return Row{}, false
+}
+
+// find returns the training's row.
+func (l *ledger) find(w Work) (Row, bool) {
+	rows := l.series[w.series()]
+	at, known := place(rows, w)
+	if !known {
+		return Row{}, false
+	}
+	return rows[at], true
+}
+
+// place is where a training's row is, or belongs, among those of its series.
+func place(rows []Row, w Work) (at int, there bool) {
+	return slices.BinarySearchFunc(rows, w, func(r Row, w Work) int {
+		return cmp.Or(cmp.Compare(r.Seed, w.Seed), cmp.Compare(r.Format, w.Format))
+	})
+}
+
+// rows are all of them, in their order: those that differ in nothing but who and seed stand together.
+func (l *ledger) rows() (all []Row) {
+	for _, series := range slices.Sorted(maps.Keys(l.series)) {
+		all = append(all, l.series[series]...)
+	}
+	return all
 }
 
 // add puts a row into the file, unless the training has one; others may have added theirs meanwhile.
@@ -95,25 +124,22 @@ func (l *ledger) add(row Row) error {
 	if err != nil {
 		return err
 	}
-	if _, known := fresh.find(row.Work); !known {
-		fresh.rows = append(fresh.rows, row)
-	}
-	slices.SortFunc(fresh.rows, func(a, b Row) int { return strings.Compare(a.sortKey(), b.sortKey()) })
+	fresh.put(row)
 	var content []byte
-	for _, r := range fresh.rows {
+	for _, r := range fresh.rows() {
 		line, err := json.Marshal(r)
 		if err != nil {
 			return err
 		}
 		content = append(append(content, line...), '\n')
 	}
-	l.rows = fresh.rows
+	l.series = fresh.series
 	return renameio.WriteFile(l.path, content, 0o644)
 }
 
-// sortKey orders rows: those that differ in nothing but who and seed stand together.
-func (r Row) sortKey() string {
-	return fmt.Sprintf("%s|%s|%s|%s|%04d", r.Data.Set, r.Network, r.group(), r.Who, r.Seed)
+// series identifies the training but for its seed and its format.
+func (w Work) series() string {
+	return fmt.Sprintf("%s|%s|%s|%s", w.Data.Set, w.Network, w.group(), w.Who)
 }
 
 // group identifies the training but for who and seed.
@@ -124,20 +150,23 @@ func (w Work) group() string {
 
 // of lists the rows of a training with the seeds 1 to n. The training's own seed does not matter.
 func (l *ledger) of(w Work, n int) (rows []Row, whole bool) {
-	for w.Seed = 1; w.Seed <= n; w.Seed++ {
-		if r, found := l.find(w); found {
+	for _, r := range l.every(w) {
+		if r.Format == w.Format && r.Seed >= 1 && r.Seed <= n {
 			rows = append(rows, r)
 		}
 	}
 	return rows, len(rows) == n
 }
 
+// every lists all rows of a training, whatever their seeds.
+func (l *ledger) every(w Work) []Row { return l.series[w.series()] }
+
 // estimate is how long a training will take on an idle machine: as long as the same with other seeds did, or else what
 // was once measured on two cores.
 func (l *ledger) estimate(w Work) time.Duration {
 	var seconds []float64
-	for _, r := range l.rows {
-		if r.Who == w.Who && r.group() == w.group() && r.quiet() {
+	for _, r := range l.every(w) {
+		if r.quiet() {
 			seconds = append(seconds, r.Seconds)
 		}
 	}

@@ -29,15 +29,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"example.org/convbook/cmd/internal/command"
@@ -51,29 +52,25 @@ func main() {
 	budget := flag.Duration("budget", 1000*time.Hour, "start no training after this `time`")
 	command.Parse()
 	if *budget < 0 {
-		command.Wrong(fmt.Errorf("-budget %v is less than no time: such as 40m, or 0 to train nothing", *budget))
+		command.End(command.Wrong(fmt.Errorf("-budget %v is less than no time: such as 40m, or 0 to train nothing", *budget)))
 	}
 	if flag.NArg() > 0 {
-		command.Wrong(fmt.Errorf("%q is not a flag: -name names the claim, -help lists the flags", flag.Arg(0)))
+		command.End(command.Wrong(fmt.Errorf("%q is not a flag: -name names the claim, -help lists the flags", flag.Arg(0))))
 	}
-	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
-		stops = append(stops, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), stops...)
+	ctx, stop := signal.NotifyContext(context.Background(), train.Signals()...)
 	defer stop()
-	if err := run(ctx, *name, *who, *check, *budget); err != nil {
-		command.Fail(err)
-	}
+	command.End(run(ctx, os.Stdout, *name, *who, *check, *budget))
 }
 
-func run(ctx context.Context, name, who string, check bool, budget time.Duration) error {
+func run(ctx context.Context, to io.Writer, name, who string, check bool, budget time.Duration) (err error) {
+	out := &command.Output{Writer: to}
+	defer func() { err = errors.Join(err, out.Err) }()
 	chosen, err := named(name)
 	if err != nil {
-		return err
+		return command.Wrong(err)
 	}
 	if _, known := formats[who]; who != "" && !known {
-		return fmt.Errorf("nobody called %q trains: there is %s and %s", who, ours, peers)
+		return command.Wrong(fmt.Errorf("nobody called %q trains: there is %s and %s", who, ours, peers))
 	}
 	if err := inBook(); err != nil {
 		return err
@@ -83,28 +80,26 @@ func run(ctx context.Context, name, who string, check bool, budget time.Duration
 		return err
 	}
 	if check {
-		if _, err := fmt.Println(summary(chosen, l)); err != nil {
-			return fmt.Errorf("cannot print: %w", err)
-		}
+		fmt.Fprintln(out, summary(chosen, l))
 		return errors.Join(failures(chosen, l), checkReadme(l), checkFigures(l))
 	}
-	if err := trainMissing(ctx, missing(chosen, who, l), l, budget); err != nil {
+	if err := trainMissing(ctx, out, missing(chosen, who, l), l, budget); err != nil {
 		return err
 	}
-	fmt.Println()
+	fmt.Fprintln(out)
 	for _, c := range chosen {
 		v := c.judge(l)
-		fmt.Printf("%-22s %s\n%-22s %s\n", c.name, v.outcome, "", c.says)
+		fmt.Fprintf(out, "%-22s %s\n%-22s %s\n", c.name, v.outcome, "", c.says)
 		for _, side := range v.sides {
-			fmt.Printf("%-22s %s: %s\n", "", side.who, side)
+			fmt.Fprintf(out, "%-22s %s: %s\n", "", side.who, side)
 		}
 	}
 	if missing := missing(chosen, "", l); len(missing) > 0 {
-		fmt.Printf("\n%d trainings are missing, about %.0f minutes on an idle machine with two cores: make claims does them\n",
+		fmt.Fprintf(out, "\n%d trainings are missing, about %.0f minutes on an idle machine with two cores: make claims does them\n",
 			len(missing), total(missing, l).Minutes())
 	}
-	_, lost := fmt.Println(summary(chosen, l))
-	return errors.Join(writeReadme(l), failures(chosen, l), lost)
+	fmt.Fprintln(out, summary(chosen, l))
+	return errors.Join(writeReadme(l), failures(chosen, l))
 }
 
 // inBook makes sure that the files that are read and written are the book's: a ledger that is not there is an empty one,
@@ -159,16 +154,24 @@ func failures(chosen []claim, l *ledger) error {
 
 // missing are the trainings without a row, the cheap ones first; only those of who, if it is not empty.
 func missing(chosen []claim, who string, l *ledger) (all []Work) {
+	type lacking struct {
+		Work
+		takes time.Duration
+	}
+	var found []lacking
 	seen := map[string]bool{}
 	for _, c := range chosen {
 		for _, w := range c.works() {
-			if _, found := l.find(w); !found && !seen[w.key()] && (who == "" || who == w.Who) {
+			if _, known := l.find(w); !known && !seen[w.key()] && (who == "" || who == w.Who) {
 				seen[w.key()] = true
-				all = append(all, w)
+				found = append(found, lacking{w, l.estimate(w)})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Work) int { return int(l.estimate(a) - l.estimate(b)) })
+	slices.SortStableFunc(found, func(a, b lacking) int { return cmp.Compare(a.takes, b.takes) })
+	for _, w := range found {
+		all = append(all, w.Work)
+	}
 	return all
 }
 
@@ -179,30 +182,30 @@ func total(works []Work, l *ledger) (sum time.Duration) {
 	return sum
 }
 
-func trainMissing(ctx context.Context, works []Work, l *ledger, budget time.Duration) error {
+func trainMissing(ctx context.Context, out io.Writer, works []Work, l *ledger, budget time.Duration) error {
 	start := time.Now()
 	if len(works) > 0 {
-		fmt.Printf("%d trainings to do, about %.0f minutes on an idle machine with two cores\n", len(works), total(works, l).Minutes())
+		fmt.Fprintf(out, "%d trainings to do, about %.0f minutes on an idle machine with two cores\n", len(works), total(works, l).Minutes())
 	}
 	for i, w := range works {
 		if time.Since(start) >= budget {
-			fmt.Printf("after %v no training is started: %d are left\n", budget, len(works)-i)
+			fmt.Fprintf(out, "after %v no training is started: %d are left\n", budget, len(works)-i)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return train.ErrInterrupted
 		}
-		fmt.Printf("%d/%d %s, about %v … ", i+1, len(works), w, l.estimate(w).Round(time.Second))
+		fmt.Fprintf(out, "%d/%d %s, about %v … ", i+1, len(works), w, l.estimate(w).Round(time.Second))
 		row, err := w.train(ctx)
 		if err != nil {
-			fmt.Println()
+			fmt.Fprintln(out)
 			return fmt.Errorf("%s: %w", w, err)
 		}
 		if err := l.add(row); err != nil {
 			return err
 		}
 		w.forget()
-		fmt.Printf("%.2f %% after %.1f s\n", row.Accuracy, row.Seconds)
+		fmt.Fprintf(out, "%.2f %% after %.1f s\n", row.Accuracy, row.Seconds)
 	}
 	return nil
 }

@@ -71,7 +71,10 @@ const none = "–"
 // resultsTable is what the networks reach.
 func resultsTable(l *ledger) string {
 	var text strings.Builder
-	timed := !slices.ContainsFunc(shown, func(a arm) bool { return secondsOf(l.every(a.by(ours))) == none })
+	timed := !slices.ContainsFunc(shown, func(a arm) bool {
+		rows := l.every(a.by(ours))
+		return len(rows) > 0 && secondsOf(rows) == none
+	})
 	line := func(training string, cells ...string) {
 		if timed {
 			cells = append(cells, training)
@@ -92,7 +95,7 @@ func resultsTable(l *ledger) string {
 		}
 		line(secondsOf(mine), a.work.Network, thousands(mine[0].Parameters), a.work.Data.String(), a.work.Recipe.String(),
 			accuraciesOf(mine), accuraciesOf(theirs), reported)
-		for _, r := range append(mine, theirs...) {
+		for _, r := range slices.Concat(mine, theirs) {
 			machines[r.machine()] = true
 		}
 	}
@@ -103,16 +106,6 @@ func resultsTable(l *ledger) string {
 	fmt.Fprintf(&text, " \"In the notes\" is what the lecture notes report. Computed on %s.\n",
 		strings.Join(slices.Sorted(maps.Keys(machines)), "; "))
 	return text.String()
-}
-
-// every lists all rows of a training, whatever their seeds.
-func (l *ledger) every(w Work) (rows []Row) {
-	for _, r := range l.rows {
-		if r.Who == w.Who && r.group() == w.group() {
-			rows = append(rows, r)
-		}
-	}
-	return rows
 }
 
 func accuraciesOf(rows []Row) string {

@@ -197,34 +197,15 @@ func (d Data) String() string {
 
 // String is the recipe as README's table has it.
 func (r Recipe) String() string {
-	parts := []string{fmt.Sprintf("%d epochs", r.Epochs), fmt.Sprintf("batches of %d", r.Batch), r.Loss}
-	if r.Epochs == 1 {
-		parts[0] = "1 epoch"
+	all := train.Recipe{Epochs: r.Epochs, Batch: r.Batch, Loss: r.Loss, Smoothing: r.Smoothing, Optimizer: r.Optimizer, Rate: r.Rate,
+		Momentum: r.Momentum, Decay: r.Decay, Turn: r.Turn, WarmUp: r.WarmUp, Precision: r.Precision}
+	switch {
+	case r.WarmUp > 0:
+		all.Schedule = "one cycle"
+	case r.Linear:
+		all.Schedule = "linear"
 	}
-	if r.Smoothing > 0 {
-		parts = append(parts, fmt.Sprintf("labels smoothed by %v", r.Smoothing))
-	}
-	parts = append(parts, r.Optimizer)
-	if r.Momentum > 0 {
-		parts = append(parts, fmt.Sprintf("momentum %v", r.Momentum))
-	}
-	if r.Turn > 0 {
-		parts = append(parts, fmt.Sprintf("filters turn by %v", r.Turn))
-	}
-	if r.Decay > 0 {
-		parts = append(parts, fmt.Sprintf("weight decay %v", r.Decay))
-	}
-	parts = append(parts, fmt.Sprintf("learning rate %v", r.Rate))
-	if r.WarmUp > 0 {
-		parts = append(parts, fmt.Sprintf("one cycle, warm-up %v", r.WarmUp))
-	}
-	if r.Linear {
-		parts = append(parts, "linear")
-	}
-	if r.Precision != "" {
-		parts = append(parts, r.Precision)
-	}
-	return strings.Join(parts, ", ")
+	return all.ButSeed()
 }
 
 // permutation is the order of the pixels, nil if they stay as they are.

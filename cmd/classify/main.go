@@ -4,8 +4,8 @@
 //	go run ./cmd/classify -model digits.safetensors -json *.png  a file that `go run ./cmd/runs -export` wrote
 //
 // Each picture's most probable classes are printed in a line, as text or as JSON. A picture that cannot be read is an
-// error of one line, and the others are classified all the same. The status is 1 then, and 2 if the network cannot be
-// opened or the flags are wrong.
+// error of one line, and the others are classified all the same. The status is 1 then, or if what was printed is lost, and
+// 2 if the network cannot be opened or the flags are wrong.
 package main
 
 import (
@@ -36,23 +36,21 @@ type request struct {
 	pictures []string
 }
 
-func run(arguments []string, out, errs io.Writer) (status int) {
+func run(arguments []string, to, errs io.Writer) (status int) {
+	out := &command.Output{Writer: to}
 	c, err := parse(arguments, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
 	broken := 0
 	if err == nil {
 		broken, err = c.classify(out, errs)
 	}
+	status = command.Status(err)
 	switch {
-	case err != nil:
+	case status != 0:
 		command.Tell(errs, err)
-		return 2
 	case broken > 0:
-		return 1
+		status = 1
 	}
-	return 0
+	return status
 }
 
 func parse(arguments []string, out io.Writer) (c request, err error) {
@@ -61,22 +59,26 @@ func parse(arguments []string, out io.Writer) (c request, err error) {
 	flags.BoolVar(&c.json, "json", false, "print JSON, one object per line")
 	flags.IntVar(&c.top, "top", 3, "how many classes to print for each picture")
 	flags.Usage = func() {
-		fmt.Fprintln(out, "usage: classify -model RUN|FILE [-json] [-top 3] PICTURE ...")
+		fmt.Fprintln(flags.Output(), "usage: classify -model RUN|FILE [-json] [-top 3] PICTURE ...")
 		flags.PrintDefaults()
 	}
 	if err := command.ParseSet(flags, arguments, out); err != nil {
 		return c, err
 	}
 	c.pictures = flags.Args()
+	return c, command.Wrong(c.check())
+}
+
+func (c request) check() error {
 	switch {
 	case c.model == "":
-		return c, errors.New("no network: name a run or an exported file with -model; make runs lists the runs")
+		return errors.New("no network: name a run or an exported file with -model; make runs lists the runs")
 	case c.top < 1:
-		return c, fmt.Errorf("-top is %d: it must be at least 1", c.top)
+		return fmt.Errorf("-top is %d: it must be at least 1", c.top)
 	case len(c.pictures) == 0:
-		return c, errors.New("no pictures: name them after -model")
+		return errors.New("no pictures: name them after -model")
 	}
-	return c, nil
+	return nil
 }
 
 // together is how many pictures are read and classified at a time. Their number may be any, and the memory is not.
@@ -86,7 +88,7 @@ const together = 64
 func (c request) classify(out, errs io.Writer) (broken int, err error) {
 	network, err := classify.Open(c.model)
 	if err != nil {
-		return 0, err
+		return 0, command.Wrong(err)
 	}
 	for paths := range slices.Chunk(c.pictures, together) {
 		pixels, wrong := read(network, paths)

@@ -154,3 +154,20 @@ func TestWrongCommands(t *testing.T) {
 		t.Errorf("printed %q and %q", out, errs)
 	}
 }
+
+// What is printed where there is no room is an error.
+func TestLostOutput(t *testing.T) {
+	run_, files, _ := trained(t, 1)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, arguments := range [][]string{{"-help"}, {"-model", run_.Dir(), files[0]}, {"-json", "-model", run_.Dir(), files[0]}} {
+		var errs bytes.Buffer
+		if status := run(arguments, full, &errs); status != 1 || !strings.HasPrefix(errs.String(), "error: cannot print: ") ||
+			strings.Count(errs.String(), "\n") != 1 {
+			t.Errorf("%q: status %d, printed %q", arguments, status, &errs)
+		}
+	}
+}

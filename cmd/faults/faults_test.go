@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.org/convbook/cmd/internal/command"
 )
 
 // bookEnv says how the stand-in for the book behaves that these tests have as the child: "honest", or with a fault that
@@ -21,7 +23,7 @@ const bookEnv = "FAULTS_TEST_BOOK"
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		load, fresh := slices.Contains(os.Args, "-load"), slices.Contains(os.Args, "-fresh")
-		end(book(os.Getenv(bookEnv), load, fresh, strings.Join(os.Args, " ")))
+		command.End(book(os.Getenv(bookEnv), load, fresh, strings.Join(os.Args, " ")))
 	}
 	os.Exit(m.Run())
 }
@@ -336,6 +338,15 @@ func TestDamagesDamage(t *testing.T) {
 		left, _ := filepath.Glob(filepath.Join(dir, "*"+asideSuffix))
 		if len(left) > 0 {
 			t.Errorf("%s: %s is left", d.name, left)
+		}
+	}
+}
+
+// What is asked for wrongly ends with 2, as in all commands.
+func TestWrongNames(t *testing.T) {
+	for _, only := range []string{"nosuch", "kill/0", "kill/x"} {
+		if _, err := all(context.Background(), 1, true, only); command.Status(err) != 2 {
+			t.Errorf("-only %s: %v", only, err)
 		}
 	}
 }

@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -32,6 +33,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"example.org/convbook/cmd/internal/command"
+	"example.org/convbook/lib/train"
 )
 
 // kind is a kind of trouble, with its trials.
@@ -74,36 +76,32 @@ func main() {
 	syscall.Umask(0o022) // so the users to whom a trial gives no permission lack that one only
 	switch {
 	case filepath.Base(os.Args[0]) == "npm":
-		end(npm(os.Args[1:]))
+		command.End(npm(os.Args[1:]))
 	case len(os.Args) > 1 && os.Args[1] == "child":
-		end(child(os.Args[2:]))
+		command.End(child(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == "hold":
-		end(hold(os.Args[2:]))
+		command.End(hold(os.Args[2:]))
 	}
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano())%1e6, "decides where and when trouble is made")
 	short := flag.Bool("short", false, "only some trials of each kind")
 	only := flag.String("only", "", "a kind, or one of its trials, such as damage/17")
 	command.Parse()
 	if flag.NArg() > 0 {
-		end(fmt.Errorf("%q is not a flag: -only names a kind or a trial, -help lists the flags", flag.Arg(0)))
+		command.End(command.Wrong(fmt.Errorf("%q is not a flag: -only names a kind or a trial, -help lists the flags", flag.Arg(0))))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), train.Signals()...)
 	defer stop()
 	ok, err := all(ctx, *seed, *short, *only)
-	if err != nil {
-		end(err)
+	if err = cmp.Or(err, printed.Err); err != nil {
+		command.End(err)
 	}
 	if !ok {
 		os.Exit(1)
 	}
 }
 
-func end(err error) {
-	if err != nil {
-		command.Fail(err)
-	}
-	os.Exit(0)
-}
+// printed is where the trials' outcomes go. A child prints for the trial that has started it.
+var printed = &command.Output{Writer: os.Stdout}
 
 // tally counts how the trials of a kind went, and where the kills in them landed.
 type tally struct {
@@ -117,9 +115,9 @@ func all(ctx context.Context, seed uint64, short bool, only string) (ok bool, er
 	start := time.Now()
 	name, one, _ := strings.Cut(only, "/")
 	if only != "" && !slices.ContainsFunc(kinds, func(k kind) bool { return k.name == name }) {
-		return false, fmt.Errorf("there is no kind %q: there is kill, damage, full, read-only, together and clock", name)
+		return false, command.Wrong(fmt.Errorf("there is no kind %q: there is kill, damage, full, read-only, together and clock", name))
 	}
-	fmt.Printf("seed %d\n", seed)
+	fmt.Fprintf(printed, "seed %d\n", seed)
 	l, err := newLab(ctx, short)
 	if err != nil {
 		return false, err
@@ -140,11 +138,11 @@ func all(ctx context.Context, seed uint64, short bool, only string) (ok bool, er
 		if ctx.Err() != nil {
 			return false, errors.New("interrupted")
 		}
-		fmt.Printf("%s: %d of %d held, %.0f s\n", k.name, sum.held, sum.trials, time.Since(began).Seconds())
+		fmt.Fprintf(printed, "%s: %d of %d held, %.0f s\n", k.name, sum.held, sum.trials, time.Since(began).Seconds())
 		tallies = append(tallies, sum)
 	}
 	ok = report(tallies)
-	fmt.Printf("%.0f s\n", time.Since(start).Seconds())
+	fmt.Fprintf(printed, "%.0f s\n", time.Since(start).Seconds())
 	return ok, nil
 }
 
@@ -153,7 +151,7 @@ func (k kind) choose(attempts []attempt, one string, short bool, seed uint64) (n
 	if one != "" {
 		n, err := strconv.Atoi(one)
 		if err != nil || n < 1 || n > len(attempts) {
-			return nil, fmt.Errorf("there is no trial %s/%s: %[1]s has 1 to %[3]d", k.name, one, len(attempts))
+			return nil, command.Wrong(fmt.Errorf("there is no trial %s/%s: %[1]s has 1 to %[3]d", k.name, one, len(attempts)))
 		}
 		return []int{n - 1}, nil
 	}
@@ -205,11 +203,11 @@ func (l *lab) tryAll(seed uint64, kind string, attempts []attempt, numbers []int
 			why := strings.ReplaceAll(err.Error(), "\n", "; ")
 			if errors.As(err, new(skipped)) {
 				sum.skipped++
-				fmt.Printf("skipped: %s: %s (%s/%d)\n", attempts[i].what, why, kind, i+1)
+				fmt.Fprintf(printed, "skipped: %s: %s (%s/%d)\n", attempts[i].what, why, kind, i+1)
 			} else {
 				sum.failed++
 				again := fmt.Sprintf("go run ./cmd/faults -seed %d -only %s/%d", seed, kind, i+1)
-				fmt.Printf("FAILED: %s: %s (again: %s)\n", attempts[i].what, why, again)
+				fmt.Fprintf(printed, "FAILED: %s: %s (again: %s)\n", attempts[i].what, why, again)
 			}
 			return nil
 		})
@@ -220,10 +218,10 @@ func (l *lab) tryAll(seed uint64, kind string, attempts []attempt, numbers []int
 
 // report prints the table, and tells whether nothing failed.
 func report(tallies []tally) (ok bool) {
-	fmt.Printf("\n%-10s %7s %7s %7s %7s\n", "", "trials", "held", "failed", "skipped")
+	fmt.Fprintf(printed, "\n%-10s %7s %7s %7s %7s\n", "", "trials", "held", "failed", "skipped")
 	all := tally{kind: "all", landed: map[string]int{}}
 	line := func(t tally) {
-		fmt.Printf("%-10s %7d %7d %7d %7d\n", t.kind, t.trials, t.held, t.failed, t.skipped)
+		fmt.Fprintf(printed, "%-10s %7d %7d %7d %7d\n", t.kind, t.trials, t.held, t.failed, t.skipped)
 	}
 	for _, t := range tallies {
 		line(t)
@@ -245,7 +243,7 @@ func report(tallies []tally) (ok bool) {
 		}
 	}
 	if kills > 0 {
-		fmt.Printf("\n%d kills landed in: %s\n", kills, strings.Join(parts, ", "))
+		fmt.Fprintf(printed, "\n%d kills landed in: %s\n", kills, strings.Join(parts, ", "))
 	}
 	return all.failed == 0
 }

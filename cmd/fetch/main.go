@@ -26,11 +26,9 @@ func main() {
 	}
 	command.Parse()
 	if err := check(flag.Args()); err != nil {
-		command.Wrong(err)
+		command.End(command.Wrong(err))
 	}
-	if err := fetch(flag.Args(), os.Stdout); err != nil {
-		command.Fail(err)
-	}
+	command.End(fetch(flag.Args(), os.Stdout))
 }
 
 func known() string { return strings.Join(slices.Sorted(maps.Keys(fetchers)), ", ") }

@@ -13,13 +13,13 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,24 +34,14 @@ import (
 	"example.org/convbook/lib/train"
 )
 
-func main() {
-	err := run(os.Args[1:], os.Stdout)
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		command.Tell(os.Stderr, err)
-	}
-	os.Exit(status(err))
-}
+func main() { command.End(run(os.Args[1:], os.Stdout)) }
 
-// status is 1 where the system refused what was asked for, and 2 where that cannot be done as it was asked.
-func status(err error) int {
-	system := syscall.Errno(0)
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.As(err, &system):
-		return 1
+// asked marks an error as one of what was asked for, unless the system refused that.
+func asked(err error) error {
+	if errors.As(err, new(syscall.Errno)) {
+		return err
 	}
-	return 2
+	return command.Wrong(err)
 }
 
 // request is what was asked for.
@@ -65,9 +55,9 @@ type request struct {
 }
 
 func run(arguments []string, to io.Writer) (err error) {
-	out := bufio.NewWriter(to)
-	defer func() { err = cmp.Or(err, out.Flush()) }()
-	c, err := parse(arguments)
+	out := &command.Output{Writer: to}
+	defer func() { err = asked(cmp.Or(err, out.Err)) }()
+	c, err := parse(arguments, out)
 	if err != nil {
 		return err
 	}
@@ -102,7 +92,7 @@ func run(arguments []string, to io.Writer) (err error) {
 	return nil
 }
 
-func parse(arguments []string) (c request, err error) {
+func parse(arguments []string, out io.Writer) (c request, err error) {
 	flags := flag.NewFlagSet("runs", flag.ContinueOnError)
 	flags.Func("name", "give the run this `name`; an empty one takes it away", func(name string) error {
 		c.name = &name
@@ -124,19 +114,19 @@ func parse(arguments []string) (c request, err error) {
 	})
 	flags.BoolVar(&c.json, "json", false, "list all that is known of the runs, as JSON")
 	flags.Usage = func() {
-		fmt.Println("usage: runs [-json | -name NAME | -pin | -unpin | -export FILE | -remove | -remove-older-than 30d] [RUN ...]")
+		fmt.Fprintln(flags.Output(), "usage: runs [-json | -name NAME | -pin | -unpin | -export FILE | -remove | -remove-older-than 30d] [RUN ...]")
 		flags.PrintDefaults()
 	}
-	if err := command.ParseSet(flags, arguments, os.Stdout); err != nil {
+	if err := command.ParseSet(flags, arguments, out); err != nil {
 		return c, err
 	}
-	for _, name := range flags.Args() {
-		found, err := train.Find(name)
-		if err != nil {
-			return c, err
-		}
-		if !slices.ContainsFunc(c.runs, func(r train.Stored) bool { return r.ID == found.ID }) {
-			c.runs = append(c.runs, found)
+	found, err := train.FindAll(flags.Args()...)
+	if err != nil {
+		return c, err
+	}
+	for _, run := range found {
+		if !slices.ContainsFunc(c.runs, func(r train.Stored) bool { return r.ID == run.ID }) {
+			c.runs = append(c.runs, run)
 		}
 	}
 	return c, c.check()
@@ -165,10 +155,16 @@ func (c request) check() error {
 	return nil
 }
 
+// mostDays is how many of them have room in a Duration.
+const mostDays = uint64(math.MaxInt64 / (24 * time.Hour))
+
 // age is a time in days, such as 30d, or as Go writes one.
 func age(text string) (d time.Duration, err error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, wrong := strconv.ParseUint(days, 10, 16) // a time of more bits has no room in a Duration
+		n, wrong := strconv.ParseUint(days, 10, 64)
+		if n > mostDays {
+			return 0, fmt.Errorf("it must be at most %dd", mostDays)
+		}
 		d, err = time.Duration(n)*24*time.Hour, wrong
 	} else {
 		d, err = time.ParseDuration(text)

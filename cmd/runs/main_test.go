@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/dataset/sample"
 	"example.org/convbook/lib/nn"
@@ -49,8 +50,9 @@ func fails(t *testing.T, want string, arguments ...string) {
 	t.Helper()
 	var out bytes.Buffer
 	err := run(arguments, &out)
-	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || status(err) != 2 {
-		t.Errorf("%q: error %v with status %d, want %q with 2", arguments, err, status(err), want)
+	status := command.Status(err)
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || status != 2 {
+		t.Errorf("%q: error %v with status %d, want %q with 2", arguments, err, status, want)
 	}
 }
 
@@ -124,8 +126,10 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	if err := run(nil, full); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("a list for which there is no room: %v", err)
+	for _, arguments := range [][]string{nil, {"-json"}, {"-help"}} {
+		if err := run(arguments, full); !errors.Is(err, syscall.ENOSPC) || command.Status(err) != 1 {
+			t.Errorf("%q: what there is no room for: %v", arguments, err)
+		}
 	}
 	fails(t, "there is no run", "-remove", "/nowhere/"+filepath.Base(second.Dir()))
 	does(t, "-unpin", id)
@@ -156,10 +160,18 @@ func TestWrongCommands(t *testing.T) {
 	for _, age := range []string{"", "30", "d", "-1d", "0d", "NaNd", "Infd", "1e300d", "a month"} {
 		fails(t, "it must be a time such as 30d or 12h", "-remove-older-than", age)
 	}
+	for _, age := range []string{"106752d", "99999999999999999999d"} {
+		fails(t, "it must be at most 106751d", "-remove-older-than", age)
+	}
+	for _, age := range []string{"70000d", "106751d"} {
+		if got := does(t, "-remove-older-than", age); got != "removed 0 runs, 0.0 MB\n" {
+			t.Errorf("%s: printed %q", age, got)
+		}
+	}
 	if !there(run) || !there(other) {
 		t.Error("a wrong command removed a run")
 	}
-	if err := syscall.Errno(syscall.ENOSPC); status(&os.PathError{Err: err}) != 1 {
+	if err := syscall.Errno(syscall.ENOSPC); command.Status(asked(&os.PathError{Err: err})) != 1 {
 		t.Error("a full disk is no wrong command")
 	}
 }

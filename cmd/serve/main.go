@@ -23,7 +23,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +32,7 @@ import (
 
 	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/classify"
+	"example.org/convbook/lib/train"
 )
 
 //go:embed page.html
@@ -43,7 +43,7 @@ var seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{Name: "http_requ
 	Help: "How long it took to answer.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"code"})
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), train.Signals()...)
 	context.AfterFunc(ctx, stop) // so a second one ends it at once
 	s := &server{bytes: 16 << 20, wait: 10 * time.Second, requests: semaphore.NewWeighted(64), room: semaphore.NewWeighted(1 << 30)}
 	model := flag.String("model", "", "the `run`, by its name or its folder's, or the file that was exported from one")
@@ -51,9 +51,7 @@ func main() {
 	flag.Int64Var(&s.bytes, "max-bytes", s.bytes, "refuse larger requests")
 	flag.DurationVar(&s.wait, "timeout", s.wait, "how long to wait for a request to arrive")
 	command.Parse()
-	if err := s.run(ctx, *model, *address); err != nil {
-		command.Fail(err)
-	}
+	command.End(s.run(ctx, *model, *address))
 }
 
 // server limits what each request can take from the others.
@@ -68,13 +66,13 @@ type server struct {
 // run serves until the context ends, and then answers what was asked before.
 func (s *server) run(ctx context.Context, model, address string) (err error) {
 	if s.bytes < 1 || s.wait <= 0 || flag.NArg() > 0 {
-		return fmt.Errorf("it takes flags alone, see -help, and -max-bytes and -timeout above 0, not %q", os.Args[1:])
+		return command.Wrong(fmt.Errorf("it takes flags alone, see -help, and -max-bytes and -timeout above 0, not %q", os.Args[1:]))
 	}
 	if model == "" {
-		return errors.New("no network: name a run or an exported file with -model; make runs lists the runs")
+		return command.Wrong(errors.New("no network: name a run or an exported file with -model; make runs lists the runs"))
 	}
 	if s.network, err = classify.Open(model); err != nil {
-		return err
+		return command.Wrong(err)
 	}
 	if err := s.network.Compile(); err != nil {
 		return err

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/dataset"
 	"example.org/convbook/lib/dataset/sample"
@@ -286,7 +287,8 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // A time of 0 would be no limit.
 func TestLimitsThatWouldBeNone(t *testing.T) {
 	for _, s := range []*server{{bytes: 0, wait: time.Second}, {bytes: 1, wait: 0}, {bytes: 1, wait: -time.Second}} {
-		if err := s.run(t.Context(), "no run", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "above 0") {
+		if err := s.run(t.Context(), "no run", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "above 0") ||
+			command.Status(err) != 2 {
 			t.Errorf("%d bytes and %v: %v", s.bytes, s.wait, err)
 		}
 	}
@@ -295,8 +297,11 @@ func TestLimitsThatWouldBeNone(t *testing.T) {
 func TestWithoutAModel(t *testing.T) {
 	const want = "no network: name a run or an exported file with -model; make runs lists the runs"
 	s := &server{bytes: 1, wait: time.Second}
-	if err := s.run(t.Context(), "", "127.0.0.1:0"); err == nil || err.Error() != want {
+	if err := s.run(t.Context(), "", "127.0.0.1:0"); err == nil || err.Error() != want || command.Status(err) != 2 {
 		t.Errorf("error %v, want %s", err, want)
+	}
+	if err := s.run(t.Context(), "nobody", "127.0.0.1:0"); command.Status(err) != 2 {
+		t.Errorf("a run that is not there: %v with status %d", err, command.Status(err))
 	}
 }
 

@@ -22,7 +22,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"flag"
@@ -37,15 +36,7 @@ import (
 	"example.org/convbook/lib/picture"
 )
 
-func main() {
-	err := run(os.Args[1:], os.Stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		command.Fail(err)
-	}
-}
+func main() { command.End(run(os.Args[1:], os.Stdout)) }
 
 // request is what was asked for.
 type request struct {
@@ -57,8 +48,8 @@ type request struct {
 }
 
 func run(arguments []string, to io.Writer) (err error) {
-	out := bufio.NewWriter(to)
-	defer func() { err = cmp.Or(err, out.Flush()) }()
+	out := &command.Output{Writer: to}
+	defer func() { err = cmp.Or(err, out.Err) }()
 	c, err := parse(arguments, out)
 	if err != nil {
 		return err
@@ -70,11 +61,11 @@ func run(arguments []string, to io.Writer) (err error) {
 		}
 	}
 	if _, err := os.Lstat(c.to); err == nil {
-		return fmt.Errorf("%s is there already: give -to another name, or remove it", c.to)
+		return command.Wrong(fmt.Errorf("%s is there already: give -to another name, or remove it", c.to))
 	}
 	o, err := c.open()
 	if err != nil {
-		return err
+		return command.Wrong(err)
 	}
 	if img != nil {
 		return o.classify(out, img)
@@ -105,13 +96,18 @@ func parse(arguments []string, out io.Writer) (c request, err error) {
 	flags.StringVar(&c.to, "to", "", "write them into this `file`: PyTorch's as the book's, and the book's as PyTorch's")
 	flags.StringVar(&c.picture, "picture", "", "classify the picture in this `file`, with a run or weights for ImageNet")
 	flags.Usage = func() {
-		fmt.Fprintln(out, "usage: weights [-network NAME [-classes N] [-width N]] -from FILE|RUN "+
+		fmt.Fprintln(flags.Output(), "usage: weights [-network NAME [-classes N] [-width N]] -from FILE|RUN "+
 			"-check | -to FILE | -picture FILE")
 		flags.PrintDefaults()
 	}
 	if err := command.ParseSet(flags, arguments, out); err != nil {
 		return c, err
 	}
+	return c, command.Wrong(c.checkFlags(flags))
+}
+
+// checkFlags makes sure that one thing is asked for, with what it needs.
+func (c request) checkFlags(flags *flag.FlagSet) (err error) {
 	asked := 0
 	for _, is := range []bool{c.check, c.to != "", c.picture != ""} {
 		if is {
@@ -120,18 +116,18 @@ func parse(arguments []string, out io.Writer) (c request, err error) {
 	}
 	switch {
 	case flags.NArg() > 0:
-		return c, fmt.Errorf("%q stands alone: it needs -from, -to or -picture before it", flags.Arg(0))
+		return fmt.Errorf("%q stands alone: it needs -from, -to or -picture before it", flags.Arg(0))
 	case c.from == "":
-		return c, errors.New("-from is missing: it names a file or a run; -help lists the flags")
+		return errors.New("-from is missing: it names a file or a run; -help lists the flags")
 	case asked != 1:
-		return c, errors.New("one of -check, -to and -picture says what is to be done")
+		return errors.New("one of -check, -to and -picture says what is to be done")
 	}
 	flags.Visit(func(f *flag.Flag) {
 		if (f.Name == "classes" || f.Name == "width") && f.Value.(flag.Getter).Get().(int) < 1 {
 			err = fmt.Errorf("-%s is %v: it must be at least 1", f.Name, f.Value)
 		}
 	})
-	return c, err
+	return err
 }
 
 // top are the classes that are printed: ImageNet's second measure is the top-5 error.
@@ -140,8 +136,8 @@ const top = 5
 // classify says what is in the picture.
 func (o opened) classify(out io.Writer, img image.Image) error {
 	if len(o.Input.Classes) == 0 {
-		return errors.New("-picture needs weights for ImageNet's classes, or a run: " +
-			"a file of others does not name its classes")
+		return command.Wrong(errors.New("-picture needs weights for ImageNet's classes, or a run: " +
+			"a file of others does not name its classes"))
 	}
 	network, err := classify.Of(o.Model)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"image/png"
+	"io"
 	"maps"
 	"math"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 
+	"example.org/convbook/cmd/internal/command"
 	"example.org/convbook/lib/array"
 	"example.org/convbook/lib/classify"
 	"example.org/convbook/lib/dataset/sample"
@@ -74,8 +76,26 @@ func TestNoRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	if err := run([]string{"-from", file, "-picture", blank(t)}, full); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("error %v", err)
+	for _, arguments := range [][]string{{"-from", file, "-picture", blank(t)}, {"-help"}} {
+		if err := run(arguments, full); !errors.Is(err, syscall.ENOSPC) || command.Status(err) != 1 {
+			t.Errorf("%q: error %v", arguments, err)
+		}
+	}
+}
+
+// The status is 2 where the flags or what they name are wrong, and 1 for what fails.
+func TestStatus(t *testing.T) {
+	t.Setenv(train.RunsEnv, t.TempDir())
+	for want, all := range map[int][][]string{
+		1: {{"-network", "CNN", "-from", "x", "-picture", "/nosuch.png"}},
+		2: {{}, {"-nothing"}, {"-from", "x"}, {"-from", "x", "-check", "x"}, {"-network", "CNN", "-width", "0", "-from", "x", "-check"},
+			{"-from", "nobody", "-check"}, {"-network", "nosuch", "-from", "x", "-check"}, {"-from", "x", "-to", t.TempDir()}},
+	} {
+		for _, arguments := range all {
+			if err := run(arguments, io.Discard); command.Status(err) != want {
+				t.Errorf("%q: %v with status %d, want %d", arguments, err, command.Status(err), want)
+			}
+		}
 	}
 }
 

@@ -52,18 +52,14 @@ func (l Listing) Table() (head []string, rows [][]string) {
 	return head, rows
 }
 
-// Stored draws how some finished runs on disk went, a curve for each. They are named as for [train.Find]. In the
+// Stored draws how some finished runs on disk went, a curve for each. They are named as for [train.FindAll]. In the
 // legend, a run to which the user gave no name is described by what differs between them.
 //
 //	look.Stored(look.TestAccuracy, look.ByEpoch, "my best", "VGG16-CIFAR-10-4ed1")
 func Stored(what Measure, by By, names ...string) figure.Figure {
-	var runs []train.Stored
-	for _, name := range names {
-		run, err := train.Find(name)
-		if err != nil {
-			return figure.Failed(err)
-		}
-		runs = append(runs, run)
+	runs, err := train.FindAll(names...)
+	if err != nil {
+		return figure.Failed(err)
 	}
 	settings, values := train.Differences(runs...)
 	var all []curve

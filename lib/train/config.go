@@ -135,7 +135,10 @@ func (c Config) recipe() Recipe {
 }
 
 // String is the recipe for people, in one line.
-func (r Recipe) String() string {
+func (r Recipe) String() string { return fmt.Sprintf("%s, seed %d", r.ButSeed(), r.Seed) }
+
+// ButSeed is String without the seed: what trainings have in common that differ in nothing else.
+func (r Recipe) ButSeed() string {
 	parts := []string{fmt.Sprintf("%d epochs", r.Epochs), fmt.Sprintf("batches of %d", r.Batch), r.Loss}
 	if r.Epochs == 1 {
 		parts[0] = "1 epoch"
@@ -173,5 +176,5 @@ func (r Recipe) String() string {
 	if r.StartLast {
 		parts = append(parts, "last layer kept")
 	}
-	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
+	return strings.Join(parts, ", ")
 }

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
+
+	"example.org/convbook/lib/internal/signals"
 )
 
 // ErrInterrupted is the error of a training that was interrupted. What it learned is kept.
@@ -21,14 +22,14 @@ var ErrInterrupted = errors.New("interrupted")
 // keeps what was learned and returns ErrInterrupted. A loss that becomes infinite or NaN ends the training with
 // [Diverged]. Nothing that was stored before is lost either way.
 func (t Task) Fit() (*Run, error) {
-	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
-		stops = append(stops, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), stops...)
+	ctx, stop := signal.NotifyContext(context.Background(), Signals()...)
 	defer stop()
 	return t.FitContext(ctx)
 }
+
+// Signals are those that interrupt Fit, for a program that does so itself with FitContext. A closed terminal is not among
+// them where it is ignored, as under nohup.
+func Signals() []os.Signal { return signals.ToStop() }
 
 // FitContext is Fit with a context that interrupts it. It leaves the process's signals alone.
 func (t Task) FitContext(ctx context.Context) (*Run, error) {

@@ -234,10 +234,34 @@ func (s Stored) load(into map[string]any) error {
 // Find is the stored run with the name that the user gave it, or with this folder. Of a folder's name its beginning is
 // enough, or that of the digits at its end, if there is only one run like that. A path is that folder, or an error.
 func Find(name string) (Stored, error) {
-	runs, err := Runs()
+	found, err := FindAll(name)
 	if err != nil {
 		return Stored{}, err
 	}
+	return found[0], nil
+}
+
+// FindAll is [Find] for each of the names. It reads what is on disk once, however many there are.
+func FindAll(names ...string) (found []Stored, err error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	runs, err := Runs()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		run, err := find(runs, name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, run)
+	}
+	return found, nil
+}
+
+// find is Find among the runs.
+func find(runs []Stored, name string) (Stored, error) {
 	if strings.ContainsRune(name, os.PathSeparator) {
 		return findFolder(runs, name)
 	}

@@ -108,6 +108,13 @@ func TestRuns(t *testing.T) {
 	if got := states(t); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("listed\n%v, want\n%v", got, want)
 	}
+	if found, err := FindAll(id+".previous", id); err != nil || len(found) != 2 || found[0].State != Replaced || found[1].State != Finished {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	found, err := FindAll(id, "nobody")
+	if checkError(t, err, `there is no run "nobody"`); found != nil {
+		t.Errorf("found %+v with one that is not there", found)
+	}
 	for _, s := range mustList(t) {
 		var size int64
 		files, _ := os.ReadDir(s.Dir)

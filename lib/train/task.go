@@ -291,7 +291,11 @@ func (t Task) Load() (*Run, error) {
 // missing is the error of a task whose run is not there. Mostly a number was changed, so it says what differs from the
 // run that is most like it, unless its own training has begun.
 func (p *plan) missing() error {
-	if step := p.place.Kept(); step > 0 {
+	step, err := p.place.Kept()
+	if err != nil {
+		return err
+	}
+	if step > 0 {
 		return fmt.Errorf("the training of %s on %s with these settings (%v) stands after step %d: finish it with Fit",
 			p.summary.Network, p.Data.Name, p.recipe(), step)
 	}

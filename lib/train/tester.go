@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"errors"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -35,7 +34,7 @@ type look struct {
 // tester compiles the program that gets the outputs and the loss of each image of a split.
 func (e *engine) tester(of *dataset.Split, how look) (*tester, error) {
 	if of == nil {
-		return nil, errors.New("there is no split to test on: give one, such as what Validation of the data set returns")
+		return nil, errNoSplit
 	}
 	of, err := of.For(e.Data.Classes)
 	if err != nil {

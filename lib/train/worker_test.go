@@ -146,7 +146,7 @@ func TestRunTestsOnAnySplit(t *testing.T) {
 		t.Errorf("on the training images: %v, a worker says %v", got, want)
 	}
 	_, err = run.TestOn(nil)
-	checkError(t, err, "there is no split to test on: give one")
+	checkError(t, err, "there is no split: get one with Train, Validation or Test of the data set")
 	_, err = run.TestOn(test.Part(5, 5))
 	checkError(t, err, "0 images in 0 bytes: Modern takes some of 28×28×1")
 	_, err = run.TestOn(&dataset.Split{Pixels: make([]byte, 28*28), Labels: []byte{10}})

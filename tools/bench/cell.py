@@ -90,20 +90,27 @@ def measure(rounds: int, folder: Path) -> list[dict]:
             for name, seconds in times.items()]
 
 
+def known() -> dict[str, dict]:
+    """The results that are there, by their names."""
+    try:
+        return {r["name"]: r for r in json.loads(OUT.read_text())} if OUT.exists() else {}
+    except (OSError, ValueError, TypeError, KeyError) as wrong:
+        sys.exit(f"error: {OUT} is not what cmd/bench writes ({wrong!r}): remove it, or make bench again")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=at_least(1), default=3)
     heed_signals()
     options = parser.parse_args()
+    merged = known()  # a file that is broken is found before minutes of work
     with tempfile.TemporaryDirectory(prefix="convbook-") as folder:
         results = measure(options.rounds, Path(folder))
     for r in results:
         least, most = min(r["seconds"]), max(r["seconds"])
         print(f"{r['name']:56} median {r['median_seconds']:6.2f} s, from {least:.2f} to {most:.2f} s")
-    known = json.loads(OUT.read_text()) if OUT.exists() else []
-    names = {r["name"] for r in results}
-    merged = sorted([r for r in known if r["name"] not in names] + results, key=lambda r: r["name"])
-    keep(OUT, merged)
+    merged |= {r["name"]: r for r in results}
+    keep(OUT, sorted(merged.values(), key=lambda r: r["name"]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-// Package command is what the commands have in common: flags that are wrong are said in one line, as are all
-// errors, and output that is lost is one.
+// Package command is what the commands have in common: each error is said in one line, and output that is lost is one.
+// A command ends with 0 if it did what it was asked for, with 2 if that is wrong, such as a flag or a name that is not
+// there, and else with 1.
 package command
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,33 +17,52 @@ import (
 	"unicode"
 )
 
-// Parse parses the program's flags. It prints the help and ends with 0 if that is asked for, and ends with 2 and one line
-// where a flag is wrong.
+// Parse parses the program's flags. It ends the program after the help, if that is asked for, and where a flag is wrong.
 func Parse() {
 	flag.CommandLine.Init(os.Args[0], flag.ContinueOnError)
-	err := ParseSet(flag.CommandLine, os.Args[1:], os.Stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(0)
-	case err != nil:
-		Wrong(err)
+	if err := ParseSet(flag.CommandLine, os.Args[1:], os.Stdout); err != nil {
+		End(err)
 	}
 }
 
-// Wrong ends the program, since it cannot do what it was asked for.
-func Wrong(err error) {
-	Tell(os.Stderr, err)
-	os.Exit(2)
+// wrong is the error of something that cannot be done as it was asked for.
+type wrong struct{ error }
+
+func (w wrong) Unwrap() error { return w.error }
+
+// Wrong marks an error, if there is one, as that of something that cannot be done as it was asked for.
+func Wrong(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrong{err}
 }
 
-// Fail ends the program, since it could not do all that it was asked for.
-func Fail(err error) {
-	Tell(os.Stderr, err)
-	os.Exit(1)
+// Status is what the program ends with.
+func Status(err error) int {
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, new(wrong)):
+		return 2
+	}
+	return 1
+}
+
+// End ends the program and tells the error, if there is one.
+func End(err error) {
+	if status := Status(err); status != 0 {
+		Tell(os.Stderr, err)
+		os.Exit(status)
+	}
+	os.Exit(0)
 }
 
 // Tell prints an error in one line, and each of several that were joined in a line of its own.
 func Tell(to io.Writer, err error) {
+	if w, ok := err.(wrong); ok {
+		err = w.error
+	}
 	if several, ok := err.(interface{ Unwrap() []error }); ok && err.Error() == errors.Join(several.Unwrap()...).Error() {
 		for _, one := range several.Unwrap() {
 			Tell(to, one)
@@ -65,8 +86,8 @@ func InLine(text string) string {
 	return line.String()
 }
 
-// ParseSet parses flags and explains what is wrong with them. It prints the help, and returns flag.ErrHelp, if that is
-// asked for.
+// ParseSet parses flags and explains what is wrong with them. It prints the help, and returns flag.ErrHelp if all of it
+// was printed, if that is asked for.
 func ParseSet(flags *flag.FlagSet, arguments []string, help io.Writer) error {
 	usage := flags.Usage
 	flags.Usage = func() {}
@@ -76,14 +97,15 @@ func ParseSet(flags *flag.FlagSet, arguments []string, help io.Writer) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(help)
+		out := &Output{Writer: help}
+		flags.SetOutput(out)
 		if usage == nil {
 			usage = flags.PrintDefaults
 		}
 		usage()
-		return err
+		return cmp.Or(out.Err, err)
 	}
-	return explained(flags, err)
+	return Wrong(explained(flags, err))
 }
 
 // invalid is how package flag says it: the value is quoted, and the flag's name comes behind it.
@@ -135,8 +157,9 @@ type Output struct {
 
 func (o *Output) Write(p []byte) (int, error) {
 	n, err := o.Writer.Write(p)
-	if err != nil && o.Err == nil {
-		o.Err = fmt.Errorf("cannot print: %w", err)
+	if err != nil {
+		err = fmt.Errorf("cannot print: %w", err)
+		o.Err = cmp.Or(o.Err, err)
 	}
 	return n, err
 }

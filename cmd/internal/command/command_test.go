@@ -34,8 +34,9 @@ func TestWrongFlags(t *testing.T) {
 		`-budget: "40 for flag -seed: x" is no time: such as 10s, 40m or 2h`:      {"-budget", "40 for flag -seed: x"},
 	} {
 		var out bytes.Buffer
-		if err := ParseSet(flags(), arguments, &out); err == nil || err.Error() != want || out.Len() > 0 {
-			t.Errorf("%q: %v, printed %q, want %s", arguments, err, &out, want)
+		err := ParseSet(flags(), arguments, &out)
+		if err == nil || err.Error() != want || Status(err) != 2 || out.Len() > 0 {
+			t.Errorf("%q: %v with status %d, printed %q, want %s", arguments, err, Status(err), &out, want)
 		}
 	}
 }
@@ -61,6 +62,25 @@ func TestLostOutput(t *testing.T) {
 	if !errors.Is(out.Err, syscall.ENOSPC) {
 		t.Errorf("error %v", out.Err)
 	}
+	help := ParseSet(flags(), []string{"-help"}, full)
+	if !errors.Is(help, syscall.ENOSPC) || Status(help) != 1 {
+		t.Errorf("a help that is lost is the error %v with status %d", help, Status(help))
+	}
+}
+
+func TestStatus(t *testing.T) {
+	failed := errors.New("it failed")
+	for want, all := range map[int][]error{
+		0: {nil, Wrong(nil), flag.ErrHelp, Wrong(flag.ErrHelp)},
+		1: {failed, errors.Join(failed, failed)},
+		2: {Wrong(failed), fmt.Errorf("x: %w", Wrong(failed))},
+	} {
+		for _, err := range all {
+			if got := Status(err); got != want {
+				t.Errorf("%v: %d, want %d", err, got, want)
+			}
+		}
+	}
 }
 
 func TestTell(t *testing.T) {
@@ -68,7 +88,8 @@ func TestTell(t *testing.T) {
 	for want, err := range map[string]error{
 		"error: open a\\nb\\x1b[2J.png: no such file\n":                         name,
 		"error: one\nerror: open a\\nb\\x1b[2J.png: no such file\nerror: two\n": errors.Join(errors.New("one"), errors.Join(name, errors.New("two"))),
-		"error: two causes: one, 2 € \u4e2d\n":                                  fmt.Errorf("two causes: %w, %w", errors.New("one"), errors.New("2 € 中")),
+		"error: 1\nerror: 2\n":                 Wrong(errors.Join(errors.New("1"), errors.New("2"))),
+		"error: two causes: one, 2 € \u4e2d\n": fmt.Errorf("two causes: %w, %w", errors.New("one"), errors.New("2 € 中")),
 	} {
 		var told strings.Builder
 		if Tell(&told, err); told.String() != want {

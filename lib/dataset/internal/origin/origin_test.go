@@ -25,6 +25,7 @@ import (
 
 	"example.org/convbook/lib/dataset/internal/origin"
 	"example.org/convbook/lib/dataset/internal/origin/origintest"
+	"example.org/convbook/lib/internal/signals"
 )
 
 // tiny is a data set of two small files, for tests of finding and fetching.
@@ -336,12 +337,12 @@ func stopped(done <-chan error) error {
 
 // A signal ends npm with all that it has started, and leaves no folder.
 func TestStoppedWhileNPMWorks(t *testing.T) {
-	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sent := range signals.ToStop() {
 		cache, _ := isolate(t)
 		started := npmThatNeverEnds(t)
 		done := loadInBackground(tiny())
 		ids := started()
-		syscall.Kill(os.Getpid(), sent)
+		syscall.Kill(os.Getpid(), sent.(syscall.Signal))
 		origintest.CheckError(t, <-done, "Tiny was not fetched: stopped by a signal; try again to go on from there")
 		for _, id := range ids {
 			within(t, "npm's programs end", func() bool { return gone(id) })

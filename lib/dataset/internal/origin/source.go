@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
 	"example.org/convbook/lib/internal/env"
+	"example.org/convbook/lib/internal/signals"
 )
 
 // Log is where fetching says what it does.
@@ -105,7 +105,7 @@ func (s Source) find(files []File) (contents [][]byte, folder string, err error)
 	if !errors.Is(err, os.ErrNotExist) && !errors.As(err, &damaged{}) {
 		return nil, "", fmt.Errorf("%s: %w", s.Name, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), signals.ToStop()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process
 	if err := s.repair(ctx, dir); err != nil {

@@ -126,9 +126,17 @@ func (r *Run) Damaged(format string, args ...any) error {
 		r.dir, fmt.Errorf(format, args...))
 }
 
-// unreadable explains an error of reading one of a finished run's files: most are damage, some say nothing about the
-// file.
+// unreadable explains an error of reading one of a finished run's files: most are damage.
 func (r *Run) unreadable(err error) error {
+	if unread := r.unread(err); unread != nil {
+		return unread
+	}
+	return r.Damaged("%w", err)
+}
+
+// unread explains an error of reading that says nothing about what is in the file or the folder, which may be as it was
+// written. It is nil for any other error.
+func (r *Run) unread(err error) error {
 	remedy := ""
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -140,7 +148,7 @@ func (r *Run) unreadable(err error) error {
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENOMEM):
 		remedy = "try again"
 	default:
-		return r.Damaged("%w", err)
+		return nil
 	}
 	return fmt.Errorf("cannot read the run in %s: %w: %s", r.dir, err, remedy)
 }

@@ -37,6 +37,61 @@ func TestErrorsThatAreNoDamage(t *testing.T) {
 	}
 }
 
+// A checkpoint that cannot be read for a moment stays where it is, and the training does not begin again without it.
+func TestCheckpointsThatCannotBeRead(t *testing.T) {
+	t.Setenv(Env, t.TempDir())
+	r, unlock := begun(t, "x", 1)
+	defer unlock()
+	if err := r.Save(3, nil, "here"); err != nil {
+		t.Fatal(err)
+	}
+	resumed := func(cause error) (said []string, err error) {
+		restore := func(map[string]safetensors.Tensor, []byte) error { return cause }
+		err = r.Resume(restore, func(line string) { said = append(said, line) })
+		return said, err
+	}
+	for cause, remedy := range map[error]string{
+		fs.ErrPermission: ": whoever owns it must let you read it",
+		syscall.EMFILE:   ": raise the number of files that may be open (ulimit -n)",
+		syscall.ENFILE:   ": raise the number of files that may be open (ulimit -n)",
+		syscall.EIO:      ": try again",
+		syscall.ENOMEM:   ": try again",
+	} {
+		said, err := resumed(&fs.PathError{Op: "read", Path: "x", Err: cause})
+		if err == nil || !strings.HasSuffix(err.Error(), remedy) || len(said) > 0 || !exists(r.trained(checkpointName(3))) {
+			t.Errorf("%v: error %v, said %q", cause, err, said)
+		}
+	}
+
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := resumed(nil)
+	_, unknown := r.Kept()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{err, unknown} {
+		if err == nil || !strings.HasSuffix(err.Error(), "too many open files: raise the number of files that may be open (ulimit -n)") {
+			t.Errorf("without a free file descriptor: %v", err)
+		}
+	}
+
+	if step, err := r.Kept(); step != 3 || err != nil {
+		t.Errorf("kept is step %d, %v", step, err)
+	}
+	if said, err := resumed(errors.New("of another network")); err != nil || len(said) != 1 || exists(r.trained(checkpointName(3))) {
+		t.Errorf("a checkpoint that is not taken: %v, said %q", err, said)
+	}
+	if step, err := r.Kept(); step != 0 || err != nil {
+		t.Errorf("kept is step %d, %v", step, err)
+	}
+}
+
 // A run's folder has a name that file systems take, whatever the network is called.
 func TestLongNames(t *testing.T) {
 	t.Setenv(Env, t.TempDir())

@@ -43,25 +43,30 @@ func checkpointStep(name string) (step int, ok bool) {
 const keptCheckpoints = 2
 
 // checkpoints lists the run's checkpoints, the newest first.
-func (r *Run) checkpoints() (paths []string) {
-	entries, _ := os.ReadDir(r.dir + trainingSuffix) // sorted by name
+func (r *Run) checkpoints() (paths []string, err error) {
+	entries, err := os.ReadDir(r.dir + trainingSuffix) // sorted by name
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, r.unreadable(err)
+	}
 	for _, entry := range entries {
 		if _, ok := checkpointStep(entry.Name()); ok {
 			paths = append(paths, r.trained(entry.Name()))
 		}
 	}
 	slices.Reverse(paths)
-	return paths
+	return paths, nil
 }
 
 // Kept is the step of the newest checkpoint, or 0 without one.
-func (r *Run) Kept() int {
-	paths := r.checkpoints()
-	if len(paths) == 0 {
-		return 0
+func (r *Run) Kept() (step int, err error) {
+	paths, err := r.checkpoints()
+	if len(paths) > 0 {
+		step, _ = checkpointStep(filepath.Base(paths[0]))
 	}
-	step, _ := checkpointStep(filepath.Base(paths[0]))
-	return step
+	return step, err
 }
 
 // Save writes a checkpoint, variables and where the training stands after the step, and removes those that are too old.
@@ -75,10 +80,9 @@ func (r *Run) Save(step int, variables map[string]safetensors.Tensor, position a
 	if err := safetensors.Write(path, variables, metadata); err != nil {
 		return r.cannotWrite(err)
 	}
-	for i, old := range r.checkpoints() {
-		if i >= keptCheckpoints {
-			os.Remove(old)
-		}
+	all, _ := r.checkpoints() // the new one is kept; what is too old can wait for the next
+	for _, old := range all[min(keptCheckpoints, len(all)):] {
+		os.Remove(old)
 	}
 	return nil
 }
@@ -87,15 +91,19 @@ func (r *Run) Save(step int, variables map[string]safetensors.Tensor, position a
 type Restore func(variables map[string]safetensors.Tensor, position []byte) error
 
 // Resume gives restore what the newest checkpoint holds that is whole and that restore takes, if there is any. What is
-// damaged or not taken is set aside, and said.
+// damaged or not taken is set aside, and said. What cannot be read stays, since it may be whole: it is an error.
 func (r *Run) Resume(restore Restore, say func(string)) error {
-	for _, path := range r.checkpoints() {
+	paths, err := r.checkpoints()
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
 		err := r.restore(path, restore)
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, fs.ErrPermission) {
-			return err
+		if unread := r.unread(err); unread != nil {
+			return unread
 		}
 		if err := os.Rename(path, path+".damaged"); err != nil {
 			return r.cannotWrite(err)
