@@ -362,8 +362,8 @@ $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV
 				$(filter-out %/plugin.c,$(wildcard lib/device/plugin/*.c)) \
 				-L$(VENV)/lib -ldnnl -lgomp -lm -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
-			-o $@.partial lib/device/plugin/plugin.c
-	@mv $@.partial $@
+			-o $@.partial lib/device/plugin/plugin.c; \
+		mv $@.partial $@
 
 $(VENV)/.lint $(VENV)/.test $(VENV)/.sweep: $(VENV)/.%: tools/requirements/%.txt $(VENV)/.python
 	@$(ALONE); $(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE); touch $@

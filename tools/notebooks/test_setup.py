@@ -301,26 +301,46 @@ class Again(Make):
             self.installed(clone)
             self.assertTrue(self.is_done(clone, ".venv/.python") and self.is_done(clone, ".venv/.kernel"), name)
 
+    def two_at_once(self, clone: Path, *arguments: str, **programs: str) -> list[str]:
+        """What two makes print where these programs are the first on PATH, sorted."""
+        (clone / "bin").mkdir()
+        for name, script in programs.items():
+            (clone / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+            (clone / "bin" / name).chmod(0o755)
+        environment = {**os.environ, "PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "MAKEFLAGS": ""}
+        both = [subprocess.Popen(["make", "--no-print-directory", *arguments], cwd=clone, env=environment, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+        printed = sorted(one.communicate()[0] for one in both)
+        self.assertEqual([one.returncode for one in both], [0, 0], printed)
+        return printed
+
     def test_two_at_once_do_a_step_once(self):
         clone = self.clone("my book")
         self.installed(clone)
         (clone / ".venv" / ".python").unlink()
         (clone / "tools" / "check").write_text("#!/bin/sh\n")
         (clone / "tools" / "check").chmod(0o755)
-        (clone / "bin").mkdir()  # of a python that makes a .venv which installs in a second
-        (clone / "bin" / "python3").write_text(
-            "#!/bin/sh\necho made >> made\nmkdir -p .venv/bin\ncp bin/installs .venv/bin/python\n")
-        (clone / "bin" / "installs").write_text(
-            "#!/bin/sh\ncase $* in *pip?install*) echo installed >> made; sleep 1;; esac\n")
-        (clone / "bin" / "installs").chmod(0o755)
-        (clone / "bin" / "python3").chmod(0o755)
-        environment = {**os.environ, "PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "MAKEFLAGS": ""}
-        both = [subprocess.Popen(["make", "--no-print-directory", ".venv/.python"], cwd=clone, env=environment,
-                                 stdout=subprocess.PIPE) for _ in range(2)]
-        printed = sorted(one.communicate()[0] for one in both)
-        self.assertEqual(printed, [b"", b"installing JupyterLab and XLA into .venv\n"])
-        self.assertEqual([one.returncode for one in both], [0, 0])
+        printed = self.two_at_once(  # with a python that makes a .venv which installs in a second
+            clone, ".venv/.python",
+            python3="echo made >> made\nmkdir -p .venv/bin\ncp bin/installs .venv/bin/python",
+            installs="case $* in *pip?install*) echo installed >> made; sleep 1;; esac")
+        self.assertEqual(printed, ["", "installing JupyterLab and XLA into .venv\n"])
         self.assertEqual((clone / "made").read_text(), "made\ninstalled\n")
+
+    def test_two_at_once_leave_one_plugin(self):
+        clone = self.clone("my book")
+        self.installed(clone)
+        real = ".venv/lib/python3.99/site-packages/x/pjrt_c_api_cpu_plugin.so"
+        for file in "go.mod", "lib/device/plugin/plugin.c", real:
+            (clone / file).parent.mkdir(parents=True, exist_ok=True)
+            (clone / file).touch()
+        plugin = ".venv/lib/convbook/pjrt_c_api_cpu_plugin.so"
+        printed = self.two_at_once(
+            clone, plugin, "-o", ".venv/bin/fetch", go="echo module",
+            gcc="""while [ "$1" != -o ]; do shift; done; sleep 1; echo compiled >> made; echo plugin > "$2" """)
+        self.assertEqual(printed, ["", ""])
+        self.assertEqual((clone / "made").read_text(), "compiled\n")
+        self.assertEqual((clone / plugin).read_text(), "plugin\n")
 
     def test_gonb_when_its_patches_change(self):
         clone = self.clone("my book")
