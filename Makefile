@@ -147,11 +147,14 @@ scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:
 worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each on CORES=1, as many at once as the machine has room for
 	@[[ $$CLUSTER =~ ^(tcp|tls)://.+:[0-9]+$$ ]] || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
 	@test "$$CORES" -ge 0 2>/dev/null || { echo "error: CORES is a whole number, 0 for all, not $$CORES" >&2; exit 1; }
-	@# A worker ends with its scheduler, and waits ten minutes for another one.
+	@# A worker that ends with its scheduler is followed by one that waits ten minutes for another scheduler.
 	@trap 'kill $$worker 2>/dev/null; wait $$worker; exit 130' INT TERM HUP; export CONVBOOK_CORES="$$CORES"; \
-	n=$$((CORES > 0 ? $$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) / CORES : 1)); \
-	while $(DASK) worker "$$CLUSTER" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
-		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard & worker=$$!; wait $$worker; do :; done
+	n=$$((CORES > 0 ? $$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) / CORES : 1)); status=0; \
+	while [ $$status = 0 ]; do $(DASK) worker "$$CLUSTER" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
+		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard & \
+		worker=$$!; wait $$worker || status=$$?; done; \
+	echo "error: the worker ended with status $$status, as it does when $$CLUSTER does not answer for ten minutes: see above" >&2; \
+	exit $$status
 
 # A trial whose worker dies is given to another one once.
 DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
@@ -180,7 +183,7 @@ test-faults: setup data
 	@go run ./cmd/faults -short $${SEED:+-seed "$$SEED"}
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium), and train, stop and compare in it
-	$(PYTHON) tools/notebooks/browser.py $(NB)
+	$(PYTHON) tools/notebooks/browser.py $${NB:+"$$NB"}
 
 test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each
 	@tools/clones

@@ -132,6 +132,27 @@ class Given(Make):
         self.assertEqual(self.environment(clone, "NB=11", NB="10")["NB"], "11")
         self.assertEqual(self.environment(clone)["PROFILE"], "full")
 
+    def step(self, target: str, script: str, *arguments: str) -> subprocess.CompletedProcess:
+        """What a target does that is set up, with a python that runs a script of a shell."""
+        clone = self.clone("book")
+        (clone / ".venv" / "bin").mkdir(parents=True)
+        (clone / ".venv" / "bin" / "python").write_text(f"#!/bin/sh\n{script}\n")
+        (clone / ".venv" / "bin" / "python").chmod(0o755)
+        before = ["setup", "data", ".venv/.test", ".venv/.sweep"]
+        return self.make(clone, "-s", target, *arguments, *(argument for step in before for argument in ("-o", step)))
+
+    def test_a_notebook_s_name_is_no_command(self):
+        for target in ("run", "book", "sweep", "test-browser"):
+            done = self.step(target, 'case $1 in tools*) for last; do :; done; echo "$last";; esac', "NB=a b; echo c")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "a b; echo c\n", ""), target)
+            shutil.rmtree(self.place / "book")
+
+    def test_a_worker_that_fails(self):
+        works_once = "case $* in *worker*) echo >> started; test $(wc -l < started) = 1 || exit 3;; esac"
+        done = self.step("worker", works_once, "CLUSTER=tcp://host:8786", "CORES=0")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertRegex(done.stderr, "^error: the worker ended with status 3, as it does when tcp://host:8786 ")
+
     def test_an_address_where_nothing_can_listen(self):
         for host, port, told in (
             ("localhost", "8888", ""), ("127.0.0.1", "0", ""), ("0.0.0.0", "65535", ""), ("", "80", ""),

@@ -511,6 +511,18 @@ class Command(unittest.TestCase):
                     pass
 
 
+class Machines(unittest.TestCase):
+    def test_the_status_tells_that_a_worker_failed(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / "ssh").write_text('#!/bin/sh\necho "$@"\ncase $* in *second*) exit 3;; esac\n')
+        (folder / "ssh").chmod(0o755)
+        for machines, status in ((["first", "third"], 0), (["first", "second", "third"], 1)):
+            done = subprocess.run([Path(sweep.__file__).with_name("ssh"), "tcp://host:8786", *machines], text=True,
+                                  env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}, stdout=subprocess.PIPE)
+            self.assertEqual(done.returncode, status)
+            self.assertEqual(sorted(line.split(":")[0] for line in done.stdout.splitlines()), machines)
+
+
 # A cell that notes what package train would of a run of two epochs.
 TRAINS = """import (
 	"fmt"
