@@ -372,14 +372,14 @@ $(VENV)/.lint $(VENV)/.test $(VENV)/.sweep: $(VENV)/.%: tools/requirements/%.txt
 	@$(ALONE); $(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE); touch $@
 
 lock: ## pin tools/requirements/*.in anew, with hashes
-	@python3 -m venv build/lock
-	@build/lock/bin/python -m pip install --quiet uv==0.13.9
-	@echo "jax; python_version < '3'" > build/lock/without-jax.txt
+	@python3 -m venv build/pins
+	@build/pins/bin/python -m pip install --quiet uv==0.13.9
+	@echo "jax; python_version < '3'" > build/pins/without-jax.txt
 	@for name in book lint test cuda sweep; do \
-		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
-			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade \
+		build/pins/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+			--custom-compile-command "make lock" --override build/pins/without-jax.txt --upgrade \
 			tools/requirements/$$name.in -o tools/requirements/$$name.txt; done
-	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --upgrade tools/requirements/peers.in -o tools/requirements/peers.txt
 
 clean: ## remove what was installed and built here; data and runs stay in the cache
