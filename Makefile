@@ -170,6 +170,7 @@ test-go: setup data
 	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
 test-python: setup data $(VENV)/.lint $(VENV)/.sweep
+	$(PYTHON) -m unittest discover -s tools/fuzz
 	$(PYTHON) -m unittest discover -s tools/lint
 	$(PYTHON) -m unittest discover -s tools/notebooks
 	$(PYTHON) -m unittest discover -s tools/sweep
