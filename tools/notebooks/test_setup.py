@@ -191,6 +191,13 @@ class Machine(Make):
                          "https://go.dev/dl, and let PATH find it first\n")
         (self.place / "bin" / "go").unlink()
         self.assertRegex(self.check(gcc="exit 1"), "^error: gcc finds no headers of C: install them, .*libc6-dev\n$")
+        (self.place / "bin" / "gcc").unlink()
+        told = ": take a newer system, such as Debian 12 or Ubuntu 22.04\n"
+        self.assertEqual(self.check(getconf="echo glibc 2.32"),
+                         "error: the book needs the C library glibc 2.33 or later, and this is glibc 2.32" + told)
+        self.assertEqual(self.check(getconf="exit 1"),
+                         "error: the book needs the C library glibc 2.33 or later, and this is another one" + told)
+        self.assertEqual(self.check(getconf="echo glibc 2.33"), "")
         self.assertEqual(self.check(uname="echo Darwin arm64"),
                          "error: the book needs Linux on x86-64: this is Darwin arm64\n")
 
