@@ -83,11 +83,12 @@ def told(work: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def locked(path: Path):
-    """Holds the lock of a file or a folder. A BlockingIOError says that it is in use."""
+def locked(path: Path, waits: bool = False):
+    """Holds the lock of a file or a folder. A BlockingIOError says that it is in use, unless it waits for that to end.
+    """
     number = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(number, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         yield
     finally:
         os.close(number)

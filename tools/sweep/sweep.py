@@ -232,16 +232,7 @@ class Sweep:
             lines = {f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in content.items()}
             if content.keys() < FILES or not lines >= set(outcome["sums"].splitlines()):
                 raise UserError(f"the run {there.name} did not come whole from its worker: give the same command again")
-            partial = here.with_name(f".gathered-{here.name}-{os.getpid()}")
-            partial.mkdir(parents=True)
-            for name in FILES:
-                run.replace(partial / name, content[name])
-            try:
-                partial.rename(here)
-            except OSError:
-                shutil.rmtree(partial, ignore_errors=True)
-                if not (here / "SHA256SUMS").exists():  # another sweep did not gather it meanwhile
-                    raise
+            put(here, content)
         return str(here)
 
     def about(self, one: One) -> str:
@@ -301,6 +292,24 @@ def duration(seconds: float) -> str:
 
 def many(n: int, what: str) -> str:
     return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def put(here: Path, content: dict[str, bytes]) -> None:
+    """Puts a run among this machine's, in one step. One sweep at a time does that, so what lies there half done is of
+    one that was killed."""
+    here.parent.mkdir(parents=True, exist_ok=True)
+    with locked(here.parent, waits=True):
+        for left in here.parent.glob(".gathered-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        partial = here.with_name(f".gathered-{here.name}")
+        for name in FILES:
+            replace(partial / name, content[name])
+        try:
+            partial.rename(here)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not (here / "SHA256SUMS").exists():  # another sweep did not gather it meanwhile
+                raise
 
 
 def runs_folder() -> Path:

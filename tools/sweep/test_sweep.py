@@ -422,6 +422,7 @@ class Gathered(unittest.TestCase):
                 (folder / "Net-1a" / "SHA256SUMS").touch()
                 return content
 
+        (folder / ".gathered-Net-2b-123" / "weights").mkdir(parents=True)  # of a sweep that was killed
         going = sweep.Sweep([], None, None, [])
         going.connection = Other()
         outcome = {"run": {"dir": "/elsewhere/Net-1a"}, "sums": ""}
