@@ -344,7 +344,7 @@ ifneq ($(file <$(VENV)/.kernel),$(CURDIR))
 $(VENV)/.kernel: FORCE
 endif
 
-$(VENV)/.kernel: tools/notebooks/kernel.py tools/notebooks/link Makefile $(VENV)/.python
+$(VENV)/.kernel: tools/notebooks/kernel.py tools/notebooks/files.py tools/notebooks/link Makefile $(VENV)/.python
 	@$(ALONE); $(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS); pwd -P > $@
 
 # The whole library is compiled, and what cells import besides, so the first cell of a notebook need not wait for it.

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -67,7 +68,9 @@ def printed() -> bool:
 
 
 def told(work: Callable[[], int]) -> int:
-    """Does a command's work, and returns its exit status. What the user can mend is told in one line."""
+    """Does a command's work, and returns its exit status. What the user can mend is told in one line, and what
+    libraries note not at all."""
+    logging.disable()
     try:
         status = work()
         sys.stdout.flush()

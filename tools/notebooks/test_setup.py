@@ -33,7 +33,7 @@ class Make(unittest.TestCase):
         (clone / "tools" / "requirements").mkdir(parents=True)
         (clone / "tools" / "requirements" / "book.txt").touch()
         (clone / "tools" / "notebooks").mkdir()
-        for name in "kernel.py", "link":
+        for name in "kernel.py", "files.py", "link":
             (clone / "tools" / "notebooks" / name).touch()
         return clone
 
