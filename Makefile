@@ -141,7 +141,8 @@ sweep: setup data $(VENV)/.sweep ## train a notebook with many settings: NB=12 P
 scheduler: PORT := 8786
 scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:8786; HOST=0.0.0.0 listens to other machines
 	@$(PYTHON) tools/notebooks/address.py "$(HOST)" "$(PORT)"
-	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
+	@echo "warning: who reaches port $(PORT) at $(HOST), other users of this machine included, can run programs as you:" \
+		"tools/sweep/README.md tells how certificates keep others out" >&2; \
 	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --dashboard-address 127.0.0.1:0
 
 worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each on CORES=1, as many at once as the machine has room for
