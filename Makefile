@@ -141,17 +141,21 @@ sweep: setup data $(VENV)/.sweep ## train a notebook with many settings: NB=12 P
 scheduler: PORT := 8786
 scheduler: $(VENV)/.sweep ## hand out trials to workers, for CLUSTER=tcp://host:8786; HOST=0.0.0.0 listens to other machines
 	@$(PYTHON) tools/notebooks/address.py "$(HOST)" "$(PORT)"
-	@$(if $(LOCAL),,echo "warning: who reaches port $(PORT) at $(HOST) can run programs as you" >&2;) \
+	@echo "warning: who reaches port $(PORT) at $(HOST), other users of this machine included, can run programs as you:" \
+		"tools/sweep/README.md tells how certificates keep others out" >&2; \
 	exec $(DASK) scheduler --host "$(HOST)" --port "$(PORT)" --dashboard-address 127.0.0.1:0
 
 worker: setup data $(VENV)/.sweep ## do trials for CLUSTER=tcp://host:8786, each on CORES=1, as many at once as the machine has room for
 	@[[ $$CLUSTER =~ ^(tcp|tls)://.+:[0-9]+$$ ]] || { echo 'error: say whose trials: make worker CLUSTER=tcp://host:8786' >&2; exit 1; }
 	@test "$$CORES" -ge 0 2>/dev/null || { echo "error: CORES is a whole number, 0 for all, not $$CORES" >&2; exit 1; }
-	@# A worker ends with its scheduler, and waits ten minutes for another one.
+	@# A worker that ends with its scheduler is followed by one that waits ten minutes for another scheduler.
 	@trap 'kill $$worker 2>/dev/null; wait $$worker; exit 130' INT TERM HUP; export CONVBOOK_CORES="$$CORES"; \
-	n=$$((CORES > 0 ? $$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) / CORES : 1)); \
-	while $(DASK) worker "$$CLUSTER" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
-		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard & worker=$$!; wait $$worker; do :; done
+	n=$$((CORES > 0 ? $$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) / CORES : 1)); status=0; \
+	while [ $$status = 0 ]; do $(DASK) worker "$$CLUSTER" --nthreads 1 --nworkers $$((n > 1 ? n : 1)) --death-timeout 600 \
+		--name "$$(uname -n)-$$$$-cores" --memory-limit 0 --no-dashboard & \
+		worker=$$!; wait $$worker || status=$$?; done; \
+	echo "error: the worker ended with status $$status, as it does when $$CLUSTER does not answer for ten minutes: see above" >&2; \
+	exit $$status
 
 # A trial whose worker dies is given to another one once.
 DASK := env PYTHONPATH=tools/sweep DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 $(PYTHON) -m dask
@@ -167,6 +171,7 @@ test-go: setup data
 	CONVBOOK_ONEDNN=off go test -count=1 ./lib/nn/... # the convolutions of machines that it is not for
 
 test-python: setup data $(VENV)/.lint $(VENV)/.sweep
+	$(PYTHON) -m unittest discover -s tools/fuzz
 	$(PYTHON) -m unittest discover -s tools/lint
 	$(PYTHON) -m unittest discover -s tools/notebooks
 	$(PYTHON) -m unittest discover -s tools/sweep
@@ -180,7 +185,7 @@ test-faults: setup data
 	@go run ./cmd/faults -short $${SEED:+-seed "$$SEED"}
 
 test-browser: setup data $(VENV)/.test ## run a notebook cell by cell in a real browser (needs chromium), and train, stop and compare in it
-	$(PYTHON) tools/notebooks/browser.py $(NB)
+	$(PYTHON) tools/notebooks/browser.py $${NB:+"$$NB"}
 
 test-clones: ## set up fresh clones in folders with odd names, among settings for other work, and run a chapter in each
 	@tools/clones
@@ -340,7 +345,7 @@ ifneq ($(file <$(VENV)/.kernel),$(CURDIR))
 $(VENV)/.kernel: FORCE
 endif
 
-$(VENV)/.kernel: tools/notebooks/kernel.py tools/notebooks/link Makefile $(VENV)/.python
+$(VENV)/.kernel: tools/notebooks/kernel.py tools/notebooks/files.py tools/notebooks/link Makefile $(VENV)/.python
 	@$(ALONE); $(PYTHON) tools/notebooks/kernel.py $(GO_SETTINGS); pwd -P > $@
 
 # The whole library is compiled, and what cells import besides, so the first cell of a notebook need not wait for it.
@@ -362,21 +367,21 @@ $(PLUGIN): $(wildcard lib/device/plugin/*.c lib/device/plugin/*.h) go.mod $(VENV
 				$(filter-out %/plugin.c,$(wildcard lib/device/plugin/*.c)) \
 				-L$(VENV)/lib -ldnnl -lgomp -lm -Wl,-rpath,'$$ORIGIN/..'; mv $@.partial $(@D)/onednn.so; fi; \
 		$(COMPILE) -I"$$pjrt" -DREAL_PLUGIN="\"../$${real#$(VENV)/lib/}\"" -DREAL_PLUGIN_SUM="\"$$(sha256sum < $$real)\"" \
-			-o $@.partial lib/device/plugin/plugin.c
-	@mv $@.partial $@
+			-o $@.partial lib/device/plugin/plugin.c; \
+		mv $@.partial $@
 
 $(VENV)/.lint $(VENV)/.test $(VENV)/.sweep: $(VENV)/.%: tools/requirements/%.txt $(VENV)/.python
 	@$(ALONE); $(PYTHON) $(PIP) --quiet -r $< || $(OFFLINE); touch $@
 
 lock: ## pin tools/requirements/*.in anew, with hashes
-	@python3 -m venv build/lock
-	@build/lock/bin/python -m pip install --quiet uv==0.13.9
-	@echo "jax; python_version < '3'" > build/lock/without-jax.txt
+	@python3 -m venv build/pins
+	@build/pins/bin/python -m pip install --quiet uv==0.13.9
+	@echo "jax; python_version < '3'" > build/pins/without-jax.txt
 	@for name in book lint test cuda sweep; do \
-		build/lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
-			--custom-compile-command "make lock" --override build/lock/without-jax.txt --upgrade \
+		build/pins/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+			--custom-compile-command "make lock" --override build/pins/without-jax.txt --upgrade \
 			tools/requirements/$$name.in -o tools/requirements/$$name.txt; done
-	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --upgrade tools/requirements/peers.in -o tools/requirements/peers.txt
 
 clean: ## remove what was installed and built here; data and runs stay in the cache

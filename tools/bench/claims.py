@@ -144,7 +144,7 @@ class Checkpoint:
         if DEVICE.type == "cuda":
             state["random on device"] = torch.cuda.get_rng_state()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".new")
+        unfinished = self.path.with_suffix(".new")  # always this one: cmd/claims lets one process at a time write it
         with open(unfinished, "wb") as file:
             torch.save(state, file)
             file.flush()

@@ -2,11 +2,14 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "notebooks"))
+
+from files import replace
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -30,10 +33,4 @@ def heed_signals() -> None:
 
 def keep(path: Path, results) -> None:
     """Writes the results as JSON, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "w") as file:
-        file.write(json.dumps(results, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace(path, (json.dumps(results, indent=1) + "\n").encode())

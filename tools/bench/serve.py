@@ -168,7 +168,12 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=100_000)
     given = options.parse_args()
     heed_signals()
-    model = str(BUILD / "bench-serve.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        bench(f"{folder}/model.safetensors", given)
+
+
+def bench(model: str, given: argparse.Namespace) -> None:
+    """Exports the run to a file that is not there yet, and measures."""
     subprocess.run([BUILD / "runs", "-export", model, given.model or latest_cnn()], check=True, cwd=CLONE)
     clients = [int(n) for n in given.clients.split(",")]
     found = measure(model, clients, given.rounds, given.seconds) if given.rounds else {}

@@ -20,8 +20,10 @@ from playwright.sync_api import TimeoutError, sync_playwright
 from browser_live import IDLE, live
 from browser_looks import looks
 from browser_touch import touch
+from command import SIGNALS
+from files import replace
 from lab import Lab
-from run import BUILD, SIGNALS, UserError, find, replace
+from run import BUILD, UserError, find
 
 OUT = BUILD / "browser"
 PATIENCE = 300  # seconds that a cell may take

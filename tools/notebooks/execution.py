@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -67,7 +68,9 @@ def printed() -> bool:
 
 
 def told(work: Callable[[], int]) -> int:
-    """Does a command's work, and returns its exit status. What the user can mend is told in one line."""
+    """Does a command's work, and returns its exit status. What the user can mend is told in one line, and what
+    libraries note not at all."""
+    logging.disable()
     try:
         status = work()
         sys.stdout.flush()
@@ -83,11 +86,12 @@ def told(work: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def locked(path: Path):
-    """Holds the lock of a file or a folder. A BlockingIOError says that it is in use."""
+def locked(path: Path, waits: bool = False):
+    """Holds the lock of a file or a folder. A BlockingIOError says that it is in use, unless it waits for that to end.
+    """
     number = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(number, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         yield
     finally:
         os.close(number)

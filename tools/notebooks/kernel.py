@@ -6,9 +6,10 @@ else.
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
+
+from files import replace, replaced
 
 NAME = "convbook"
 LINKER = "convbook-link"
@@ -53,10 +54,7 @@ DEFAULTS = {
 
 
 def write(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    replace(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def install(clone: Path, settings: dict[str, str]) -> None:
@@ -66,9 +64,9 @@ def install(clone: Path, settings: dict[str, str]) -> None:
     linker = Path(sys.prefix) / "bin" / LINKER
     for note in linker.parent.glob(f"{LINKER}-known*"):  # gcc may have changed
         note.unlink()
-    partial = linker.with_suffix(".partial")
-    shutil.copy(clone / "tools" / "notebooks" / "link", partial)
-    partial.replace(linker)
+    with replaced(linker) as file:
+        file.write((clone / "tools" / "notebooks" / "link").read_bytes())
+        os.fchmod(file.fileno(), 0o755)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import difflib
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import re
 import shlex
@@ -26,26 +25,18 @@ import tempfile
 import time
 from pathlib import Path
 
+import command
 
-def stop_at_once(number: int, frame) -> None:
-    """Ends the program on a signal while nothing runs that would have to be ended first."""
-    os.write(2, f"stopped ({signal.Signals(number).name})\n".encode())
-    os._exit(128 + number)
-
-
-# A signal that is ignored from the start stays so: nohup wants it.
-SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-           if signal.getsignal(number) != signal.SIG_IGN]
-
-if __name__ == "__main__":  # as early as this, since the imports take a second
-    for number in SIGNALS:
-        signal.signal(number, stop_at_once)
+if __name__ == "__main__":
+    command.begin()
 
 import nbformat
 
 import execution
 import gotranslator
+from command import SIGNALS
 from execution import Execution, UserError, locked, one_line, told
+from files import replace
 
 CLONE = Path(__file__).resolve().parents[2]
 NOTEBOOKS = CLONE / "notebooks"
@@ -239,17 +230,6 @@ def about(run: dict) -> dict:
     """What a notebook keeps of a run that it used."""
     return {"run": Path(run["dir"]).name, "network": run["result"]["network"], "data": run["data"],
             "recipe": run["recipe"], "device": run["result"]["device"]}
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Writes a file in one step."""
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def shown_figures() -> set[str]:
@@ -500,11 +480,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--book", action="store_true", help="put the outputs into the committed notebooks and figures/")
     parser.add_argument("--check", action="store_true", help="only check that the committed notebooks are up to date")
     options = parser.parse_args(arguments)
-    logging.disable()  # what libraries note is told here, in one line
     return told(lambda: obey(options))
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # names of files may be anything
     sys.exit(main(sys.argv[1:]))

@@ -21,6 +21,7 @@ import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import execution
+import files
 import run
 from gotranslator import GoTranslator
 
@@ -779,8 +780,11 @@ class Checks(unittest.TestCase):
     def test_a_file_is_replaced_in_one_step(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "a" / "x.json"
-            run.replace(path, b"old")
-            run.replace(path, b"new")
+            files.replace(path, b"old")
+            files.replace(path, b"new")
+            with self.assertRaises(KeyboardInterrupt), files.replaced(path) as file:
+                file.write(b"half")
+                raise KeyboardInterrupt
             self.assertEqual(path.read_bytes(), b"new")
             self.assertEqual(os.listdir(path.parent), ["x.json"])
 

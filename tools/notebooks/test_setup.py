@@ -33,7 +33,7 @@ class Make(unittest.TestCase):
         (clone / "tools" / "requirements").mkdir(parents=True)
         (clone / "tools" / "requirements" / "book.txt").touch()
         (clone / "tools" / "notebooks").mkdir()
-        for name in "kernel.py", "link":
+        for name in "kernel.py", "files.py", "link":
             (clone / "tools" / "notebooks" / name).touch()
         return clone
 
@@ -132,6 +132,27 @@ class Given(Make):
         self.assertEqual(self.environment(clone, "NB=11", NB="10")["NB"], "11")
         self.assertEqual(self.environment(clone)["PROFILE"], "full")
 
+    def step(self, target: str, script: str, *arguments: str) -> subprocess.CompletedProcess:
+        """What a target does that is set up, with a python that runs a script of a shell."""
+        clone = self.clone("book")
+        (clone / ".venv" / "bin").mkdir(parents=True)
+        (clone / ".venv" / "bin" / "python").write_text(f"#!/bin/sh\n{script}\n")
+        (clone / ".venv" / "bin" / "python").chmod(0o755)
+        before = ["setup", "data", ".venv/.test", ".venv/.sweep"]
+        return self.make(clone, "-s", target, *arguments, *(argument for step in before for argument in ("-o", step)))
+
+    def test_a_notebook_s_name_is_no_command(self):
+        for target in ("run", "book", "sweep", "test-browser"):
+            done = self.step(target, 'case $1 in tools*) for last; do :; done; echo "$last";; esac', "NB=a b; echo c")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "a b; echo c\n", ""), target)
+            shutil.rmtree(self.place / "book")
+
+    def test_a_worker_that_fails(self):
+        works_once = "case $* in *worker*) echo >> started; test $(wc -l < started) = 1 || exit 3;; esac"
+        done = self.step("worker", works_once, "CLUSTER=tcp://host:8786", "CORES=0")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertRegex(done.stderr, "^error: the worker ended with status 3, as it does when tcp://host:8786 ")
+
     def test_an_address_where_nothing_can_listen(self):
         for host, port, told in (
             ("localhost", "8888", ""), ("127.0.0.1", "0", ""), ("0.0.0.0", "65535", ""), ("", "80", ""),
@@ -170,6 +191,13 @@ class Machine(Make):
                          "https://go.dev/dl, and let PATH find it first\n")
         (self.place / "bin" / "go").unlink()
         self.assertRegex(self.check(gcc="exit 1"), "^error: gcc finds no headers of C: install them, .*libc6-dev\n$")
+        (self.place / "bin" / "gcc").unlink()
+        told = ": take a newer system, such as Debian 12 or Ubuntu 22.04\n"
+        self.assertEqual(self.check(getconf="echo glibc 2.32"),
+                         "error: the book needs the C library glibc 2.33 or later, and this is glibc 2.32" + told)
+        self.assertEqual(self.check(getconf="exit 1"),
+                         "error: the book needs the C library glibc 2.33 or later, and this is another one" + told)
+        self.assertEqual(self.check(getconf="echo glibc 2.33"), "")
         self.assertEqual(self.check(uname="echo Darwin arm64"),
                          "error: the book needs Linux on x86-64: this is Darwin arm64\n")
 
@@ -301,26 +329,46 @@ class Again(Make):
             self.installed(clone)
             self.assertTrue(self.is_done(clone, ".venv/.python") and self.is_done(clone, ".venv/.kernel"), name)
 
+    def two_at_once(self, clone: Path, *arguments: str, **programs: str) -> list[str]:
+        """What two makes print where these programs are the first on PATH, sorted."""
+        (clone / "bin").mkdir()
+        for name, script in programs.items():
+            (clone / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+            (clone / "bin" / name).chmod(0o755)
+        environment = {**os.environ, "PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "MAKEFLAGS": ""}
+        both = [subprocess.Popen(["make", "--no-print-directory", *arguments], cwd=clone, env=environment, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+        printed = sorted(one.communicate()[0] for one in both)
+        self.assertEqual([one.returncode for one in both], [0, 0], printed)
+        return printed
+
     def test_two_at_once_do_a_step_once(self):
         clone = self.clone("my book")
         self.installed(clone)
         (clone / ".venv" / ".python").unlink()
         (clone / "tools" / "check").write_text("#!/bin/sh\n")
         (clone / "tools" / "check").chmod(0o755)
-        (clone / "bin").mkdir()  # of a python that makes a .venv which installs in a second
-        (clone / "bin" / "python3").write_text(
-            "#!/bin/sh\necho made >> made\nmkdir -p .venv/bin\ncp bin/installs .venv/bin/python\n")
-        (clone / "bin" / "installs").write_text(
-            "#!/bin/sh\ncase $* in *pip?install*) echo installed >> made; sleep 1;; esac\n")
-        (clone / "bin" / "installs").chmod(0o755)
-        (clone / "bin" / "python3").chmod(0o755)
-        environment = {**os.environ, "PATH": f"{clone / 'bin'}:{os.environ['PATH']}", "MAKEFLAGS": ""}
-        both = [subprocess.Popen(["make", "--no-print-directory", ".venv/.python"], cwd=clone, env=environment,
-                                 stdout=subprocess.PIPE) for _ in range(2)]
-        printed = sorted(one.communicate()[0] for one in both)
-        self.assertEqual(printed, [b"", b"installing JupyterLab and XLA into .venv\n"])
-        self.assertEqual([one.returncode for one in both], [0, 0])
+        printed = self.two_at_once(  # with a python that makes a .venv which installs in a second
+            clone, ".venv/.python",
+            python3="echo made >> made\nmkdir -p .venv/bin\ncp bin/installs .venv/bin/python",
+            installs="case $* in *pip?install*) echo installed >> made; sleep 1;; esac")
+        self.assertEqual(printed, ["", "installing JupyterLab and XLA into .venv\n"])
         self.assertEqual((clone / "made").read_text(), "made\ninstalled\n")
+
+    def test_two_at_once_leave_one_plugin(self):
+        clone = self.clone("my book")
+        self.installed(clone)
+        real = ".venv/lib/python3.99/site-packages/x/pjrt_c_api_cpu_plugin.so"
+        for file in "go.mod", "lib/device/plugin/plugin.c", real:
+            (clone / file).parent.mkdir(parents=True, exist_ok=True)
+            (clone / file).touch()
+        plugin = ".venv/lib/convbook/pjrt_c_api_cpu_plugin.so"
+        printed = self.two_at_once(
+            clone, plugin, "-o", ".venv/bin/fetch", go="echo module",
+            gcc="""while [ "$1" != -o ]; do shift; done; sleep 1; echo compiled >> made; echo plugin > "$2" """)
+        self.assertEqual(printed, ["", ""])
+        self.assertEqual((clone / "made").read_text(), "compiled\n")
+        self.assertEqual((clone / plugin).read_text(), "plugin\n")
 
     def test_gonb_when_its_patches_change(self):
         clone = self.clone("my book")

@@ -1,16 +1,14 @@
-"""The workers of a sweep: processes of Dask's, on this machine or wherever a scheduler has some."""
+"""The workers of a sweep: Dask's, in this process or wherever a scheduler has some."""
 
 import contextlib
 import os
 import re
-import signal
 
 import trial
 
 from execution import UserError, one_line
 
 TIMEOUT = 10  # seconds that a scheduler has to answer
-TWICE = {"distributed.scheduler.allowed-failures": 1}  # how many workers may die of a trial before it counts as failed
 
 
 class Gone(Exception):
@@ -71,11 +69,9 @@ class Connection:
 def connect(address: str, cores: int):
     """A connection to the scheduler at an address, or to one with workers of its own on this machine."""
     try:
-        import dask
         import distributed
     except ImportError as error:
         raise UserError(f"{error.name} is not installed: run `make .venv/.sweep`") from None
-    dask.config.set(TWICE)
     return there(distributed, address) if address else here(distributed, cores)
 
 
@@ -86,8 +82,8 @@ def there(distributed, address: str):
     try:
         client = distributed.Client(address, timeout=TIMEOUT)
     except TypeError:
-        raise UserError(f"{address} is encrypted, and Dask's settings name no certificate for it: see its "
-                        "distributed.comm.tls, or use a tcp address") from None
+        raise UserError(f"{address} is encrypted, and Dask's settings name no certificate for it: see "
+                        "tools/sweep/README.md, or use a tcp address") from None
     except (OSError, TimeoutError, ValueError, AssertionError):  # the last for a name that nobody has
         raise UserError(f"nobody answers at {address}: start a scheduler there with `make scheduler`") from None
     try:
@@ -101,17 +97,17 @@ def here(distributed, cores: int):
     os.environ["CONVBOOK_CORES"] = str(cores)
     usable = len(os.sched_getaffinity(0))
     workers = max(1, usable // cores) if cores else 1
+    # Each trial has processes of its own, its kernel's, so the workers are threads of this one. Processes would listen
+    # to ports, by which every user of the machine could have them run programs.
     with distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0,
-            silence_logs=50) as local, distributed.Client(local) as client:
-        client.register_plugin(deaf(distributed))
+            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0", memory_limit=0, silence_logs=50) as local, \
+            distributed.Client(local) as client:
+        local.sync(close_pages, local)
         yield Connection(client, True)
 
 
-def deaf(distributed):
-    """Has workers leave it to the sweep to hear Ctrl-C, or that a terminal was closed, which are told to all."""
-    class Deaf(distributed.WorkerPlugin):
-        def setup(self, worker):
-            for number in (signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
-    return Deaf()
+async def close_pages(local) -> None:
+    """Ends the web servers that Dask always starts."""
+    for node in (local.scheduler, *local.workers.values()):
+        node.http_server.stop()

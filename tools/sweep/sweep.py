@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import hashlib
 import json
-import logging
 import os
 import queue
 import shutil
@@ -21,11 +20,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
-import run
+import command
 
-if __name__ == "__main__":  # as early as this, since the imports take a second
-    for number in run.SIGNALS:
-        signal.signal(number, run.stop_at_once)
+if __name__ == "__main__":
+    command.begin()
 
 import cluster
 import early
@@ -33,7 +31,9 @@ import results
 import space
 import trial
 
-from execution import UserError, ready, told
+import run
+from execution import UserError, locked, ready, told
+from files import replace
 
 LAST = 20  # seconds that trainings have to save what they learned
 # The files of a run.
@@ -232,16 +232,7 @@ class Sweep:
             lines = {f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in content.items()}
             if content.keys() < FILES or not lines >= set(outcome["sums"].splitlines()):
                 raise UserError(f"the run {there.name} did not come whole from its worker: give the same command again")
-            partial = here.with_name(f".gathered-{here.name}-{os.getpid()}")
-            partial.mkdir(parents=True)
-            for name in FILES:
-                run.replace(partial / name, content[name])
-            try:
-                partial.rename(here)
-            except OSError:
-                shutil.rmtree(partial, ignore_errors=True)
-                if not (here / "SHA256SUMS").exists():  # another sweep did not gather it meanwhile
-                    raise
+            put(here, content)
         return str(here)
 
     def about(self, one: One) -> str:
@@ -301,6 +292,24 @@ def duration(seconds: float) -> str:
 
 def many(n: int, what: str) -> str:
     return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def put(here: Path, content: dict[str, bytes]) -> None:
+    """Puts a run among this machine's, in one step. One sweep at a time does that, so what lies there half done is of
+    one that was killed."""
+    here.parent.mkdir(parents=True, exist_ok=True)
+    with locked(here.parent, waits=True):
+        for left in here.parent.glob(".gathered-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        partial = here.with_name(f".gathered-{here.name}")
+        for name in FILES:
+            replace(partial / name, content[name])
+        try:
+            partial.rename(here)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not (here / "SHA256SUMS").exists():  # another sweep did not gather it meanwhile
+                raise
 
 
 def runs_folder() -> Path:
@@ -391,8 +400,8 @@ def report(ones: list[One], notebook: str, options, out: Path) -> int:
               "another measure: give all of them some")
     asked = f"{options.profile} {options.early} {options.trials} {options.set}" + (options.of and f" of {options.of}")
     name = out / f"{notebook}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
-    run.replace(Path(f"{name}.json"), results.as_json(settings, by, notebook, options).encode())
-    run.replace(Path(f"{name}.csv"), results.as_csv(settings).encode())
+    replace(Path(f"{name}.json"), results.as_json(settings, by, notebook, options).encode())
+    replace(Path(f"{name}.csv"), results.as_csv(settings).encode())
     print(f"all of it is in {os.path.relpath(name)}.json and .csv")
     failed = [one for one in ones if one.state == "failed"]
     for one in failed:
@@ -424,11 +433,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cluster", default="", help="a scheduler's address, as in tcp://host:8786")
     parser.add_argument("--profile", default="full", help="full (the default) or smoke")
     options = parser.parse_args(arguments)
-    logging.disable()  # what libraries note is told here, in one line
     return told(lambda: obey(options))
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # names of files may be anything
     sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
 import cluster
 import early
 import nbformat
+import psutil
 import results
 import space
 import sweep
@@ -422,6 +424,7 @@ class Gathered(unittest.TestCase):
                 (folder / "Net-1a" / "SHA256SUMS").touch()
                 return content
 
+        (folder / ".gathered-Net-2b-123" / "weights").mkdir(parents=True)  # of a sweep that was killed
         going = sweep.Sweep([], None, None, [])
         going.connection = Other()
         outcome = {"run": {"dir": "/elsewhere/Net-1a"}, "sums": ""}
@@ -492,12 +495,14 @@ class Command(unittest.TestCase):
                     self.assertEqual(errors.getvalue().count("\n"), 1)
 
     @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
-    def test_workers_do_not_hear_what_a_terminal_tells_all(self):
-        import distributed
-        with mock.patch("signal.signal") as handle:
-            cluster.deaf(distributed).setup(None)
-        self.assertEqual({call.args for call in handle.call_args_list},
-                         {(signal.SIGINT, signal.SIG_IGN), (signal.SIGHUP, signal.SIG_IGN)})
+    def test_nobody_else_reaches_the_workers_of_this_machine(self):
+        me = psutil.Process()
+        with mock.patch.object(trial, "train", lambda *_: trial.share()), cluster.connect("", 1) as connection:
+            open_to = [one for process in (me, *me.children(recursive=True)) for one in process.net_connections("all")
+                       if one.status == psutil.CONN_LISTEN or (one.family == socket.AF_UNIX and one.laddr)]
+            self.assertEqual(open_to, [])
+            self.assertEqual(connection.workers(), len(os.sched_getaffinity(0)))
+            self.assertEqual(len(connection.submit("a", "a", {}).result(60)), 1)
 
     @unittest.skipUnless(ENGINE, "Dask and Optuna are not installed")
     def test_an_address_where_nobody_answers(self):
@@ -509,6 +514,18 @@ class Command(unittest.TestCase):
                                   "host": "CLUSTER is the address of a scheduler, such as tcp://host:8786"}.items():
                 with self.assertRaisesRegex(execution.UserError, told), cluster.connect(address, 1):
                     pass
+
+
+class Machines(unittest.TestCase):
+    def test_the_status_tells_that_a_worker_failed(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / "ssh").write_text('#!/bin/sh\necho "$@"\ncase $* in *second*) exit 3;; esac\n')
+        (folder / "ssh").chmod(0o755)
+        for machines, status in ((["first", "third"], 0), (["first", "second", "third"], 1)):
+            done = subprocess.run([Path(sweep.__file__).with_name("ssh"), "tcp://host:8786", *machines], text=True,
+                                  env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}, stdout=subprocess.PIPE)
+            self.assertEqual(done.returncode, status)
+            self.assertEqual(sorted(line.split(":")[0] for line in done.stdout.splitlines()), machines)
 
 
 # A cell that notes what package train would of a run of two epochs.
@@ -589,7 +606,12 @@ class Kernel(unittest.TestCase):
         (folder / "run").mkdir()
         (folder / "run" / "SHA256SUMS").touch()
         going = sweep.Sweep([one], sweep.Records(folder / "x.jsonl"), None, [])
-        with contextlib.redirect_stdout(io.StringIO()), cluster.connect("", 0) as connection:
+        import dask
+        import distributed
+        twice = dask.config.set({"distributed.scheduler.allowed-failures": 1})  # as for `make scheduler`
+        with contextlib.redirect_stdout(io.StringIO()), twice, distributed.LocalCluster(
+                n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", memory_limit=0,
+                silence_logs=50) as elsewhere, cluster.connect(elsewhere.scheduler_address, 0) as connection:
             going.run(connection)
         self.assertEqual((one.state, one.error, len(one.epochs)), ("done", "", 2))
         self.assertTrue((folder / "died").exists())

@@ -50,7 +50,9 @@
       }
       const place = shown.get(id);
       if (data["text/html"] !== undefined) {
-        place.innerHTML = data["text/html"]; // no script of it runs
+        // It may do in the page what its author likes, as what JupyterLab shows of a running cell may. The author is the
+        // program of the cell; the library escapes what comes from elsewhere, such as names of classes.
+        place.innerHTML = data["text/html"];
       } else if (data["image/png"]) {
         const png = data["image/png"].trim();
         place.innerHTML = `<img style="max-width: 100%; height: auto" src="data:image/png;base64,${png}">`;
