@@ -217,7 +217,7 @@ func ExampleSchedule_Share() {
 	// Output:
 	// step  0: 0.004000
 	// step  9: 0.100000
-	// step 24: 0.050002
+	// step 24: 0.050000
 	// step 39: 0.000000
 }
 
