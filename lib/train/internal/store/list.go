@@ -101,7 +101,7 @@ func (e *Entry) read() (there bool) {
 	folder, err := os.OpenRoot(e.Dir)
 	if err != nil {
 		e.Damage = withoutPath(err)
-		return exists(e.Dir)
+		return !errors.Is(err, fs.ErrNotExist)
 	}
 	defer folder.Close() // not before the end: as long as it is open, no other folder is taken for it
 	if e.Damage = e.readFiles(folder); e.Damage == nil {
