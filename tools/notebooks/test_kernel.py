@@ -379,7 +379,7 @@ class Help(Kernel):
         return "".join(answer["data"].values())
 
     def test_what_a_package_has(self):
-        self.assertEqual(self.matches("%%\ntrain.Con|"), ["Config", "Cosine"])
+        self.assertEqual(self.matches("%%\ntrain.Con|")[:2], ["Config", "Cosine"])
         for code in ("%%\ntrain.|", "%%\nfor i := range 3 {\n\ttrain.|\n", '%%\nfmt.Println("卷积", train.|)',
                      "var task = train.|", 'import "example.org/convbook/lib/train"\n\n%%\nif train.|\n'):
             with self.subTest(code):
