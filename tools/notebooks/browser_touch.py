@@ -31,7 +31,8 @@ cell.OK(touch.Pad(cell.Must(cnn.Fit())))""",
 
 # What stands in the page that a cell shows while it is touched.
 PAGE = """index => {
-  const root = jupyterapp.shell.currentWidget.content.widgets[index].node.querySelector('.convbook-touch');
+  const cell = jupyterapp.shell.currentWidget?.content?.widgets?.[index]; // none while the page is loaded
+  const root = cell?.node.querySelector('.convbook-touch');
   const answer = root?.querySelector('.convbook-answer');
   return root && {says: root.querySelector('[role=status]').textContent, title: answer.innerText,
     milliseconds: root.dataset.milliseconds ?? null, alt: answer.querySelector('img')?.alt,
