@@ -60,7 +60,10 @@ def write(path: Path) -> None:
 
 def output(page, index: int):
     """The part of the page that a cell's touching happens in."""
-    return page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".convbook-touch")
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    # JupyterLab takes cells that are out of sight out of the page, so the place among the others may be another one.
+    numbered = page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}'] .convbook-touch")
+    return numbered.or_(cells.nth(index).locator(".convbook-touch")).first
 
 
 def wait(page, index: int, condition: str, argument=None):
