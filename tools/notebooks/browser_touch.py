@@ -60,10 +60,8 @@ def write(path: Path) -> None:
 
 def output(page, index: int):
     """The part of the page that a cell's touching happens in."""
-    cells = page.locator(".jp-Notebook .jp-Cell")
-    # JupyterLab takes cells that are out of sight out of the page, so the place among the others may be another one.
-    numbered = page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}'] .convbook-touch")
-    return numbered.or_(cells.nth(index).locator(".convbook-touch")).first
+    # By its number, since JupyterLab takes cells that are out of sight out of the page, and places there change.
+    return page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}'] .convbook-touch")
 
 
 def wait(page, index: int, condition: str, argument=None):
